@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The only build file. `make help` lists the targets; everything built lands in $(OUTPUT).
+OUTPUT ?= build
+CC     := gcc
+CLANG  ?= clang
+ARCH   := x86
+V      ?= 0
+
+ifeq ($(V),0)
+Q := @
+say = @printf '  %-8s %s\n' $(1) $(2)
+else
+Q :=
+say =
+endif
+
+VERSION := 0.1.0
+ROOMS   := base target sites probe drain symbolize snapshot analyze report cli
+
+WARN := -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wold-style-definition -Wundef -Wpointer-arith -Wwrite-strings -Wcast-qual -Wvla \
+	-Wnull-dereference -Wimplicit-fallthrough -Wdouble-promotion -Wconversion \
+	-Wno-sign-conversion -Wno-unused-parameter -Wduplicated-cond -Wlogical-op
+CFLAGS   ?= -O2 -g
+CPPFLAGS += -D_GNU_SOURCE -DTMBPF_VERSION='"$(VERSION)"' -I. -Iuser -I$(OUTPUT)
+STD      := -std=gnu11
+HARDEN   := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+LDHARDEN := -pie -Wl,-z,relro,-z,now
+ifeq ($(SAN),1)
+CFLAGS   := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+HARDEN   := -fPIE
+LDHARDEN := -pie -fsanitize=address,undefined
+endif
+ifeq ($(WERROR),1)
+WARN     += -Werror
+BPF_WERR := -Werror
+endif
+LIBS := -lbpf -lelf -lZydis -lZycore -lz
+
+SRCS     := $(foreach r,$(ROOMS),$(wildcard user/$(r)/*.c))
+OBJS     := $(SRCS:%.c=$(OUTPUT)/%.o) $(OUTPUT)/user/main.o
+BPF_SRC  := bpf/tmbpf.bpf.c
+BPF_OBJ  := $(OUTPUT)/tmbpf.bpf.o
+SKEL     := $(OUTPUT)/tmbpf.skel.h
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
+UNITS    := $(UNIT_SRC:%.c=$(OUTPUT)/%)
+
+.PHONY: all help deps demo check check-all unit integration bench lint format fuzz clean install
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(OUTPUT)/tmbpf ## build build/tmbpf
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
+
+deps: ## install what build and tests need (Debian packages, root)
+	./scripts/deps.sh
+
+$(OUTPUT)/tmbpf: $(OBJS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDHARDEN) $(CFLAGS) -o $@ $^ $(LIBS)
+
+$(OUTPUT)/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(STD) $(CPPFLAGS) $(CFLAGS) $(HARDEN) $(WARN) -MMD -MP -c -o $@ $<
+
+$(BPF_OBJ): $(BPF_SRC)
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -g -O2 -mcpu=v3 -target bpf -D__TARGET_ARCH_$(ARCH) -D__bpf__ -std=gnu11 -I. -Ibpf -Ivmlinux/$(ARCH) \
+		-Wall -Wextra -Wshadow -Wno-unused-parameter $(BPF_WERR) -MMD -MP -MF $(@:.o=.d) -c -o $@.tmp $<
+	$(Q)llvm-strip -g -o $@ $@.tmp && rm -f $@.tmp
+
+$(SKEL): $(BPF_OBJ)
+	$(call say,SKEL,$@)
+	$(Q)bpftool gen skeleton $< name tmbpf_bpf > $@
+
+$(filter $(OUTPUT)/user/probe/%,$(OBJS)) $(filter $(OUTPUT)/user/drain/%,$(OBJS)) $(filter $(OUTPUT)/user/cli/%,$(OBJS)): | $(SKEL)
+$(OUTPUT)/user/probe/bpf_session.o: $(SKEL)
+
+# A unit test tests/unit/ROOM/test_x.c links ROOM and the rooms it may know.
+ROOMS_FOR_base      := base
+ROOMS_FOR_target    := base target
+ROOMS_FOR_sites     := base target sites
+ROOMS_FOR_symbolize := base target symbolize
+ROOMS_FOR_snapshot  := base snapshot
+ROOMS_FOR_analyze   := base snapshot analyze
+ROOMS_FOR_report    := base snapshot analyze report
+ROOMS_FOR_drain     := base target drain
+ROOMS_FOR_cli       := base cli
+
+define unit_rule
+$(OUTPUT)/tests/unit/$(1)/test_%: tests/unit/$(1)/test_%.c $$(foreach r,$$(ROOMS_FOR_$(1)),$$(patsubst %.c,$(OUTPUT)/%.o,$$(wildcard user/$$(r)/*.c)))
+	$$(call say,UNIT,$$@)
+	$(Q)mkdir -p $$(@D)
+	$(Q)$(CC) $(STD) $(CPPFLAGS) $(CFLAGS) $(HARDEN) $(LDHARDEN) -Wall -Wextra -Wno-unused-parameter -o $$@ $$^ -lcmocka $(LIBS)
+endef
+$(foreach r,base target sites symbolize snapshot analyze report,$(eval $(call unit_rule,$(r))))
+
+unit-build: $(UNITS)
+
+unit: ## unit tests under ASan and UBSan
+	$(Q)$(MAKE) --no-print-directory SAN=1 OUTPUT=$(OUTPUT)/san unit-build
+	$(Q)./scripts/run-units.sh $(OUTPUT)/san
+
+integration: $(OUTPUT)/tmbpf ## tests on real processes (root)
+	$(Q)/usr/bin/python3 -m pytest -q -x --timeout 300 tests/integration
+
+lint: ## layers, format, warnings
+	$(Q)./scripts/check-layers.sh
+	$(Q)./scripts/check-format.sh
+
+format: ## clang-format everything
+	clang-format -i $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')
+
+check: ## install, build, run every test (root)
+	$(Q)./scripts/check.sh
+
+demo: ## install, build, find the leaking line of a small Python program (root)
+	$(Q)./scripts/demo.sh
+
+bench: $(OUTPUT)/tmbpf ## cost against tracemalloc, one interleaved run (root)
+	$(Q)./tests/bench/bench.sh
+
+install: $(OUTPUT)/tmbpf
+	install -D -m 0755 $(OUTPUT)/tmbpf $(DESTDIR)/usr/local/bin/tmbpf
+
+clean: ## remove what was built
+	rm -rf $(OUTPUT)
+
+-include $(OBJS:.o=.d) $(BPF_OBJ:.o=.d)

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The one header that BPF and user space share: map values, ring records, limits and lists.
+ * Fixed-width types only, padding explicit, sizes asserted on both sides.
+ */
+#ifndef TMBPF_H
+#define TMBPF_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+#define TM_STATIC_ASSERT(c) _Static_assert(c, #c)
+
+/* ---- limits ---- */
+
+#define TM_FRAMES_MAX     128 /* --frames */
+#define TM_FRAMES_WALK    (TM_FRAMES_MAX + 1) /* one more: the innermost may be incomplete and skipped */
+#define TM_SIZE_CLASSES   64  /* 3.6, 3.7 have 64 classes of 8 bytes, later ones 32 of 16 */
+#define TM_POOL_HEADER    48  /* sizeof(struct pool_header), Objects/obmalloc.c */
+#define TM_SITES_MAX      4096
+
+/* ---- losses: enum, JSON key and explanation come from this one list ---- */
+
+#define TM_DROP_LIST(X)                                                                            \
+	X(RING_FULL, ring_full, "a new stack did not fit the ring buffer; its blocks are booked to <lost>") \
+	X(STACK_TABLE, stack_table_full, "no room for another distinct stack; booked to <lost>")   \
+	X(SCRATCH_BUSY, scratch_busy, "all scratch areas of a CPU were in use; block not recorded") \
+	X(POOL_DIR, pool_directory_full, "no room for another pool; block not recorded")           \
+	X(SLOTS, slot_segments_full, "slot storage was not extended in time; block not recorded")  \
+	X(POOL_READ, pool_unreadable, "the pool header could not be read; block not recorded")     \
+	X(POOL_BAD, pool_malformed, "the pool header made no sense; block not recorded")           \
+	X(LIVE_TABLE, live_table_full, "the table of malloc blocks is full; block not recorded")   \
+	X(NESTED, call_state_lost, "no per-thread state for an allocator call; block not recorded") \
+	X(TSTATE_READ, tstate_unreadable, "the thread state could not be read; stack is <unknown>") \
+	X(FRAME_READ, frame_unreadable, "a frame could not be read; the stack is cut there")       \
+	X(CODE_TABLE, code_table_full, "no room for another code object; its name is lost if it dies") \
+	X(CODE_DEATH, code_death_lost, "the record of a dying code object was lost; its frames are <unknown>") \
+	X(CODE_LONG, code_table_long, "the line table of a dying code object was cut; some lines are 0") \
+	X(MOVING, pools_moving, "a pool changed during every read; counted from the last read")    \
+	X(MISSED_REALLOC, realloc_restored, "a failed realloc put its block back without its stack")
+
+enum tm_drop {
+#define X(id, key, text) TM_DROP_##id,
+	TM_DROP_LIST(X)
+#undef X
+		TM_DROP_COUNT
+};
+
+/* ---- domains ---- */
+
+enum { TM_DOMAIN_PYTHON = 0, TM_DOMAIN_NATIVE = 1 };
+
+/* ---- what a slot of a shadow pool, and an entry of the live table, refer to ---- */
+
+/*
+ * Stack id: position of the stack's hash in the stack table, plus TM_STACK_FIRST. 0 = no record.
+ */
+#define TM_STACK_NONE    0u
+#define TM_STACK_LOST    1u /* recorded, but its stack was dropped (counted) */
+#define TM_STACK_UNKNOWN 2u /* recorded, no Python frame and no native leaf */
+#define TM_STACK_FIRST   16u
+#define TM_STACK_ID_MASK 0x0fffffffu
+/*
+ * Mark of a slot, bits 28..31: the learning epoch (1..15) in which the block was popped and not yet
+ * passed a new-reference site; 0 = passed one.
+ */
+#define TM_MARK_SHIFT 28
+#define TM_MARK_MASK  0xf0000000u
+
+/* ---- pool directory: mmap-able array of buckets, one cache line each ---- */
+
+#define TM_DIR_WAYS 4
+
+/*
+ * key: pool address | szidx + 1 (the address has 12 zero bits); 0 = free.
+ * ref: first chunk of its slots << 16 | number of chunks. 0 = being set up.
+ */
+struct tm_dir_entry {
+	__u64 key;
+	__u64 ref;
+};
+
+struct tm_dir_bucket {
+	struct tm_dir_entry way[TM_DIR_WAYS];
+};
+TM_STATIC_ASSERT(sizeof(struct tm_dir_bucket) == 64);
+
+#define TM_DIR_POOL(key)   ((key) & ~0xfffull)
+#define TM_DIR_SZIDX(key)  ((__u32)((key) & 0xff) - 1)
+#define TM_DIR_CHUNK(ref)  ((__u32)((ref) >> 16))
+#define TM_DIR_CHUNKS(ref) ((__u32)((ref) & 0xffff))
+
+/* ---- slots: segments (inner maps) of chunks of 32 slots ---- */
+
+#define TM_CHUNK_SLOTS   32
+#define TM_SEG_SHIFT     13 /* chunks a segment: 8192 x 128 B = 1 MiB */
+#define TM_SEG_CHUNKS    (1u << TM_SEG_SHIFT)
+#define TM_SEGS_MAX      8192 /* 8 GiB of slots */
+#define TM_POOL_SLOTS_MAX 2048
+#define TM_POOL_CHUNKS_MAX (TM_POOL_SLOTS_MAX / TM_CHUNK_SLOTS)
+
+struct tm_chunk {
+	__u32 slot[TM_CHUNK_SLOTS]; /* stack id | mark */
+};
+TM_STATIC_ASSERT(sizeof(struct tm_chunk) == 128);
+
+/* ---- live table of malloc blocks: levels (inner maps) of buckets ---- */
+
+#define TM_LIVE_WAYS   4
+#define TM_LIVE_LEVELS 8
+
+/* addr 0 = free; meta: stack id (28 bits) | bytes << 28 (36 bits: 64 GiB - 1, larger is clamped). */
+struct tm_live_entry {
+	__u64 addr;
+	__u64 meta;
+};
+
+struct tm_live_bucket {
+	struct tm_live_entry way[TM_LIVE_WAYS];
+};
+TM_STATIC_ASSERT(sizeof(struct tm_live_bucket) == 64);
+
+#define TM_LIVE_BYTES_MAX ((1ull << 36) - 1)
+#define TM_LIVE_META(stack, bytes)                                                                 \
+	((__u64)(stack) | ((bytes) > TM_LIVE_BYTES_MAX ? TM_LIVE_BYTES_MAX : (__u64)(bytes)) << 28)
+#define TM_LIVE_STACK(meta) ((__u32)((meta) & TM_STACK_ID_MASK))
+#define TM_LIVE_BYTES(meta) ((meta) >> 28)
+
+/* ---- stack table: 64-bit hashes, 8 a bucket; the position is the id ---- */
+
+#define TM_STACK_WAYS 8
+
+struct tm_stack_bucket {
+	__u64 hash[TM_STACK_WAYS]; /* 0 = free */
+};
+TM_STATIC_ASSERT(sizeof(struct tm_stack_bucket) == 64);
+
+/* ---- ring records ---- */
+
+enum tm_rec_type {
+	TM_REC_STACK = 1,
+	TM_REC_CODE_DEATH = 2,
+};
+
+struct tm_rec_hdr {
+	__u32 type; /* enum tm_rec_type */
+	__u32 len;  /* of the whole record, bytes */
+};
+
+struct tm_frame {
+	__u64 code;  /* PyCodeObject * */
+	__u64 instr; /* prev_instr / instr_ptr */
+};
+
+TM_STATIC_ASSERT(sizeof(struct tm_stack_rec) == 32 + 16 * TM_FRAMES_WALK);
+
+#define TM_FRAME_OWNER_SHIFT 56 /* the owner byte rides in the top byte of code: user addresses have 47 bits */
+#define TM_FRAME_CODE_MASK   0x00ffffffffffffffull
+
+/* A stack seen for the first time. frames[] is cut to frame_count. */
+struct tm_stack_rec {
+	struct tm_rec_hdr hdr;
+	__u32 stack_id;
+	__u32 death_gen; /* code deaths seen before the walk */
+	__u16 frame_count;
+	__u8 domain;
+	__u8 truncated; /* more frames than asked for */
+	__u32 tid;
+	__u64 native_ip; /* caller of the allocator (native domain), 0 = none */
+	struct tm_frame frames[TM_FRAMES_WALK];
+};
+
+/*
+ * A code object that dies; its memory is still whole when this is taken. data[] holds, one behind the
+ * other: the code object (code_len bytes), filename, qualname (raw code points, kind bytes each), and
+ * the line table.
+ */
+#define TM_CODE_OBJ_MAX   256
+#define TM_CODE_STR_MAX   1024 /* bytes of each string */
+#define TM_CODE_TABLE_MAX 16384
+#define TM_DEATH_DATA_MAX (TM_CODE_OBJ_MAX + 2 * TM_CODE_STR_MAX + TM_CODE_TABLE_MAX)
+
+struct tm_code_death {
+	struct tm_rec_hdr hdr;
+	__u64 code;
+	__u32 death_gen; /* generation that this death begins */
+	__u16 code_len;
+	__u8 filename_kind, qualname_kind; /* bytes a code point: 1 (latin-1, ASCII), 2, 4; 0 = unreadable */
+	__u32 filename_len, qualname_len;  /* bytes copied */
+	__u32 table_len;                   /* bytes copied */
+	__u32 table_full_len;              /* bytes the table has */
+	__u8 data[TM_DEATH_DATA_MAX];
+};
+
+/* ---- counters ---- */
+
+struct tm_site_count { /* per new-reference site */
+	__u64 fresh, reuse;
+};
+
+enum tm_prog_kind { TM_PROG_POP, TM_PROG_NEWREF, TM_PROG_REFILL, TM_PROG_MALLOC, TM_PROG_FREE, TM_PROG_DEATH, TM_PROG_COUNT };
+
+/* Per CPU, so plain adds. ns is measured on every TM_TIME_EVERY-th event and counted in timed. */
+#define TM_TIME_EVERY 128
+
+struct tm_cpu_stats {
+	__u64 hits[TM_PROG_COUNT];
+	__u64 timed[TM_PROG_COUNT];
+	__u64 timed_ns[TM_PROG_COUNT];
+	__u64 drops[TM_DROP_COUNT];
+};
+
+/* ---- cookies ---- */
+
+/* pop: reg | kind << 8. new reference: reg | flags << 8 | site index << 16. malloc: fn | sp_bytes << 8 */
+#define TM_COOKIE_REG(c)   ((c) & 0xf)
+#define TM_COOKIE_FLAGS(c) (((c) >> 8) & 0xff)
+#define TM_COOKIE_IDX(c)   (((c) >> 16) & 0xffff)
+
+#define TM_POP_AFTER 1    /* the jump behind the pop: reg holds the pool, TM_COOKIE_IDX the block's register */
+#define TM_NEWREF_KEEP 1  /* learned: sees re-use, always record, do not look at the mark */
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The live report: one writer per output form, the same calls each. stdout is data. */
+#ifndef TM_REPORT_REPORT_H
+#define TM_REPORT_REPORT_H
+
+#include <stdio.h>
+
+#include "analyze/top_sites.h"
+
+struct report_opts {
+	enum group_by by;
+	unsigned top;        /* -T; 0 = all */
+	bool verbose;        /* full traceback of the first site */
+	unsigned width;      /* columns; 0 = unlimited (not a terminal) */
+	bool color;
+	double interval_s;
+};
+
+struct report_hello {
+	int pid;
+	const char *comm;
+	const char *python_version; /* NULL: not a Python process */
+	const char *libc;           /* "glibc 2.36", "" unknown */
+	const char *container;      /* short id or NULL */
+	const char *mode;           /* "exact", "pools" */
+	const char *mode_reason;    /* why not exact and the command that forces it, or NULL */
+	unsigned frames;
+	bool domains[SNAP_DOMAINS];
+	size_t pop_sites, newref_sites, libc_sites;
+	int64_t time_ns;
+};
+
+struct report_end {
+	const char *reason; /* "sigint", "sigterm", "count", "target-exit", "target-exec", "error" */
+	int exit_status;
+	bool target_gone;
+};
+
+struct report;
+
+/** Returns: 0, -ENOMEM. text or ndjson on `out` (borrowed), flushed after every block. */
+int report_text_new(FILE *out, const struct report_opts *opts, struct report **r);
+int report_ndjson_new(FILE *out, const struct report_opts *opts, struct report **r);
+void report_free(struct report *r);
+
+/** Each returns 0, -EPIPE and other write errors. `prev` of interval is the snapshot before, or NULL. */
+int report_hello(struct report *r, const struct report_hello *h);
+int report_interval(struct report *r, const struct snapshot *now, const struct snapshot *prev);
+int report_warning(struct report *r, const char *code, const char *message, const char *fix);
+int report_end(struct report *r, const struct report_end *end, const struct snapshot *last);
+
+#endif

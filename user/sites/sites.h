@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which instructions of a file must be probed, found by decoding its text, with the reason why each
+ * is believed. Registers are x86-64 numbers 0..15 (rax rcx rdx rbx rsp rbp rsi rdi r8..r15).
+ */
+#ifndef TM_SITES_SITES_H
+#define TM_SITES_SITES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "target/elf_image.h"
+
+#define SITES_MAX        4096 /* of one kind in one file; more means the anchor matched the wrong thing */
+#define SITES_REASON_LEN 160
+
+struct site {
+	uint64_t vaddr;
+	uint64_t file_off;
+	uint8_t reg;      /* pop: holds the pool; new reference: holds the object */
+	uint8_t evidence; /* number of independent ways that named the same register */
+	bool after_pop;   /* pop sites of the second form: the jump behind the pop; block = see reg2 */
+	uint8_t reg2;     /* after_pop: holds the block that was popped */
+};
+
+/* One libc entry point at its cheap instruction. */
+enum libc_fn {
+	FN_MALLOC = 0,
+	FN_CALLOC = 1,
+	FN_REALLOC = 2,
+	FN_FREE = 3,
+	FN_MEMALIGN = 4, /* memalign, aligned_alloc(align, size) */
+	FN_POSIX_MEMALIGN = 5,
+	FN_VALLOC = 6,
+	FN_PVALLOC = 7,
+	FN_REALLOCARRAY = 8,
+	FN_ALIGNED_ALLOC = 9, /* where it is a function of its own (glibc 2.37+) */
+	FN_COUNT
+};
+
+struct fn_site {
+	bool present;
+	uint64_t entry_vaddr;  /* the function's first instruction: where a return probe goes */
+	uint64_t entry_off;    /* its file offset */
+	uint64_t vaddr;        /* the emulated instruction that every path passes, arguments untouched */
+	uint64_t file_off;
+	uint8_t sp_bytes;      /* bytes pushed between entry and vaddr: return address is at [rsp + sp_bytes] */
+	bool single_step;      /* nothing emulated was found: vaddr is the entry, and expensive */
+};
+
+struct python_sites {
+	struct site *pops;
+	size_t pop_count;
+	struct site *newrefs;
+	size_t newref_count;
+	size_t newref_disagree; /* candidates dropped because the two ways named different registers */
+	uint64_t refill_vaddr, refill_off; /* allocate_from_new_pool: return probe */
+	size_t refill_calls;               /* calls of it found from pop sites */
+	uint64_t trace_word_vaddr;         /* the word that new-reference sites test */
+	char reason[SITES_REASON_LEN];     /* why it is believed, one line */
+	bool from_cache;
+};
+
+struct libc_sites {
+	struct fn_site fn[FN_COUNT];
+	struct fn_site slow_malloc; /* glibc's _int_malloc(arena, bytes): the slow path; present = false if not proven */
+	char reason[SITES_REASON_LEN];
+};
+
+/**
+ * Decode the interpreter and find its sites; minor selects which word the new-reference sites test.
+ * Returns: 0, -ENOENT (no pop site, or the sanity rules rejected the match: reason says which),
+ * -EBADMSG, -ENOMEM. Owns: free with python_sites_release().
+ */
+int python_sites_find(const struct elf_image *img, unsigned minor, struct python_sites *out);
+void python_sites_release(struct python_sites *s);
+
+/** The same through the cache by build-id (base XDG_CACHE_HOME, root: /var/cache/tmbpf). */
+int python_sites_get(const struct elf_image *img, unsigned minor, bool use_cache,
+		     struct python_sites *out);
+
+/** Returns: 0, -ENOENT (no malloc or no free). */
+int libc_sites_find(const struct elf_image *img, struct libc_sites *out);
+
+/** Name of a libc function: "malloc". */
+const char *libc_fn_name(enum libc_fn fn);
+
+/**
+ * Learned new-reference sites of a build: which were seen with re-use (keep) or only with fresh
+ * objects (skip). vaddrs sorted. Returns: 0, -ENOENT (nothing learned yet), -errno.
+ */
+int learned_sites_load(const struct elf_image *img, uint64_t **fresh_only, size_t *count);
+int learned_sites_save(const struct elf_image *img, const uint64_t *fresh_only, size_t count);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The model between capture and everything else: what was alive at one moment, by stack, with what is
+ * known about its completeness. Pure data; the capture side fills it, analyze and report read it.
+ */
+#ifndef TM_SNAPSHOT_SNAPSHOT_H
+#define TM_SNAPSHOT_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/intern.h"
+#include "bpf/tmbpf.h" /* drop reasons */
+
+enum snap_domain { SNAP_PYTHON = 0, SNAP_NATIVE = 1, SNAP_DOMAINS = 2 };
+
+struct snap_frame {
+	str_id_t file, function;
+	int32_t line; /* 0 = none: a native frame, file = library, function = symbol */
+};
+
+struct snap_stack { /* a distinct stack of one domain with what it holds now */
+	uint32_t first_frame; /* index into frames; innermost first */
+	uint16_t frame_count; /* 0: unknown stack */
+	uint8_t domain;       /* enum snap_domain */
+	bool truncated;       /* cut at --frames */
+	uint64_t bytes, blocks; /* live now, born since attach */
+};
+
+struct snap_coverage { /* per domain */
+	bool known;
+	uint64_t recorded; /* blocks born since attach and alive that have a record */
+	uint64_t missed;   /* the same without a record */
+	uint64_t moving;   /* pools that changed on every read: counted from the last read */
+};
+
+struct snapshot {
+	struct intern *strings; /* borrowed: belongs to the session */
+	struct snap_frame *frames;
+	size_t frame_count, frame_cap;
+	struct snap_stack *stacks;
+	size_t stack_count, stack_cap;
+	uint64_t live_bytes, live_blocks;
+	uint64_t rss_bytes;
+	int64_t time_ns;     /* CLOCK_REALTIME */
+	double elapsed_s;    /* since attach */
+	uint32_t seq;        /* 1, 2, ... */
+	const char *mode;    /* "exact", "pools" */
+	double cost_cpu_ratio; /* of one CPU, this interval: events x calibrated ns; < 0 unknown */
+	double cost_uncertainty; /* +- relative, 0.2 = 20 % */
+	uint64_t events;     /* traps of this interval */
+	struct snap_coverage coverage[SNAP_DOMAINS];
+	uint64_t drops[TM_DROP_COUNT]; /* since attach, by reason */
+};
+
+struct snapshot *snapshot_new(struct intern *strings);
+void snapshot_free(struct snapshot *s);
+DEFINE_CLEANUP(struct snapshot *, snapshot_free);
+
+/** Append a stack (frames copied). Returns: 0, -ENOMEM. Adds to live_bytes/live_blocks. */
+int snapshot_add(struct snapshot *s, enum snap_domain domain, const struct snap_frame *frames,
+		 size_t frame_count, bool truncated, uint64_t bytes, uint64_t blocks);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Raw frames -> file, function, line. Python frames are resolved from code objects, read from the
+ * living target or taken from the record a dying code object left behind; native addresses from ELF
+ * symbols. Strings go to the caller's intern pool.
+ *
+ * A code object is identified by (address, generation): the address is re-used after death.
+ */
+#ifndef TM_SYMBOLIZE_SYMBOLIZE_H
+#define TM_SYMBOLIZE_SYMBOLIZE_H
+
+#include "base/intern.h"
+#include "target/python_target.h"
+#include "target/target.h"
+
+/* What a code object says, copied out of the target or of a death record; all strings UTF-8. */
+struct py_code {
+	str_id_t filename, qualname;
+	int32_t firstlineno;
+	uint32_t firsttraceable; /* in code units */
+	uint64_t bytecode_addr;  /* code address + offset of co_code_adaptive */
+	uint8_t *linetable;      /* owned */
+	size_t linetable_len;
+};
+void py_code_release(struct py_code *code);
+
+struct sym_frame {
+	str_id_t file, function;
+	int32_t line; /* 0 = unknown */
+};
+
+/** Read a live code object. Returns: 0, -EFAULT (gone or not readable), -EBADMSG (not a code object). */
+int py_code_read(const struct target *t, const struct python_target *py, struct intern *strings,
+		 uint64_t code_addr, struct py_code *out);
+
+/**
+ * Decode a death record: the raw bytes that BPF copied (bpf/tmbpf.h: struct tm_code_death).
+ * Returns: 0, -EBADMSG, -ENOMEM.
+ */
+int py_code_from_death(const struct python_target *py, struct intern *strings, const void *rec,
+		       size_t len, struct py_code *out);
+
+/**
+ * Line of an instruction, as PyCode_Addr2Line. instr_addr is the raw prev_instr/instr_ptr of the frame.
+ * Returns: the line; 0 when the table has none for it, as tracemalloc prints it.
+ */
+int32_t py_code_line(const struct python_target *py, const struct py_code *code, uint64_t instr_addr);
+
+/** An incomplete frame, which traceback and tracemalloc skip (before RESUME, not a generator's). */
+bool py_code_frame_is_incomplete(const struct python_target *py, const struct py_code *code,
+				 uint64_t instr_addr, uint8_t owner);
+
+/**
+ * The 3.11+ location table (Objects/locations.md): line of the byte offset `addrq`.
+ * Returns: line, -1 for none. Bounded; a malformed table gives -1. For tests and fuzzing too.
+ */
+int32_t py_linetable_line(const uint8_t *table, size_t len, int32_t firstlineno, int64_t addrq);
+
+/** Native: "libfoo.so" and "symbol" (or "+0x1a2f0" without one). Never fails: unknown is "[unknown]". */
+void native_resolve(struct target *t, struct intern *strings, uint64_t addr, struct sym_frame *out);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One ELF file, opened read-only and checked: segments, sections, symbols, build-id. The file is
+ * hostile: every offset and count is checked through base/cursor; nothing is trusted twice.
+ * 64-bit little-endian x86-64 only. Layouts: <elf.h>, System V ABI.
+ */
+#ifndef TM_TARGET_ELF_IMAGE_H
+#define TM_TARGET_ELF_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+
+#define BUILD_ID_MAX     32                    /* bytes; SHA-1 notes have 20 */
+#define BUILD_ID_HEX_LEN (2 * BUILD_ID_MAX + 1)
+
+struct elf_segment { /* one PT_LOAD */
+	uint64_t vaddr, file_off, file_len, mem_len;
+	bool exec, write;
+};
+
+struct elf_symbol {
+	uint64_t vaddr;
+	uint64_t len; /* st_size, 0 = unknown */
+	const char *name; /* borrowed from the image */
+	uint8_t type;     /* STT_* */
+};
+
+struct elf_image {
+	const uint8_t *data; /* the whole file, mmap'ed; owned */
+	size_t len;
+	uint16_t type; /* ET_EXEC or ET_DYN */
+	struct elf_segment *segments;
+	size_t segment_count;
+	uint8_t build_id[BUILD_ID_MAX];
+	size_t build_id_len; /* 0 = none */
+	char build_id_hex[BUILD_ID_HEX_LEN];
+	struct elf_symbol *symbols; /* .dynsym and .symtab, defined only, sorted by vaddr */
+	size_t symbol_count;
+	struct elf_symbol *by_name; /* the same, sorted by name */
+	struct elf_priv *priv;
+};
+
+/** Open from a descriptor (borrowed; may be closed after). Returns: 0, -errno, -EBADMSG (not a sane ELF). */
+int elf_image_open_fd(int fd, struct elf_image **out);
+int elf_image_open(const char *path, struct elf_image **out);
+void elf_image_free(struct elf_image *img);
+DEFINE_CLEANUP(struct elf_image *, elf_image_free);
+
+/** A defined symbol by exact name (version suffixes dropped), NULL when there is none. */
+const struct elf_symbol *elf_image_symbol(const struct elf_image *img, const char *name);
+/** The function symbol that covers vaddr (st_size 0: the nearest before it), NULL when none. */
+const struct elf_symbol *elf_image_symbol_at(const struct elf_image *img, uint64_t vaddr);
+
+/** Section by name. Returns: true and its vaddr/file offset/length (length checked against the file). */
+bool elf_image_section(const struct elf_image *img, const char *name, uint64_t *vaddr,
+		       uint64_t *file_off, uint64_t *len);
+
+/** Bytes of the file that load at [vaddr, vaddr+len); NULL when not wholly file-backed. Borrowed. */
+const uint8_t *elf_image_bytes(const struct elf_image *img, uint64_t vaddr, size_t len);
+
+/** vaddr -> file offset. Returns: true when vaddr lies in the file part of a segment. */
+bool elf_image_file_off(const struct elf_image *img, uint64_t vaddr, uint64_t *file_off);
+bool elf_image_vaddr(const struct elf_image *img, uint64_t file_off, uint64_t *vaddr);
+
+#endif
