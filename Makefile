@@ -70,7 +70,7 @@ $(BPF_OBJ): $(BPF_SRC)
 	$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -g -O2 -mcpu=v3 -target bpf -D__TARGET_ARCH_$(ARCH) -D__bpf__ -std=gnu11 -I. -Ibpf -Ivmlinux/$(ARCH) \
-		-Wall -Wextra -Wshadow -Wno-unused-parameter $(BPF_WERR) -MMD -MP -MF $(@:.o=.d) -c -o $@.tmp $<
+		-Wall -Wextra -Wshadow -Wno-unused-parameter $(BPF_WERR) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@.tmp $<
 	$(Q)llvm-strip -g -o $@ $@.tmp && rm -f $@.tmp
 
 $(SKEL): $(BPF_OBJ)

@@ -37,8 +37,7 @@
 	X(CODE_TABLE, code_table_full, "no room for another code object; its name is lost if it dies") \
 	X(CODE_DEATH, code_death_lost, "the record of a dying code object was lost; its frames are <unknown>") \
 	X(CODE_LONG, code_table_long, "the line table of a dying code object was cut; some lines are 0") \
-	X(MOVING, pools_moving, "a pool changed during every read; counted from the last read")    \
-	X(MISSED_REALLOC, realloc_restored, "a failed realloc put its block back without its stack")
+	X(MOVING, pools_moving, "a pool changed during every read; counted from the last read")
 
 enum tm_drop {
 #define X(id, key, text) TM_DROP_##id,
@@ -153,8 +152,6 @@ struct tm_frame {
 	__u64 instr; /* prev_instr / instr_ptr */
 };
 
-TM_STATIC_ASSERT(sizeof(struct tm_stack_rec) == 32 + 16 * TM_FRAMES_WALK);
-
 #define TM_FRAME_OWNER_SHIFT 56 /* the owner byte rides in the top byte of code: user addresses have 47 bits */
 #define TM_FRAME_CODE_MASK   0x00ffffffffffffffull
 
@@ -170,6 +167,7 @@ struct tm_stack_rec {
 	__u64 native_ip; /* caller of the allocator (native domain), 0 = none */
 	struct tm_frame frames[TM_FRAMES_WALK];
 };
+TM_STATIC_ASSERT(sizeof(struct tm_stack_rec) == 32 + 16 * TM_FRAMES_WALK);
 
 /*
  * A code object that dies; its memory is still whole when this is taken. data[] holds, one behind the
@@ -219,6 +217,10 @@ struct tm_cpu_stats {
 #define TM_COOKIE_IDX(c)   (((c) >> 16) & 0xffff)
 
 #define TM_POP_AFTER 1    /* the jump behind the pop: reg holds the pool, TM_COOKIE_IDX the block's register */
-#define TM_NEWREF_KEEP 1  /* learned: sees re-use, always record, do not look at the mark */
+/*
+ * Always record, do not look at the mark: set while some sites are detached, because a block that was
+ * born at a detached site keeps its mark and would look fresh when it is re-used.
+ */
+#define TM_NEWREF_KEEP 1
 
 #endif

@@ -9,9 +9,9 @@
 
 struct report_opts {
 	enum group_by by;
-	unsigned top;        /* -T; 0 = all */
-	bool verbose;        /* full traceback of the first site */
-	unsigned width;      /* columns; 0 = unlimited (not a terminal) */
+	unsigned top;	/* -T; 0 = all */
+	bool verbose;	/* full traceback of the first site */
+	unsigned width; /* columns; 0 = unlimited (not a terminal) */
 	bool color;
 	double interval_s;
 };
@@ -20,9 +20,9 @@ struct report_hello {
 	int pid;
 	const char *comm;
 	const char *python_version; /* NULL: not a Python process */
-	const char *libc;           /* "glibc 2.36", "" unknown */
-	const char *container;      /* short id or NULL */
-	const char *mode;           /* "exact", "pools" */
+	const char *libc;	    /* "glibc 2.36", "" unknown */
+	const char *container;	    /* short id or NULL */
+	const char *mode;	    /* "exact", "pools" */
 	const char *mode_reason;    /* why not exact and the command that forces it, or NULL */
 	unsigned frames;
 	bool domains[SNAP_DOMAINS];
@@ -31,7 +31,8 @@ struct report_hello {
 };
 
 struct report_end {
-	const char *reason; /* "sigint", "sigterm", "count", "target-exit", "target-exec", "error" */
+	const char
+		*reason; /* "sigint", "sigterm", "count", "target-exit", "target-exec", "error" */
 	int exit_status;
 	bool target_gone;
 };

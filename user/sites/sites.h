@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "target/elf_image.h"
 
@@ -85,6 +86,12 @@ int libc_sites_find(const struct elf_image *img, struct libc_sites *out);
 
 /** Name of a libc function: "malloc". */
 const char *libc_fn_name(enum libc_fn fn);
+
+/** What was found and why it is believed; verbose: one line a site. Returns: 0, -EIO. */
+int python_sites_print(FILE *out, const struct elf_image *img, const struct python_sites *s,
+		       bool verbose);
+int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_sites *s,
+		     bool verbose);
 
 /**
  * Learned new-reference sites of a build: which were seen with re-use (keep) or only with fresh

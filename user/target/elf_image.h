@@ -25,11 +25,12 @@ struct elf_symbol {
 	uint64_t vaddr;
 	uint64_t len; /* st_size, 0 = unknown */
 	const char *name; /* borrowed from the image */
-	uint8_t type;     /* STT_* */
+	uint8_t type;     /* STT_*; of STT_TLS vaddr is an offset in the TLS block */
+	bool local;       /* STB_LOCAL: other files cannot bind to it */
 };
 
 struct elf_image {
-	const uint8_t *data; /* the whole file, mmap'ed; owned */
+	const uint8_t *data; /* the whole file: a copy up to 64 MiB, above that mmap'ed; owned */
 	size_t len;
 	uint16_t type; /* ET_EXEC or ET_DYN */
 	struct elf_segment *segments;
@@ -46,15 +47,23 @@ struct elf_image {
 /** Open from a descriptor (borrowed; may be closed after). Returns: 0, -errno, -EBADMSG (not a sane ELF). */
 int elf_image_open_fd(int fd, struct elf_image **out);
 int elf_image_open(const char *path, struct elf_image **out);
+/** From bytes in memory, which are copied (the vdso, tests, fuzzing). Returns: as elf_image_open_fd(). */
+int elf_image_open_bytes(const void *data, size_t len, struct elf_image **out);
 void elf_image_free(struct elf_image *img);
 DEFINE_CLEANUP(struct elf_image *, elf_image_free);
 
-/** A defined symbol by exact name (version suffixes dropped), NULL when there is none. */
+/**
+ * A defined symbol by exact name (version suffixes dropped), NULL when there is none.
+ * Of several: not local before local, the default version before old ones, .dynsym before .symtab.
+ */
 const struct elf_symbol *elf_image_symbol(const struct elf_image *img, const char *name);
 /** The function symbol that covers vaddr (st_size 0: the nearest before it), NULL when none. */
 const struct elf_symbol *elf_image_symbol_at(const struct elf_image *img, uint64_t vaddr);
 
-/** Section by name. Returns: true and its vaddr/file offset/length (length checked against the file). */
+/**
+ * Section by name. Returns: true and its vaddr/file offset/length (checked against the file); false
+ * also for one without bytes in the file (.bss) and when the section table is absent or a lie.
+ */
 bool elf_image_section(const struct elf_image *img, const char *name, uint64_t *vaddr,
 		       uint64_t *file_off, uint64_t *len);
 

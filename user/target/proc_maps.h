@@ -25,7 +25,10 @@ struct proc_maps {
 
 /** Returns: 0, -ESRCH (process gone), -EACCES, -EBADMSG, -ENOMEM. */
 int proc_maps_read(pid_t pid, struct proc_maps *out);
-/** Parse text (takes it: freed by release). For tests and fuzzing. */
+/**
+ * Parse text (takes it, also on failure: freed by release). Every line ends in a newline, as the
+ * kernel writes it. For tests and fuzzing. Returns: 0, -EBADMSG, -ENOMEM.
+ */
 int proc_maps_parse(char *text, size_t len, struct proc_maps *out);
 void proc_maps_release(struct proc_maps *maps);
 

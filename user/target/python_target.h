@@ -17,7 +17,7 @@ struct python_target {
 	struct target_object *object; /* the executable or libpython; borrowed from the target */
 	unsigned major, minor, micro; /* from the target's Py_Version / DebugOffsets / version string */
 	char version[32];             /* "3.11.2" */
-	const struct py_offsets *offsets;
+	const struct py_offsets *offsets; /* static, or the target's own; borrowed from the target */
 	uint64_t runtime_addr;       /* of _PyRuntime */
 	uint32_t tss_key;            /* autoTSSkey */
 	int64_t tstate_slot_off;     /* thread pointer + this = slot that holds PyThreadState * */
@@ -32,5 +32,12 @@ struct python_target {
  * or build we do not know), -EAGAIN (E304: runtime not initialised yet), -EBADMSG, -errno.
  */
 int python_target_find(struct target *t, struct python_target *out);
+
+/**
+ * A target is not Python, but perhaps a child of it is (a shell script, a supervisor): text like
+ * "its child 4713 is CPython 3.11" for the hint of E302. Looks at names only.
+ * Returns: 0, -ENOENT (none).
+ */
+int python_target_hint_child(pid_t pid, char *out, size_t cap);
 
 #endif

@@ -14,13 +14,23 @@
 #include "target/elf_image.h"
 #include "target/proc_maps.h"
 
-struct target_object { /* one mapped ELF file */
-	const struct mapping *first; /* its lowest mapping; valid until target_refresh_maps() */
+/*
+ * One mapped file with an executable mapping. It is opened on first use: by target_object_at(),
+ * target_object_defining() or target_object_open(); open_path, image and bias are valid after that.
+ */
+struct target_object {
+	const struct mapping *first; /* its lowest mapping; valid until target_refresh_maps(); NULL: gone */
+	const struct mapping *exec;  /* its lowest executable mapping; the same */
 	char *path;                  /* as the target sees it; owned */
 	char *open_path;             /* what we open: map_files or root path, dev:inode checked; owned */
-	struct elf_image *image;     /* owned */
+	struct elf_image *image;     /* owned; NULL before opening, or when that failed */
 	uint64_t bias;               /* process address = vaddr + bias; 0 for ET_EXEC */
+	uint32_t dev_major, dev_minor;
+	uint64_t inode;
+	int open_err; /* why it could not be opened, negative errno; not tried again */
 };
+
+struct py_offsets;
 
 struct target {
 	pid_t pid;                 /* in our pid namespace */
@@ -29,10 +39,15 @@ struct target {
 	char comm[16];
 	char *exe;                 /* readlink /proc/PID/exe, " (deleted)" cut; owned */
 	bool exe_deleted;
+	uint64_t start_stack;      /* field 28: moves at exec; 0 = we may not see it */
+	uint64_t exe_dev, exe_inode; /* of stat(/proc/PID/exe); 0 = we may not see it */
+	uint64_t first_start;      /* of the first mapping when opened */
 	bool other_pid_ns, other_mnt_ns, chrooted;
+	char *root; /* readlink /proc/PID/root when chrooted in our mount namespace, else NULL; owned */
 	struct proc_maps maps;
 	struct target_object **objects; /* each distinct mapped executable ELF file; owned */
 	size_t object_count;
+	struct py_offsets *py_row; /* layout of this very interpreter when it differs; owned */
 };
 
 /**
@@ -48,7 +63,10 @@ bool target_is_alive(const struct target *t);
 /** Still the same program? False after exec (exe's dev:inode or the first mapping changed). */
 bool target_same_image(const struct target *t);
 
-/** Read maps again (dlopen since). Objects that vanished stay until target_free(). */
+/**
+ * Read maps again (dlopen since). Objects that vanished stay until target_free(); the order of the
+ * others may change. Returns: 0, -ESRCH, -EACCES, -ENOMEM; on failure the old maps stay.
+ */
 int target_refresh_maps(struct target *t);
 
 /** Read exactly len bytes of its memory (process_vm_readv). Returns: 0, -EFAULT (part unreadable), -ESRCH, -EPERM. */
@@ -58,9 +76,14 @@ ssize_t target_readv(const struct target *t, const struct iovec *local, const st
 		     size_t count);
 int target_read_u64(const struct target *t, uint64_t addr, uint64_t *out);
 
+/** Open the file of an object now. Returns: 0, -EBADMSG (no ELF), -ENOENT (cannot be reached), -errno. */
+int target_object_open(struct target *t, struct target_object *obj);
 /** The object with the executable mapping that holds addr, opened on first use; NULL when none. */
 struct target_object *target_object_at(struct target *t, uint64_t addr);
-/** The object whose image defines the symbol as a function or object; NULL. In link (mapping) order, exe first. */
+/**
+ * The object that defines the symbol as a function or object (not a local one); NULL. In the order of
+ * the dynamic linker's list, exe first; what it does not list, or cannot be read, in mapping order.
+ */
 struct target_object *target_object_defining(struct target *t, const char *symbol);
 
 /** RSS in bytes from /proc/PID/statm. Returns: 0, -ESRCH. */

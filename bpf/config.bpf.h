@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Knobs. `const volatile` ones are set before load: the verifier then knows their values, folds them
+ * and drops dead branches, so one object serves all interpreter versions. The others are read at
+ * each hit because user space moves them while the probes are live.
+ */
+#ifndef TM_CONFIG_BPF_H
+#define TM_CONFIG_BPF_H
+
+/* Which process. In a nested pid namespace the number counts only together with dev and inode of it. */
+const volatile __u32 cfg_tgid = 0;
+const volatile __u64 cfg_pidns_dev = 0, cfg_pidns_ino = 0; /* 0: cfg_tgid is the kernel's own number */
+
+const volatile __u32 cfg_cpus = 1; /* possible CPUs */
+
+/* Python frames; offsets from target/py_offsets.h. cfg_python = 0 folds the whole walk away. */
+const volatile __u8 cfg_python = 0;
+const volatile __u32 cfg_frames = 25;          /* --frames */
+const volatile __s64 cfg_tstate_slot = 0;      /* from the thread pointer */
+const volatile __u8 cfg_has_cframe = 0;        /* 3.11, 3.12 */
+const volatile __u32 cfg_tstate_frame = 0;     /* cframe or current_frame in PyThreadState */
+const volatile __u32 cfg_cframe_frame = 0;     /* current_frame in _PyCFrame */
+const volatile __u32 cfg_frame_code = 0;
+const volatile __u32 cfg_frame_previous = 8;
+const volatile __u32 cfg_frame_instr = 56;
+const volatile __u32 cfg_frame_owner = 70;
+const volatile __u32 cfg_frame_bytes = 80;
+const volatile __u64 cfg_frame_code_mask = 0;  /* low bits to clear */
+const volatile __u32 cfg_owner_not_python = 3; /* owner >= this: skip */
+
+/* Code objects, for the ones that die. */
+const volatile __u32 cfg_code_bytes = 208;
+const volatile __u32 cfg_code_filename = 112, cfg_code_qualname = 128, cfg_code_linetable = 136;
+const volatile __u32 cfg_str_length = 16, cfg_str_state = 32;
+const volatile __u32 cfg_str_ascii_data = 40, cfg_str_compact_data = 56;
+const volatile __u32 cfg_bytes_size = 16, cfg_bytes_data = 32;
+
+/* pymalloc */
+const volatile __u64 cfg_pool_bytes = 16384;
+const volatile __u32 cfg_pool_align_shift = 4;
+
+/* The interpreter's text: an allocator call from there belongs to the python domain. */
+const volatile __u64 cfg_interp_lo = 0, cfg_interp_hi = 0;
+
+/* Table sizes: bucket counts, powers of two. */
+const volatile __u32 cfg_dir_mask = 0;
+const volatile __u32 cfg_stack_mask = 0;
+
+/* ---- moved while running; one writer (user space), except where said ---- */
+
+__u32 run_trial = 1;        /* only count hits */
+__u32 run_pools_mode = 0;   /* book a whole pool to the stack that opened it */
+__u32 run_epoch = 1;        /* learning epoch, 1..15 */
+__u64 run_min_bytes = 0;    /* malloc blocks below this are not recorded */
+__u32 run_chunks_avail = 0; /* slot chunks that have a segment */
+__u32 run_live_levels = 1;  /* levels of the live table that exist */
+__u32 run_live_mask[TM_LIVE_LEVELS] = {};
+
+/* Written here, read by user space. */
+__u32 chunks_used = 0;
+__u32 death_gen = 0;
+__u64 live_used[TM_LIVE_LEVELS] = {}; /* entries taken per level: tells when to add one */
+__u64 stacks_used = 0;
+__u64 pools_used = 0;
+
+#endif

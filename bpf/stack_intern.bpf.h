@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Stack -> id. The id is the position of the stack's 64-bit hash in a table of cache-line buckets;
+ * only a stack seen for the first time goes through the ring buffer.
+ *
+ * The hash contains the number of code objects that have died: a new code object at an old address
+ * would otherwise hit the id of the dead one.
+ */
+#ifndef TM_STACK_INTERN_BPF_H
+#define TM_STACK_INTERN_BPF_H
+
+#define TM_RING_WAKE_BYTES (2u << 20) /* data waiting in the ring from which a record wakes user space */
+
+static __always_inline __u64 ring_flags(void)
+{
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > TM_RING_WAKE_BYTES ? BPF_RB_FORCE_WAKEUP :
+										  BPF_RB_NO_WAKEUP;
+}
+
+/* Remember the code objects of a new stack, so that their deaths are reported. */
+static __always_inline void codes_remember(struct tm_scratch *s, __u32 n)
+{
+	__u32 i, seen_first = s->rec.death_gen;
+	__u64 failed = 0;
+
+	for (i = 0; i < TM_FRAMES_WALK && i < n; i++) {
+		__u64 code = s->rec.frames[i].code & TM_FRAME_CODE_MASK;
+		long err = bpf_map_update_elem(&codes, &code, &seen_first, BPF_NOEXIST);
+
+		/* Without a branch: one in a loop of 129 rounds multiplies the verifier's states. */
+		failed |= err + 17 /* EEXIST */ && err ? 1 : 0;
+	}
+	if (failed)
+		tm_drop(TM_DROP_CODE_TABLE);
+}
+
+/* Global functions are verified once, by themselves, instead of at every call. */
+__noinline int stack_publish(struct tm_scratch *s, __u32 id)
+{
+	__u32 n;
+
+	if (!s)
+		return -1;
+	n = s->frame_count;
+	if (n > TM_FRAMES_WALK)
+		n = TM_FRAMES_WALK;
+	codes_remember(s, n);
+	s->rec.hdr.type = TM_REC_STACK;
+	s->rec.hdr.len = sizeof(s->rec) - sizeof(s->rec.frames) + n * sizeof(struct tm_frame);
+	s->rec.stack_id = id;
+	s->rec.frame_count = n;
+	s->rec.tid = (__u32)bpf_get_current_pid_tgid();
+	return bpf_ringbuf_output(&ring, &s->rec,
+				  sizeof(s->rec) - sizeof(s->rec.frames) + n * sizeof(struct tm_frame),
+				  ring_flags());
+}
+
+static __always_inline __u32 stack_find(struct tm_stack_bucket *b, __u32 idx, __u64 hash)
+{
+	int way;
+
+	for (way = 0; way < TM_STACK_WAYS; way++)
+		if (b->hash[way] == hash)
+			return TM_STACK_FIRST + idx * TM_STACK_WAYS + way;
+	return TM_STACK_NONE;
+}
+
+static __always_inline __u32 stack_insert(struct tm_scratch *s, struct tm_stack_bucket *b, __u32 idx,
+					  __u64 hash)
+{
+	int way;
+
+	for (way = 0; way < TM_STACK_WAYS; way++) {
+		__u32 id = TM_STACK_FIRST + idx * TM_STACK_WAYS + way;
+
+		if (b->hash[way] || __sync_val_compare_and_swap(&b->hash[way], 0, hash))
+			continue;
+		if (stack_publish(s, id)) {
+			/* Free it again: the next hit of this stack tries once more. */
+			b->hash[way] = 0;
+			tm_drop(TM_DROP_RING_FULL);
+			return TM_STACK_LOST;
+		}
+		__sync_fetch_and_add(&stacks_used, 1);
+		return id;
+	}
+	return TM_STACK_NONE;
+}
+
+__noinline __u32 stack_add(struct tm_scratch *s, __u64 hash)
+{
+	__u32 first = (__u32)hash & cfg_stack_mask, second = (__u32)(hash >> 32) & cfg_stack_mask;
+	struct tm_stack_bucket *b;
+	__u32 id;
+
+	if (!s)
+		return TM_STACK_LOST;
+	b = bpf_map_lookup_elem(&stack_table, &second);
+	if (!b)
+		return TM_STACK_LOST;
+	id = stack_find(b, second, hash);
+	if (id)
+		return id;
+	b = bpf_map_lookup_elem(&stack_table, &first);
+	if (!b)
+		return TM_STACK_LOST;
+	id = stack_insert(s, b, first, hash);
+	if (id)
+		return id;
+	b = bpf_map_lookup_elem(&stack_table, &second);
+	if (!b)
+		return TM_STACK_LOST;
+	id = stack_insert(s, b, second, hash);
+	if (id)
+		return id;
+	tm_drop(TM_DROP_STACK_TABLE);
+	return TM_STACK_LOST;
+}
+
+/*
+ * Id of the current stack. native_ip: the allocator's caller where the block belongs to the native
+ * domain, else 0.
+ */
+static __always_inline __u32 stack_current(__u32 domain, __u64 native_ip)
+{
+	struct tm_scratch *s = scratch_claim();
+	struct tm_stack_bucket *b;
+	__u32 idx, id;
+	__u64 hash;
+
+	if (!s)
+		return TM_STACK_NONE;
+	s->frame_count = 0;
+	s->rec.truncated = 0;
+	s->rec.domain = domain;
+	s->rec.native_ip = native_ip;
+	s->rec.death_gen = death_gen;
+	s->hash = hash_mix(0x243f6a8885a308d3ull + domain, native_ip + s->rec.death_gen);
+	if (cfg_python)
+		python_walk(s);
+	hash = s->hash | (s->hash == 0);
+	if (!s->frame_count && !native_ip) {
+		scratch_release(s);
+		return TM_STACK_UNKNOWN;
+	}
+	idx = (__u32)hash & cfg_stack_mask;
+	b = bpf_map_lookup_elem(&stack_table, &idx);
+	id = b ? stack_find(b, idx, hash) : TM_STACK_LOST;
+	if (!id)
+		id = stack_add(s, hash);
+	scratch_release(s);
+	return id;
+}
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Python stack of the current thread, newest frame first, into a scratch area, with a 64-bit hash
+ * folded into the walk.
+ *
+ * The thread state comes from the pthread slot of autoTSSkey (what PyGILState_GetThisThreadState
+ * reads): right also for a thread that released the GIL, and NULL for a foreign thread.
+ * Frames of Python-to-Python calls lie next to each other in the thread's data stack, callers below:
+ * one read fetches the window under the newest frame, and `previous` is followed inside the copy.
+ */
+#ifndef TM_STACK_PYTHON_BPF_H
+#define TM_STACK_PYTHON_BPF_H
+
+#define TM_SKIPPED_MAX 16 /* entry frames and shims that may stand between the ones we keep */
+#define TM_PAGE        4096ull
+
+static __always_inline __u64 hash_mix(__u64 h, __u64 v)
+{
+	h ^= v;
+	h *= 0x9e3779b97f4a7c15ull;
+	return h ^ (h >> 32);
+}
+
+static __always_inline struct tm_scratch *scratch_claim(void)
+{
+	__u32 idx = bpf_get_smp_processor_id() * 2;
+	struct tm_scratch *s = bpf_map_lookup_elem(&scratch, &idx);
+
+	if (s && !__sync_lock_test_and_set(&s->busy, 1))
+		return s;
+	idx++;
+	s = bpf_map_lookup_elem(&scratch, &idx);
+	if (s && !__sync_lock_test_and_set(&s->busy, 1))
+		return s;
+	tm_drop(TM_DROP_SCRATCH_BUSY);
+	return NULL;
+}
+
+static __always_inline void scratch_release(struct tm_scratch *s)
+{
+	__sync_lock_test_and_set(&s->busy, 0);
+}
+
+/* The newest frame of the current thread; 0: no Python here (foreign thread, or nothing running). */
+static __always_inline __u64 python_top_frame(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 slot = task->thread.fsbase + cfg_tstate_slot;
+	__u64 tstate = 0, at = 0;
+
+	if (bpf_probe_read_user(&tstate, sizeof(tstate), (void *)slot))
+		goto unreadable;
+	if (!tstate)
+		return 0;
+	if (bpf_probe_read_user(&at, sizeof(at), (void *)(tstate + cfg_tstate_frame)))
+		goto unreadable;
+	if (!cfg_has_cframe || !at)
+		return at;
+	if (bpf_probe_read_user(&at, sizeof(at), (void *)(at + cfg_cframe_frame)))
+		goto unreadable;
+	return at;
+unreadable:
+	tm_drop(TM_DROP_TSTATE_READ);
+	return 0;
+}
+
+/*
+ * Make the window cover `frame`. It never starts below the page the frame is in, so it cannot fault
+ * on an unmapped neighbour.
+ */
+static __always_inline bool window_load(struct tm_scratch *s, __u64 frame)
+{
+	__u64 back = frame & (TM_PAGE - 1);
+	__u32 len;
+
+	if (back > TM_WINDOW_BYTES)
+		back = TM_WINDOW_BYTES;
+	len = back + cfg_frame_bytes;
+	/* The verifier does not carry the sum's bound through the spill: state it again. */
+	if (len > TM_WINDOW_BYTES + 256)
+		return false;
+	if (bpf_probe_read_user(s->window, len, (void *)(frame - back)))
+		return false;
+	s->win_lo = frame - back;
+	s->win_hi = frame + cfg_frame_bytes;
+	return true;
+}
+
+/*
+ * Walk. Count and hash live in the scratch area, not in registers: there the verifier sees an unknown
+ * scalar; in registers a conditional skip multiplies its states past one million.
+ * One frame more than asked for, because the newest may be incomplete and is then skipped later.
+ */
+static __always_inline void python_walk(struct tm_scratch *s)
+{
+	__u64 frame = python_top_frame();
+	__u64 lo = 0, hi = 0;
+	int i;
+
+	for (i = 0; i < TM_FRAMES_WALK + TM_SKIPPED_MAX; i++) {
+		__u64 code, instr, off;
+		__u32 n = s->frame_count;
+		__u8 owner;
+
+		if (!frame)
+			return;
+		if (n >= cfg_frames + 1 || n >= TM_FRAMES_WALK) {
+			s->rec.truncated = 1;
+			return;
+		}
+		if (frame < lo || frame + cfg_frame_bytes > hi) {
+			if (!window_load(s, frame)) {
+				tm_drop(TM_DROP_FRAME_READ);
+				return;
+			}
+			lo = s->win_lo;
+			hi = s->win_hi;
+		}
+		off = frame - lo;
+		/* Without the barrier clang proves the mask away, and the verifier then refuses the offset. */
+		asm volatile("" : "+r"(off));
+		off &= TM_WINDOW_ROOM - 1;
+		code = *(__u64 *)(s->window + off + cfg_frame_code);
+		instr = *(__u64 *)(s->window + off + cfg_frame_instr);
+		owner = *(__u8 *)(s->window + off + cfg_frame_owner);
+		frame = *(__u64 *)(s->window + off + cfg_frame_previous);
+		if (owner >= cfg_owner_not_python)
+			continue;
+		code = (code & ~cfg_frame_code_mask & TM_FRAME_CODE_MASK) |
+		       (__u64)owner << TM_FRAME_OWNER_SHIFT;
+		asm volatile("" : "+r"(n));
+		if (n >= TM_FRAMES_WALK)
+			return;
+		s->rec.frames[n].code = code;
+		s->rec.frames[n].instr = instr;
+		s->frame_count = n + 1;
+		s->hash = hash_mix(hash_mix(s->hash, code), instr);
+	}
+	s->rec.truncated = 1;
+}
+
+#endif

@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What happens at a hit. Every program sits on an instruction that the kernel emulates (a conditional
+ * jump, a push), chosen by decoding the target's files; which register holds what rides in the cookie.
+ *
+ *   pop_site      a pymalloc block is handed out: book it to the current stack
+ *   refill_return the first block of a pool that was just opened: the same
+ *   newref_site   an object is born in a block, fresh or from a free list: book re-used blocks
+ *   alloc_enter / alloc_return / free_enter   libc's malloc family
+ *   code_dealloc  a code object dies: keep its name
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "tmbpf.h"
+#include "config.bpf.h"
+#include "maps.bpf.h"
+#include "stats.bpf.h"
+#include "stack_python.bpf.h"
+#include "stack_intern.bpf.h"
+#include "pools.bpf.h"
+#include "live_table.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define X86_FLAGS_ZF 0x40 /* EFLAGS bit 6, Intel SDM vol. 1, 3.4.3 */
+
+/*
+ * One load by hand: clang joins plain or volatile loads of a switch into one at a computed offset, which
+ * the verifier refuses ("dereference of modified ctx ptr"). pt_regs is the kernel's ABI, the offset fixed.
+ */
+#define CTX_REG(field)                                                                             \
+	({                                                                                         \
+		__u64 v_;                                                                          \
+		asm volatile("%0 = *(u64 *)(%1 + %2)"                                              \
+			     : "=r"(v_)                                                            \
+			     : "r"(ctx), "i"(__builtin_offsetof(struct pt_regs, field)));          \
+		v_;                                                                                \
+	})
+
+/* A register by number (rax rcx rdx rbx rsp rbp rsi rdi r8..r15). */
+static __always_inline __u64 reg_get(const struct pt_regs *ctx, __u32 reg)
+{
+	switch (reg & 0xf) {
+	case 0: return CTX_REG(ax);
+	case 1: return CTX_REG(cx);
+	case 2: return CTX_REG(dx);
+	case 3: return CTX_REG(bx);
+	case 4: return CTX_REG(sp);
+	case 5: return CTX_REG(bp);
+	case 6: return CTX_REG(si);
+	case 7: return CTX_REG(di);
+	case 8: return CTX_REG(r8);
+	case 9: return CTX_REG(r9);
+	case 10: return CTX_REG(r10);
+	case 11: return CTX_REG(r11);
+	case 12: return CTX_REG(r12);
+	case 13: return CTX_REG(r13);
+	case 14: return CTX_REG(r14);
+	default: return CTX_REG(r15);
+	}
+}
+
+/* struct pool_header from freeblock to szidx, Objects/obmalloc.c (Include/internal/pycore_obmalloc.h) */
+struct pool_head {
+	__u64 freeblock;            /* @8 */
+	__u64 nextpool, prevpool;   /* @16, @24 */
+	__u32 arenaindex, szidx;    /* @32, @36 */
+};
+
+static __always_inline void pop_record(struct pt_regs *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+	__u64 pool = reg_get(ctx, TM_COOKIE_REG(cookie)), block;
+	struct pool_head head;
+	__u32 *slot, stack;
+
+	if (TM_COOKIE_FLAGS(cookie) & TM_POP_AFTER) {
+		block = reg_get(ctx, TM_COOKIE_IDX(cookie));
+	} else {
+		/* nextpool == pool: the list is empty, and the refill function serves this one. */
+		if (ctx->flags & X86_FLAGS_ZF)
+			return;
+		block = 0;
+	}
+	if (bpf_probe_read_user(&head, sizeof(head), (void *)(pool + 8))) {
+		tm_drop(TM_DROP_POOL_READ);
+		return;
+	}
+	if (!block)
+		block = head.freeblock;
+	if (pool & (cfg_pool_bytes - 1)) {
+		tm_drop(TM_DROP_POOL_BAD);
+		return;
+	}
+	slot = slot_claim(pool, block, head.szidx);
+	if (!slot)
+		return;
+	stack = stack_current(TM_DOMAIN_PYTHON, 0);
+	/* No stack, no record: what the slot said before belonged to the block's previous owner. */
+	*slot = stack ? stack | run_epoch << TM_MARK_SHIFT : 0;
+}
+
+SEC("uprobe")
+int pop_site(struct pt_regs *ctx)
+{
+	__u64 t;
+
+	if (!is_target())
+		return 0;
+	t = stats_begin(TM_PROG_POP);
+	if (!run_trial)
+		pop_record(ctx);
+	stats_end(TM_PROG_POP, t);
+	return 0;
+}
+
+static __always_inline void refill_record(__u64 block)
+{
+	__u64 pool = block & ~(cfg_pool_bytes - 1);
+	struct pool_head head;
+	__u32 *slot, stack;
+
+	if (!block)
+		return;
+	if (bpf_probe_read_user(&head, sizeof(head), (void *)(pool + 8))) {
+		tm_drop(TM_DROP_POOL_READ);
+		return;
+	}
+	/* In pools mode the first slot stands for the pool. */
+	slot = slot_claim(pool, run_pools_mode ? pool + TM_POOL_HEADER : block, head.szidx);
+	if (!slot)
+		return;
+	stack = stack_current(TM_DOMAIN_PYTHON, 0);
+	*slot = stack ? stack | run_epoch << TM_MARK_SHIFT : 0;
+}
+
+SEC("uretprobe")
+int refill_return(struct pt_regs *ctx)
+{
+	__u64 t;
+
+	if (!is_target())
+		return 0;
+	t = stats_begin(TM_PROG_REFILL);
+	if (!run_trial)
+		refill_record(ctx->ax);
+	stats_end(TM_PROG_REFILL, t);
+	return 0;
+}
+
+static __always_inline void newref_record(struct pt_regs *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+	__u64 op = reg_get(ctx, TM_COOKIE_REG(cookie));
+	struct tm_dir_entry *e = pool_find(op & ~(cfg_pool_bytes - 1));
+	struct tm_site_count *count;
+	__u32 *slot, site = TM_COOKIE_IDX(cookie), stack, was;
+
+	if (!e)
+		return;
+	slot = slot_get(e, op);
+	if (!slot)
+		return;
+	was = *slot;
+	/* A block from before attach stays without a record. */
+	if (!was)
+		return;
+	if (!(TM_COOKIE_FLAGS(cookie) & TM_NEWREF_KEEP)) {
+		/* All sites are attached: a block popped in this epoch still carries its mark. */
+		bool fresh = was >> TM_MARK_SHIFT == run_epoch;
+
+		count = bpf_map_lookup_elem(&site_counts, &site);
+		if (count)
+			__sync_fetch_and_add(fresh ? &count->fresh : &count->reuse, 1);
+		if (fresh) {
+			*slot = was & TM_STACK_ID_MASK;
+			return;
+		}
+	}
+	stack = stack_current(TM_DOMAIN_PYTHON, 0);
+	*slot = stack;
+}
+
+SEC("uprobe")
+int newref_site(struct pt_regs *ctx)
+{
+	__u64 t;
+
+	if (!is_target())
+		return 0;
+	t = stats_begin(TM_PROG_NEWREF);
+	if (!run_trial)
+		newref_record(ctx);
+	stats_end(TM_PROG_NEWREF, t);
+	return 0;
+}
+
+/* ---- libc ---- */
+
+/* sites/sites.h: enum libc_fn; a test compares the numbers. */
+enum {
+	FN_MALLOC = 0,
+	FN_CALLOC = 1,
+	FN_REALLOC = 2,
+	FN_MEMALIGN = 4,
+	FN_POSIX_MEMALIGN = 5,
+	FN_VALLOC = 6,
+	FN_PVALLOC = 7,
+	FN_REALLOCARRAY = 8,
+	FN_ALIGNED_ALLOC = 9,
+	FN_SLOW_MALLOC = 10,
+};
+
+static __always_inline __u64 requested_bytes(const struct pt_regs *ctx, __u32 fn)
+{
+	switch (fn) {
+	case FN_CALLOC: return ctx->di * ctx->si;
+	case FN_REALLOC: case FN_MEMALIGN: case FN_ALIGNED_ALLOC: case FN_SLOW_MALLOC: return ctx->si;
+	case FN_POSIX_MEMALIGN: return ctx->dx;
+	case FN_REALLOCARRAY: return ctx->si * ctx->dx;
+	default: return ctx->di;
+	}
+}
+
+static __always_inline void alloc_begin(struct pt_regs *ctx, __u32 fn, __u32 sp_bytes)
+{
+	__u64 sp = ctx->sp + sp_bytes, bytes = requested_bytes(ctx, fn);
+	struct tm_call *call;
+
+	/* Too small to be recorded and nothing to be taken out: no state is needed. */
+	if (bytes < run_min_bytes && fn != FN_REALLOC && fn != FN_REALLOCARRAY)
+		return;
+	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0,
+				    BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!call) {
+		tm_drop(TM_DROP_NESTED);
+		return;
+	}
+	/*
+	 * Deeper in the stack than the call under way: nested, only the outermost counts. At or above it:
+	 * that call never returned (longjmp, an exception), so it is forgotten.
+	 */
+	if (call->sp && sp < call->sp)
+		return;
+	call->sp = sp;
+	call->bytes = bytes;
+	call->old_addr = 0;
+	call->out = fn == FN_POSIX_MEMALIGN ? ctx->di : 0;
+	call->caller = 0;
+	bpf_probe_read_user(&call->caller, sizeof(call->caller), (void *)sp);
+	if ((fn == FN_REALLOC || fn == FN_REALLOCARRAY) && ctx->di) {
+		/* At entry: another thread may get the address as soon as the inner free is done. */
+		call->old_addr = ctx->di;
+		call->old_meta = live_remove(ctx->di);
+	}
+}
+
+SEC("uprobe")
+int alloc_enter(struct pt_regs *ctx)
+{
+	__u64 cookie, t;
+
+	if (!is_target())
+		return 0;
+	t = stats_begin(TM_PROG_MALLOC);
+	if (!run_trial) {
+		cookie = bpf_get_attach_cookie(ctx);
+		alloc_begin(ctx, cookie & 0xff, TM_COOKIE_FLAGS(cookie));
+	}
+	stats_end(TM_PROG_MALLOC, t);
+	return 0;
+}
+
+static __always_inline void alloc_end(struct pt_regs *ctx)
+{
+	struct tm_call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0, 0);
+	__u64 block = ctx->ax;
+	__u32 stack, domain = TM_DOMAIN_NATIVE;
+	bool freed_old;
+
+	/* The return address has been taken off the stack: sp is one word above where it was. */
+	if (!call || !call->sp || ctx->sp - 8 != call->sp)
+		return;
+	call->sp = 0;
+	if (call->out) {
+		if ((__u32)ctx->ax || bpf_probe_read_user(&block, sizeof(block), (void *)call->out))
+			return;
+	}
+	if (!block) {
+		/* A realloc that failed left the old block alone; realloc(p, 0) freed it (glibc). */
+		freed_old = !call->bytes;
+		if (call->old_addr && call->old_meta && !freed_old)
+			live_add(call->old_addr, call->old_meta);
+		return;
+	}
+	if (call->bytes < run_min_bytes)
+		return;
+	if (call->caller - cfg_interp_lo < cfg_interp_hi - cfg_interp_lo)
+		domain = TM_DOMAIN_PYTHON;
+	stack = stack_current(domain, domain == TM_DOMAIN_PYTHON ? 0 : call->caller);
+	if (stack)
+		live_add(block, TM_LIVE_META(stack, call->bytes));
+}
+
+SEC("uretprobe")
+int alloc_return(struct pt_regs *ctx)
+{
+	__u64 t;
+
+	if (!is_target())
+		return 0;
+	t = stats_begin(TM_PROG_MALLOC);
+	if (!run_trial)
+		alloc_end(ctx);
+	stats_end(TM_PROG_MALLOC, t);
+	return 0;
+}
+
+SEC("uprobe")
+int free_enter(struct pt_regs *ctx)
+{
+	__u64 t;
+
+	if (!is_target() || !ctx->di)
+		return 0;
+	t = stats_begin(TM_PROG_FREE);
+	if (!run_trial)
+		live_remove(ctx->di);
+	stats_end(TM_PROG_FREE, t);
+	return 0;
+}
+
+/* ---- code objects that die ---- */
+
+static __always_inline struct tm_death_scratch *death_claim(void)
+{
+	__u32 i;
+
+	for (i = 0; i < 4; i++) {
+		__u32 idx = i;
+		struct tm_death_scratch *s = bpf_map_lookup_elem(&death_scratch, &idx);
+
+		if (s && !__sync_lock_test_and_set(&s->busy, 1))
+			return s;
+	}
+	return NULL;
+}
+
+/* A compact str: where its data is, how long in bytes (cut), and its kind (0: not readable). */
+static __always_inline __u32 str_locate(__u64 str, __u64 *data, __u8 *kind)
+{
+	__u64 len = 0;
+	__u32 state = 0;
+
+	*kind = 0;
+	if (bpf_probe_read_user(&len, sizeof(len), (void *)(str + cfg_str_length)) ||
+	    bpf_probe_read_user(&state, sizeof(state), (void *)(str + cfg_str_state)))
+		return 0;
+	/* struct state, Include/cpython/unicodeobject.h: interned:2 kind:3 compact:1 ascii:1 */
+	if (!(state & 0x20))
+		return 0;
+	*kind = (state >> 2) & 7;
+	*data = str + (state & 0x40 ? cfg_str_ascii_data : cfg_str_compact_data);
+	len *= *kind;
+	return len > TM_CODE_STR_MAX ? TM_CODE_STR_MAX : (__u32)len;
+}
+
+static __always_inline bool death_fill(struct tm_code_death *d, __u64 code)
+{
+	__u64 filename, qualname, table, data = 0, table_len = 0;
+	__u32 at = cfg_code_bytes, n;
+
+	if (at > TM_CODE_OBJ_MAX || bpf_probe_read_user(d->data, at, (void *)code))
+		return false;
+	d->code = code;
+	d->code_len = at;
+	filename = *(__u64 *)(d->data + cfg_code_filename);
+	qualname = *(__u64 *)(d->data + cfg_code_qualname);
+	table = *(__u64 *)(d->data + cfg_code_linetable);
+
+	n = str_locate(filename, &data, &d->filename_kind);
+	if (n > TM_CODE_STR_MAX)
+		n = TM_CODE_STR_MAX;
+	if (n && bpf_probe_read_user(d->data + at, n, (void *)data)) {
+		d->filename_kind = 0;
+		n = 0;
+	}
+	d->filename_len = n;
+	at += n;
+
+	n = str_locate(qualname, &data, &d->qualname_kind);
+	if (n > TM_CODE_STR_MAX)
+		n = TM_CODE_STR_MAX;
+	if (n && bpf_probe_read_user(d->data + at, n, (void *)data)) {
+		d->qualname_kind = 0;
+		n = 0;
+	}
+	d->qualname_len = n;
+	at += n;
+
+	if (bpf_probe_read_user(&table_len, sizeof(table_len), (void *)(table + cfg_bytes_size)))
+		table_len = 0;
+	d->table_full_len = (__u32)table_len;
+	n = table_len > TM_CODE_TABLE_MAX ? TM_CODE_TABLE_MAX : (__u32)table_len;
+	if (n < table_len)
+		tm_drop(TM_DROP_CODE_LONG);
+	if (n && bpf_probe_read_user(d->data + at, n, (void *)(table + cfg_bytes_data)))
+		n = 0;
+	d->table_len = n;
+	d->hdr.len = __builtin_offsetof(struct tm_code_death, data) + at + n;
+	return true;
+}
+
+SEC("uprobe")
+int code_dealloc(struct pt_regs *ctx)
+{
+	struct tm_death_scratch *s;
+	__u64 code = ctx->di;
+	__u32 len;
+
+	if (!is_target() || !bpf_map_lookup_elem(&codes, &code))
+		return 0;
+	stats_begin(TM_PROG_DEATH);
+	bpf_map_delete_elem(&codes, &code);
+	s = death_claim();
+	if (!s) {
+		__sync_fetch_and_add(&death_gen, 1);
+		tm_drop(TM_DROP_CODE_DEATH);
+		return 0;
+	}
+	s->rec.hdr.type = TM_REC_CODE_DEATH;
+	s->rec.death_gen = __sync_fetch_and_add(&death_gen, 1) + 1;
+	if (death_fill(&s->rec, code)) {
+		len = s->rec.hdr.len;
+		if (len > sizeof(s->rec) ||
+		    bpf_ringbuf_output(&ring, &s->rec, len, ring_flags()))
+			tm_drop(TM_DROP_CODE_DEATH);
+	} else {
+		tm_drop(TM_DROP_CODE_DEATH);
+	}
+	__sync_lock_test_and_set(&s->busy, 0);
+	return 0;
+}

@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Install what the build and the tests need, from Debian packages. Does nothing (and needs no network)
+# when everything is there already.
+set -euo pipefail
+
+packages=(
+	gcc make pkgconf clang llvm bpftool linux-libc-dev libc6-dev
+	libbpf-dev libelf-dev zlib1g-dev libzydis-dev libzycore-dev
+	libcmocka-dev libclang-rt-14-dev clang-format git util-linux procps
+	python3 python3-pytest python3-pytest-timeout python3-flask
+)
+
+# The sanitizer and fuzzer runtime follows the version of the default clang.
+if command -v clang >/dev/null 2>&1; then
+	major=$(clang -dumpversion | cut -d. -f1)
+	if [ -n "$major" ] && [ "$major" != 14 ]; then
+		packages=("${packages[@]/libclang-rt-14-dev/libclang-rt-$major-dev}")
+	fi
+fi
+
+is_installed() {
+	[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+missing=()
+for p in "${packages[@]}"; do
+	is_installed "$p" || missing+=("$p")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+	echo "deps: all ${#packages[@]} packages are installed"
+	exit 0
+fi
+
+echo "deps: missing: ${missing[*]}"
+if [ "$(id -u)" -ne 0 ]; then
+	echo "deps: installing needs root. Run: sudo make deps" >&2
+	exit 1
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+apt=(apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -qq)
+"${apt[@]}" update </dev/null
+"${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null
+
+for p in "${missing[@]}"; do
+	if ! is_installed "$p"; then
+		echo "deps: $p is still missing after apt-get install" >&2
+		exit 1
+	fi
+done
+echo "deps: installed ${#missing[@]} packages"

@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Build every fuzz target tests/fuzz/fuzz_*.c (or tests/fuzz/ROOM/fuzz_*.c) with libFuzzer, ASan and UBSan
+# and run each for SECONDS (default 5). A target sees all rooms that need no kernel. Corpora:
+# tests/fuzz/corpus/NAME/. The last line is the sum.
+set -uo pipefail
+seconds=${1:-5}
+cd "$(dirname "$0")/../.." || exit 1
+out=${OUTPUT:-build}/fuzz
+clang=${CLANG:-clang}
+rooms=(base target sites symbolize snapshot analyze report)
+cflags=(-std=gnu11 -D_GNU_SOURCE '-DTMBPF_VERSION="fuzz"' -I. -Iuser -O1 -g -fno-omit-frame-pointer
+	-fno-sanitize-recover=undefined)
+
+mapfile -t targets < <(find tests/fuzz -name 'fuzz_*.c' | sort)
+if [ ${#targets[@]} -eq 0 ]; then
+	echo "fuzz: no target in tests/fuzz" >&2
+	echo "0 passed, 0 failed"
+	exit 0
+fi
+mkdir -p "$out"
+
+objs=()
+for room in "${rooms[@]}"; do
+	for src in user/"$room"/*.c; do
+		[ -f "$src" ] || continue
+		obj=$out/${src%.c}.o
+		mkdir -p "$(dirname "$obj")"
+		objs+=("$obj")
+		[ "$obj" -nt "$src" ] && [ -z "$(find user bpf/tmbpf.h -name '*.h' -newer "$obj" -print -quit)" ] &&
+			continue
+		if ! "$clang" "${cflags[@]}" -fsanitize=fuzzer-no-link,address,undefined -c -o "$obj" "$src"; then
+			echo "fuzz: $src does not compile with $clang"
+			echo "0 passed, ${#targets[@]} failed"
+			exit 1
+		fi
+	done
+done
+rm -f "$out/rooms.a"
+llvm-ar rcs "$out/rooms.a" "${objs[@]}"
+
+passed=0
+failed=0
+for src in "${targets[@]}"; do
+	name=$(basename "$src" .c)
+	bin=$out/$name
+	log=$out/$name.log
+	work=$out/corpus-$name
+	mkdir -p "$work"
+	if ! "$clang" "${cflags[@]}" -fsanitize=fuzzer,address,undefined -o "$bin" "$src" "$out/rooms.a" \
+		-lelf -lZydis -lZycore -lz -lbpf >"$log" 2>&1; then
+		echo "fuzz $name: does not build"
+		sed 's/^/    /' "$log"
+		failed=$((failed + 1))
+		continue
+	fi
+	seeds=()
+	[ -d "tests/fuzz/corpus/$name" ] && seeds=("tests/fuzz/corpus/$name")
+	if timeout $((seconds + 60)) "$bin" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
+		-artifact_prefix="$out/$name-" "$work" "${seeds[@]}" >"$log" 2>&1 </dev/null; then
+		runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+		echo "fuzz $name: ${runs:-?} runs in $seconds s, no crash"
+		passed=$((passed + 1))
+	else
+		echo "fuzz $name: FAILED, input kept as $out/$name-*"
+		tail -n 60 "$log" | sed 's/^/    /'
+		failed=$((failed + 1))
+	fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Attaching, detaching and killing the tool leaves no trace in the target or the kernel.
+
+Short in `make check`; TMBPF_FULL=1 makes it 200 cycles and 50 SIGKILLs.
+"""
+import os
+import random
+import signal
+import subprocess
+import time
+
+import harness
+
+CYCLES = 200 if harness.FULL else 10
+KILLS = 50 if harness.FULL else 5
+
+
+def finish(p, interpreter, target_script):
+    """Stop the busy target; its checksums must be those of an undisturbed run of the same rounds."""
+    p.say("stop")
+    words = p.expect("done", 120).split()
+    counts, sums = words[:4], words[4:]
+    assert p.proc.wait(30) == 0
+    out = subprocess.run([interpreter.path, target_script("busy4.py"), "check"] + counts, text=True,
+                         capture_output=True, env=harness.target_env(), timeout=900)
+    assert out.stdout.split() == ["done"] + counts + sums
+    assert min(int(c) for c in counts) > 0
+    return sum(int(c) for c in counts)
+
+
+def merge(all_ids, ids):
+    for kind in all_ids:
+        all_ids[kind] |= ids[kind]
+
+
+def test_cycles_and_sigkills_on_a_busy_target(interpreter, program, tool, target_script, show):
+    if harness.FULL is False and not interpreter.label.startswith("debian"):
+        cycles, kills = 3, 2
+    else:
+        cycles, kills = CYCLES, KILLS
+    p = program(interpreter.path, target_script("busy4.py"), 0)
+    rng = random.Random(1)
+    ids = {"prog": set(), "link": set(), "map": set()}
+    threads_before = len(os.listdir("/proc/%d/task" % p.pid))
+    for n in range(cycles):
+        with harness.Tool("-p", p.pid, "--mode", ["exact", "pools"][n % 2], 600) as t:
+            t.hello()
+            merge(ids, t.bpf_ids())
+            time.sleep(rng.random() * 0.1)
+            _, _, end = t.stop()
+            assert t.proc.returncode == 0 and end["reason"] == "sigint", t.stderr()
+        assert p.alive()
+    for n in range(kills):
+        with harness.Tool("-p", p.pid, "--mode", ["exact", "pools"][n % 2], 600) as t:
+            if n % 5 == 4:  # in the middle of attaching
+                time.sleep(rng.random() * 0.3)
+            else:
+                t.hello()
+                merge(ids, t.bpf_ids())
+                time.sleep(rng.random() * 0.1)
+            t.proc.send_signal(signal.SIGKILL)
+            t.proc.wait()
+        assert p.alive()
+    assert len(ids["prog"]) >= cycles and len(ids["link"]) >= cycles
+    left = harness.bpf_objects_left(ids)
+    assert left == {}, "still in the kernel: %s" % left
+    assert harness.text_mismatches(p.pid) == []
+    assert len(os.listdir("/proc/%d/task" % p.pid)) == threads_before
+    rounds = finish(p, interpreter, target_script)
+    show("harmless, %s" % interpreter.label,
+         "%d attach/detach cycles, %d SIGKILLs, %d rounds of the target, checksums unchanged, "
+         "%d programs and %d links gone, text equals the files\n" %
+         (cycles, kills, rounds, len(ids["prog"]), len(ids["link"])))
+
+
+def test_text_differs_while_attached_and_not_after(debian, program, tool, target_script):
+    """The check above can fail: breakpoints are visible as long as the tool is there."""
+    p = program(debian.path, target_script("busy4.py"), 0)
+    assert harness.text_mismatches(p.pid) == []
+    t = tool("-p", p.pid, "--mode", "exact", 600)
+    t.hello()
+    assert harness.text_mismatches(p.pid) != []
+    t.stop()
+    assert harness.text_mismatches(p.pid) == []
+    finish(p, debian, target_script)
+
+
+def test_a_fork_of_the_target_works_on(debian, program, tool):
+    """A child has the parent's breakpoints in its copied text; they must not harm it."""
+    code = ("import os, sys\nprint('READY', flush=True)\nsys.stdin.readline()\nbad = 0\n"
+            "for n in range(20):\n"
+            "    pid = os.fork()\n"
+            "    if pid == 0:\n"
+            "        x = [{'a': i, 'b': [i * 1.5]} for i in range(20000)]\n"
+            "        os._exit(len(x) % 251)\n"
+            "    bad += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 20000 % 251\n"
+            "print('done', bad, flush=True)\nsys.stdin.readline()\n")
+    p = program(debian.path, "-c", code)
+    t = tool("-p", p.pid, "--mode", "exact", 600)
+    t.hello()
+    assert p.go() == "0"
+    interval, sites, _ = t.stop()
+    # what the children allocated is not the target's
+    assert interval["live_blocks"] < 5000, sites[:3]
+    assert harness.text_mismatches(p.pid) == []
+
+
+def test_other_processes_of_the_same_binary_are_not_counted(debian, program, tool, target_script):
+    p = program(debian.path, "-c", "print('READY', flush=True)\nimport sys\nsys.stdin.readline()\n"
+                                   "print('done', flush=True)\nsys.stdin.readline()\n")
+    program(debian.path, target_script("leaky_cache.py"), 60)
+    t = tool("-p", p.pid, "-T", 0, "--mode", "exact", 600)
+    t.hello()
+    time.sleep(1)
+    p.go()
+    _, sites, _ = t.stop()
+    assert not [s for s in sites if s["file"].endswith("leaky_cache.py")]

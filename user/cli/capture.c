@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* From pid to live probes, and back. */
+#include "cli/capture.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+
+#define POOLS_MIN_BYTES 1033 /* glibc's tcache serves chunks up to 1032 bytes without the slow path */
+
+int64_t monotonic_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static void say_not_python(const struct capture *c)
+{
+	char child[96] = "";
+
+	if (!python_target_hint_child(c->target->pid, child, sizeof(child)) && child[0])
+		log_coded_warn("W302", child, "%d is %s, not CPython: only native blocks are traced",
+			       (int)c->target->pid, c->target->exe);
+	else
+		log_coded_warn("W302", NULL, "%d is %s, not CPython: only native blocks are traced",
+			       (int)c->target->pid, c->target->exe);
+}
+
+static int open_python(struct capture *c)
+{
+	int err;
+
+	if (!c->opts->python)
+		return 0;
+	err = python_target_find(c->target, &c->py);
+	if (err == -ENOENT) {
+		if (!c->opts->native)
+			return log_coded_err(-ENOENT, "E302", "tmbpf -p PID --domains native",
+					     "%d is %s, not CPython", (int)c->target->pid, c->target->exe);
+		say_not_python(c);
+		return 0;
+	}
+	if (err)
+		return err;
+	err = python_sites_get(c->py.object->image, c->py.minor, c->opts->use_cache, &c->py_sites);
+	if (err == -ENOENT)
+		return log_coded_err(err, "E304", "tmbpf sites FILE shows what was found; --domains native still works",
+				     "no allocation sites in %s: %s", c->py.object->path, c->py_sites.reason);
+	if (err)
+		return log_err(err, "cannot decode %s", c->py.object->path);
+	c->has_python = true;
+	return 0;
+}
+
+static int open_native(struct capture *c)
+{
+	int err = libc_target_find(c->target, &c->libc);
+
+	if (!err)
+		err = libc_sites_find(c->libc.object->image, &c->libc_sites);
+	if (!err) {
+		c->has_native = true;
+		return 0;
+	}
+	if (c->has_python) {
+		log_coded_warn("W121", NULL, "no malloc found to probe: blocks above 512 bytes are not seen");
+		return 0;
+	}
+	return log_coded_err(err, "E302", NULL, "%d (%s) has no allocator that we know: neither CPython nor malloc",
+			     (int)c->target->pid, c->target->exe);
+}
+
+/* How the allocator configuration limits what can be seen. */
+static int check_allocator(const struct capture *c)
+{
+	if (!c->has_python)
+		return 0;
+	if (c->py.allocator == PY_ALLOC_MALLOC)
+		log_coded_warn("W120", NULL,
+			       "the interpreter runs with PYTHONMALLOC=malloc: all its blocks are seen in malloc");
+	if (c->py.allocator == PY_ALLOC_OTHER)
+		return log_coded_err(-ENOTSUP, "E303", "--domains native still works",
+				     "the interpreter's allocator is replaced (debug hooks, tracemalloc, memray): its small blocks cannot be followed");
+	return 0;
+}
+
+static int on_record(void *ctx, void *data, size_t len)
+{
+	struct capture *c = ctx;
+	int err = stack_cache_feed(c->stacks, data, len);
+
+	/* A record we cannot read must not stop the ones behind it. */
+	if (err == -EBADMSG && log_ratelimit(3))
+		log_err(err, "unreadable ring record");
+	return err == -ENOMEM ? err : 0;
+}
+
+static int consume_ring(void *ctx)
+{
+	struct capture *c = ctx;
+	int n = bpf_session_ring_consume(c->session);
+
+	return n < 0 ? n : 0;
+}
+
+static int open_session(struct capture *c)
+{
+	struct session_opts so = {.frames = c->opts->frames, .blocks = c->opts->blocks};
+	struct probe_plan plan = {.target = c->target};
+	int err;
+
+	(void)target_rss(c->target, &so.rss_bytes);
+	err = bpf_session_open(c->target, c->has_python ? &c->py : NULL, &so, &c->session);
+	if (err)
+		return err;
+	c->strings = intern_new();
+	if (!c->strings)
+		return -ENOMEM;
+	err = stack_cache_new(c->target, c->has_python ? &c->py : NULL, c->strings, c->opts->frames,
+			      &c->stacks);
+	if (!err)
+		err = bpf_session_ring_open(c->session, on_record, c);
+	if (err)
+		return err;
+	plan.session = c->session;
+	if (c->has_python) {
+		uint64_t vaddr = c->py.code_dealloc_addr - c->py.object->bias;
+
+		plan.py_object = c->py.object;
+		plan.py_sites = &c->py_sites;
+		if (!elf_image_file_off(c->py.object->image, vaddr, &plan.code_dealloc_off))
+			return log_coded_err(-EBADMSG, "E304", "--domains native still works",
+					     "code_dealloc is not in %s", c->py.object->path);
+	}
+	if (c->has_native) {
+		plan.libc_object = c->libc.object;
+		plan.libc_sites = &c->libc_sites;
+	}
+	return probes_new(&plan, &c->probes);
+}
+
+static int attach_exact(struct capture *c)
+{
+	_cleanup_free_ uint64_t *known = NULL;
+	size_t count = 0;
+	int err;
+
+	if (c->has_python && c->opts->use_cache &&
+	    learned_sites_load(c->py.object->image, &known, &count))
+		count = 0;
+	bpf_session_set_trial(c->session, false);
+	err = probes_attach_exact(c->probes, known, count);
+	if (!err && c->has_python)
+		err = learn_new(c->probes, c->session, &c->py_sites, known, count, &c->learn);
+	return err;
+}
+
+static int attach_all(struct capture *c)
+{
+	int err;
+
+	c->trap_ns = -1;
+	err = calibrate_trap(c->session, &c->trap_ns, &c->trap_spread);
+	if (err)
+		log_info("the cost of a trap could not be measured: %s", strerror(-err));
+	err = guard_judge(c, &c->guard);
+	if (err)
+		return err;
+	c->pools_mode = c->guard.pools;
+	if (c->pools_mode) {
+		bpf_session_set_pools_mode(c->session, true, POOLS_MIN_BYTES);
+		bpf_session_set_trial(c->session, false);
+		return probes_attach_pools(c->probes);
+	}
+	return attach_exact(c);
+}
+
+static int open_all(struct capture *c)
+{
+	struct drain_opts drain = {0};
+	int err = target_open(c->opts->pid, &c->target);
+
+	if (!err)
+		err = open_python(c);
+	if (!err)
+		err = open_native(c);
+	if (!err)
+		err = check_allocator(c);
+	if (!err)
+		err = open_session(c);
+	if (!err)
+		err = attach_all(c);
+	if (err)
+		return err;
+	c->start_ns = c->last_snapshot_ns = monotonic_ns();
+	drain.pools_mode = c->pools_mode;
+	drain.python = c->has_python;
+	err = drain_new(c->session, c->target, &c->py, &drain, &c->drain);
+	if (!err)
+		err = drain_census(c->drain);
+	if (!err)
+		err = bpf_session_stats(c->session, &c->stats_before);
+	return err;
+}
+
+int capture_open(const struct options *opts, struct capture *c)
+{
+	int err;
+
+	memset(c, 0, sizeof(*c));
+	c->opts = opts;
+	err = open_all(c);
+	if (!err)
+		return 0;
+	if (c->target && !target_is_alive(c->target))
+		return log_coded_err(-ESRCH, "E301", NULL, "process %d ended while tmbpf attached",
+				     (int)opts->pid);
+	return err;
+}
+
+void capture_close(struct capture *c)
+{
+	probes_free(c->probes);
+	learn_free(c->learn);
+	drain_free(c->drain);
+	bpf_session_close(c->session);
+	stack_cache_free(c->stacks);
+	intern_free(c->strings);
+	python_sites_release(&c->py_sites);
+	target_free(c->target);
+	memset(c, 0, sizeof(*c));
+}
+
+int capture_step(struct capture *c)
+{
+	bool changed = false;
+	int err;
+
+	(void)bpf_session_maintain(c->session);
+	err = consume_ring(c);
+	if (!err)
+		err = stack_cache_resolve(c->stacks, consume_ring, c);
+	if (!err && c->learn)
+		err = learn_step(c->learn, monotonic_ns(), &changed);
+	if (changed && c->opts->use_cache) {
+		size_t count;
+		const uint64_t *list = learn_fresh_only(c->learn, &count);
+
+		(void)learned_sites_save(c->py.object->image, list, count);
+	}
+	return err;
+}

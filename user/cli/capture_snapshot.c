@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Drained totals + resolved stacks -> snapshot. */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "cli/capture.h"
+
+#define FULL_EVERY_NS   60000000000LL /* search for pools nobody told us of */
+#define REFRESH_SHARE   50            /* a refresh may take 1/50 of the time */
+#define REFRESH_MIN_NS  1000000000LL
+
+static int drain_now(struct capture *c, bool full)
+{
+	int64_t now = monotonic_ns();
+	int err = drain_read(c->drain, full, 0, &c->result);
+
+	c->last_drain_ns = now;
+	if (full && !err)
+		c->last_full_ns = now;
+	return err;
+}
+
+int capture_refresh(struct capture *c)
+{
+	int64_t since = monotonic_ns() - c->last_drain_ns;
+
+	if (since < REFRESH_MIN_NS ||
+	    (c->result && since < (int64_t)c->result->duration_ns * REFRESH_SHARE))
+		return 0;
+	return drain_now(c, false);
+}
+
+static int add_stack(struct capture *c, struct snapshot *s, uint32_t id, const struct stack_total *t)
+{
+	struct snap_frame frames[TM_FRAMES_WALK + 1];
+	struct stack_info info;
+
+	if (id == TM_STACK_UNKNOWN)
+		return snapshot_add(s, SNAP_PYTHON, NULL, 0, false, t->bytes, t->blocks);
+	info = stack_cache_get(c->stacks, id);
+	if (!info.known) {
+		frames[0] = (struct snap_frame){0};
+		if (intern_str(c->strings, "<lost>", &frames[0].file))
+			return -ENOMEM;
+		return snapshot_add(s, SNAP_PYTHON, frames, 1, true, t->bytes, t->blocks);
+	}
+	for (size_t i = 0; i < info.frame_count; i++)
+		frames[i] = (struct snap_frame){.file = info.frames[i].file,
+						.function = info.frames[i].function,
+						.line = info.frames[i].line};
+	return snapshot_add(s, info.domain == TM_DOMAIN_NATIVE ? SNAP_NATIVE : SNAP_PYTHON, frames,
+			    info.frame_count, info.truncated, t->bytes, t->blocks);
+}
+
+/* Traps x calibrated cost + the programs' own time, sampled. */
+static void fill_cost(const struct capture *c, struct snapshot *s, double seconds)
+{
+	double ns = 0;
+
+	s->cost_cpu_ratio = -1;
+	for (int k = 0; k < TM_PROG_COUNT; k++) {
+		uint64_t hits = c->stats.hits[k] - c->stats_before.hits[k];
+
+		s->events += hits;
+		if (c->stats.timed[k])
+			ns += (double)hits * (double)c->stats.timed_ns[k] / (double)c->stats.timed[k];
+	}
+	if (c->trap_ns < 0 || seconds <= 0)
+		return;
+	s->cost_cpu_ratio = (ns + (double)s->events * c->trap_ns) / (seconds * 1e9);
+	/* The trap was measured with a hot cache, in a loop of nothing else. */
+	s->cost_uncertainty = c->trap_spread + 0.2;
+}
+
+static void fill_coverage(const struct capture *c, struct snapshot *s)
+{
+	const struct drain_result *r = c->result;
+
+	if (!r || !r->coverage_known)
+		return;
+	s->coverage[SNAP_PYTHON] = (struct snap_coverage){
+		.known = true,
+		.recorded = r->recorded_small,
+		.missed = r->missed_small,
+		.moving = r->moving_pools,
+	};
+}
+
+static int fill_head(struct capture *c, struct snapshot *s)
+{
+	int64_t now = monotonic_ns();
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	s->time_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec;
+	s->elapsed_s = (double)(now - c->start_ns) / 1e9;
+	s->seq = ++c->seq;
+	s->mode = c->pools_mode ? "pools" : "exact";
+	(void)target_rss(c->target, &s->rss_bytes);
+	if (bpf_session_stats(c->session, &c->stats))
+		return 0;
+	memcpy(s->drops, c->stats.drops, sizeof(s->drops));
+	s->drops[TM_DROP_MOVING] += c->result ? c->result->moving_pools : 0;
+	fill_cost(c, s, (double)(now - c->last_snapshot_ns) / 1e9);
+	c->stats_before = c->stats;
+	c->last_snapshot_ns = now;
+	return 0;
+}
+
+int capture_snapshot(struct capture *c, bool final, struct snapshot **out)
+{
+	_cleanup_(snapshot_freep) struct snapshot *s = snapshot_new(c->strings);
+	bool full = !c->last_full_ns || final || monotonic_ns() - c->last_full_ns > FULL_EVERY_NS;
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	err = capture_step(c);
+	if (!err)
+		err = drain_now(c, full);
+	if (err == -ENOMEM)
+		return err;
+	/* Stacks that came in while the heap was read. */
+	(void)capture_step(c);
+	for (uint32_t id = 1; c->result && id < c->result->stack_cap; id++) {
+		if (!c->result->by_stack[id].blocks)
+			continue;
+		err = add_stack(c, s, id, &c->result->by_stack[id]);
+		if (err)
+			return err;
+	}
+	err = fill_head(c, s);
+	fill_coverage(c, s);
+	if (err)
+		return err;
+	*out = take_ptr(s);
+	return 0;
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The live report: attach, print every INTERVAL, until Ctrl-C, COUNT, or the end of the target. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/capture.h"
+#include "cli/cmd.h"
+
+#define STEP_MS 100
+
+struct watch {
+	struct options opts;
+	struct capture capture;
+	struct report *report;
+	struct snapshot *last; /* what was printed last */
+	int signals;           /* signalfd */
+	bool cost_warned;
+};
+
+static int signals_open(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void on_message(void *ctx, enum log_level level, const char *code, const char *message,
+		       const char *fix)
+{
+	struct watch *w = ctx;
+
+	(void)level;
+	if (w->opts.json && w->report)
+		report_warning(w->report, code, message, fix);
+}
+
+static unsigned terminal_width(void)
+{
+	struct winsize ws;
+	const char *columns = getenv("COLUMNS");
+
+	if (!isatty(STDOUT_FILENO))
+		return 0;
+	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) && ws.ws_col)
+		return ws.ws_col;
+	return columns ? (unsigned)strtoul(columns, NULL, 10) : 0;
+}
+
+static int report_open(struct watch *w)
+{
+	const char *no_color = getenv("NO_COLOR");
+	struct report_opts ro = {
+		.by = w->opts.by,
+		.top = w->opts.top,
+		.verbose = w->opts.verbose,
+		.width = terminal_width(),
+		.color = isatty(STDOUT_FILENO) && !(no_color && *no_color),
+		.interval_s = w->opts.interval_s,
+	};
+	int err = w->opts.json ? report_ndjson_new(stdout, &ro, &w->report) :
+				 report_text_new(stdout, &ro, &w->report);
+
+	if (!err)
+		log_set_sink(on_message, w);
+	return err;
+}
+
+static int say_hello(struct watch *w)
+{
+	const struct capture *c = &w->capture;
+	char libc[48] = "";
+	struct timespec ts;
+	struct report_hello h = {
+		.pid = (int)w->opts.pid,
+		.comm = c->target->comm,
+		.python_version = c->has_python ? c->py.version : NULL,
+		.libc = libc,
+		.mode = c->pools_mode ? "pools" : "exact",
+		.mode_reason = c->guard.reason[0] ? c->guard.reason : NULL,
+		.frames = w->opts.frames,
+		.domains = {c->has_python, c->has_native},
+		.pop_sites = c->py_sites.pop_count,
+		.newref_sites = probes_newref_count(c->probes),
+	};
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	h.time_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec;
+	if (c->has_native)
+		snprintf(libc, sizeof(libc), "%s%s%s",
+			 c->libc.kind == LIBC_GLIBC ? "glibc" : c->libc.kind == LIBC_MUSL ? "musl" : "malloc",
+			 c->libc.version[0] ? " " : "", c->libc.version);
+	for (int fn = 0; c->has_native && fn < FN_COUNT; fn++)
+		h.libc_sites += c->libc_sites.fn[fn].present;
+	return report_hello(w->report, &h);
+}
+
+static void warn_cost(struct watch *w, const struct snapshot *s)
+{
+	if (w->cost_warned || w->capture.pools_mode || s->cost_cpu_ratio <= w->opts.overhead)
+		return;
+	w->cost_warned = true;
+	log_coded_warn("W140", "--mode pools, or raise --overhead",
+		       "tracing costs %.0f%% of one CPU, more than --overhead %.3g%%",
+		       s->cost_cpu_ratio * 100, w->opts.overhead * 100);
+}
+
+static int print_interval(struct watch *w, bool final)
+{
+	struct snapshot *now = NULL;
+	int err = capture_snapshot(&w->capture, final, &now);
+
+	if (err)
+		return err;
+	err = report_interval(w->report, now, w->last);
+	warn_cost(w, now);
+	snapshot_free(w->last);
+	w->last = now;
+	return err;
+}
+
+/* Wait for a signal or the end of the step. Returns the reason to stop, or NULL. */
+static const char *wait_step(struct watch *w, int timeout_ms)
+{
+	struct pollfd fds[2] = {
+		{.fd = w->signals, .events = POLLIN},
+		{.fd = bpf_session_ring_fd(w->capture.session), .events = POLLIN},
+	};
+	struct signalfd_siginfo si;
+
+	if (poll(fds, 2, timeout_ms) <= 0 || !(fds[0].revents & POLLIN))
+		return NULL;
+	if (read(w->signals, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return NULL;
+	return si.ssi_signo == SIGINT ? "sigint" : "sigterm";
+}
+
+static const char *target_state(const struct watch *w)
+{
+	if (!target_is_alive(w->capture.target))
+		return "target-exit";
+	return target_same_image(w->capture.target) ? NULL : "target-exec";
+}
+
+/* Returns why it ended; *err what went wrong, if anything. */
+static const char *run(struct watch *w, int *err)
+{
+	int64_t next = monotonic_ns();
+	const char *why = NULL;
+
+	for (uint64_t n = 0; !*err && (!w->opts.count || n < w->opts.count); n++) {
+		next += (int64_t)(w->opts.interval_s * 1e9);
+		while (!*err && !why && monotonic_ns() < next) {
+			int64_t left_ms = (next - monotonic_ns()) / 1000000 + 1;
+
+			why = wait_step(w, left_ms < STEP_MS ? (int)left_ms : STEP_MS);
+			*err = capture_step(&w->capture);
+			if (!why)
+				why = target_state(w);
+			if (!*err && !why && next - monotonic_ns() > STEP_MS * 2000000LL)
+				(void)capture_refresh(&w->capture);
+		}
+		if (!*err)
+			*err = print_interval(w, why != NULL);
+		if (why)
+			return why;
+	}
+	return *err ? "error" : "count";
+}
+
+static int watch_status(struct watch *w, const char *why, int err)
+{
+	struct report_end end = {.reason = why, .target_gone = !strncmp(why, "target-", 7)};
+
+	if (err == -EPIPE)
+		return 0;
+	if (err) {
+		if (log_exit_status(0) == 0)
+			log_err(err, "tracing of %d stopped", (int)w->opts.pid);
+		end.reason = "error";
+		end.exit_status = log_exit_status(1);
+	} else if (end.target_gone && !w->last) {
+		end.exit_status = 3;
+	}
+	/* Links first: the target is free again before the last words are written. */
+	probes_free(w->capture.probes);
+	w->capture.probes = NULL;
+	err = report_end(w->report, &end, w->last);
+	if (err && err != -EPIPE) {
+		log_coded_err(err, "E701", NULL, "cannot write the report");
+		return 7;
+	}
+	return end.exit_status;
+}
+
+int cmd_watch(int argc, char **argv)
+{
+	struct watch w = {.signals = -1};
+	const char *why = "error";
+	int status = 1, err;
+
+	options_parse(argc, argv, &w.opts);
+	if (w.opts.pid == getpid()) {
+		log_coded_err(-EINVAL, "E201", NULL, "tmbpf does not trace itself");
+		return 2;
+	}
+	w.signals = signals_open();
+	err = w.signals < 0 ? w.signals : report_open(&w);
+	if (!err)
+		err = capture_open(&w.opts, &w.capture);
+	if (!err)
+		err = say_hello(&w);
+	if (!err) {
+		why = run(&w, &err);
+		status = watch_status(&w, why, err);
+	} else {
+		status = err == -EPIPE ? 0 : log_exit_status(1);
+	}
+	log_set_sink(NULL, NULL);
+	capture_close(&w.capture);
+	snapshot_free(w.last);
+	report_free(w.report);
+	if (w.signals >= 0)
+		close(w.signals);
+	return status;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of the live report. */
+#ifndef TM_CLI_OPTIONS_H
+#define TM_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "analyze/top_sites.h"
+
+enum capture_mode { MODE_AUTO = 0, MODE_EXACT = 1, MODE_POOLS = 2 };
+
+struct options {
+	pid_t pid;
+	double interval_s; /* > 0 */
+	uint64_t count;    /* 0 = until Ctrl-C */
+	unsigned frames;   /* 1..128 */
+	unsigned top;      /* 0 = all */
+	enum group_by by;
+	enum capture_mode mode;
+	double overhead;   /* of one CPU, 0.05 */
+	uint64_t blocks;   /* 0 = from RSS */
+	bool json, verbose, use_cache;
+	bool python, native; /* --domains */
+};
+
+/** Parse; usage errors end the process with status 2, --help and --version with 0. */
+void options_parse(int argc, char **argv, struct options *out);
+
+#endif

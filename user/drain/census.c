@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Bitmaps by pool, only as long as the pool's class needs. */
+#include "drain/census.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/idmap.h"
+
+struct entry {
+	uint32_t szidx, words;
+	size_t first; /* into bits */
+};
+
+struct census {
+	struct idmap *by_pool;
+	struct entry *entries;
+	size_t count, cap;
+	uint64_t *bits;
+	size_t bit_words, bit_cap;
+};
+
+int census_new(struct census **out)
+{
+	struct census *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->by_pool = idmap_new();
+	if (!c->by_pool) {
+		free(c);
+		return -ENOMEM;
+	}
+	*out = c;
+	return 0;
+}
+
+void census_free(struct census *c)
+{
+	if (!c)
+		return;
+	idmap_free(c->by_pool);
+	free(c->entries);
+	free(c->bits);
+	free(c);
+}
+
+int census_add(struct census *c, const struct pool_state *pool, const uint64_t *blocks)
+{
+	uint32_t words = (pool->blocks + 63) / 64;
+	struct entry *entries = array_grow(c->entries, &c->cap, c->count + 1, sizeof(*entries));
+	uint64_t *bits;
+
+	if (!entries)
+		return -ENOMEM;
+	c->entries = entries;
+	bits = array_grow(c->bits, &c->bit_cap, c->bit_words + words, sizeof(*bits));
+	if (!bits)
+		return -ENOMEM;
+	c->bits = bits;
+	memcpy(c->bits + c->bit_words, blocks, words * sizeof(*bits));
+	c->entries[c->count] = (struct entry){.szidx = pool->szidx, .words = words, .first = c->bit_words};
+	c->bit_words += words;
+	return idmap_put(c->by_pool, pool->addr, (uint32_t)c->count++);
+}
+
+static const struct entry *find(const struct census *c, const struct pool_state *pool)
+{
+	uint32_t i;
+
+	if (!idmap_get(c->by_pool, pool->addr, &i) || c->entries[i].szidx != pool->szidx)
+		return NULL;
+	return &c->entries[i];
+}
+
+void census_get(const struct census *c, const struct pool_state *pool, uint64_t *out)
+{
+	const struct entry *e = find(c, pool);
+
+	memset(out, 0, POOL_BITMAP_WORDS * sizeof(*out));
+	if (e)
+		memcpy(out, c->bits + e->first, e->words * sizeof(*out));
+}
+
+void census_prune(struct census *c, const struct pool_state *pool)
+{
+	const struct entry *e = find(c, pool);
+
+	for (uint32_t i = 0; e && !pool->moving && i < e->words; i++)
+		c->bits[e->first + i] &= pool->live[i];
+}

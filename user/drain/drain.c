@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Reads shadow pools against the heap, and the live table. */
+#include "drain/drain.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+
+struct drain {
+	struct bpf_session *session;
+	struct target *target;
+	const struct python_target *py;
+	struct drain_opts opts;
+	struct heap_reader *heap;
+	struct census *census;
+	uint64_t *pools;         /* addresses to read, sorted */
+	size_t pool_count, pool_cap;
+	struct drain_result now, next;
+	uint32_t epoch;
+	bool taking_census;
+	int err;
+};
+
+int drain_new(struct bpf_session *s, struct target *t, const struct python_target *py,
+	      const struct drain_opts *opts, struct drain **out)
+{
+	_cleanup_(drain_freep) struct drain *d = calloc(1, sizeof(*d));
+	size_t ids = TM_STACK_FIRST + (size_t)s->stack_buckets * TM_STACK_WAYS;
+	int err;
+
+	if (!d)
+		return -ENOMEM;
+	d->session = s;
+	d->target = t;
+	d->py = py;
+	d->opts = *opts;
+	d->now.stack_cap = d->next.stack_cap = ids;
+	d->now.by_stack = calloc(ids, sizeof(*d->now.by_stack));
+	d->next.by_stack = calloc(ids, sizeof(*d->next.by_stack));
+	err = census_new(&d->census);
+	if (!err && opts->python)
+		err = heap_reader_new(t, py->offsets, &d->heap);
+	if (err || !d->now.by_stack || !d->next.by_stack)
+		return -ENOMEM;
+	*out = take_ptr(d);
+	return 0;
+}
+
+void drain_free(struct drain *d)
+{
+	if (!d)
+		return;
+	free(d->now.by_stack);
+	free(d->next.by_stack);
+	heap_reader_free(d->heap);
+	census_free(d->census);
+	free(d->pools);
+	free(d);
+}
+
+static int by_addr(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The directory as BPF hashes it: bpf/pools.bpf.h, pool_hash() and pool_find(). */
+static const struct tm_dir_entry *dir_find(const struct bpf_session *s, uint64_t pool)
+{
+	uint64_t h = (pool >> 12) * 0x9e3779b97f4a7c15ull;
+	uint32_t idx[2] = {(uint32_t)(h >> 32) & (s->dir_buckets - 1), (uint32_t)h & (s->dir_buckets - 1)};
+
+	for (int choice = 0; choice < 2; choice++)
+		for (int way = 0; way < TM_DIR_WAYS; way++)
+			if (TM_DIR_POOL(s->dir[idx[choice]].way[way].key) == pool)
+				return &s->dir[idx[choice]].way[way];
+	return NULL;
+}
+
+static uint32_t *slot_at(const struct bpf_session *s, uint64_t ref, uint32_t block)
+{
+	uint32_t chunk = TM_DIR_CHUNK(ref) + block / TM_CHUNK_SLOTS;
+
+	if (block / TM_CHUNK_SLOTS >= TM_DIR_CHUNKS(ref) || chunk >> TM_SEG_SHIFT >= s->segment_count)
+		return NULL;
+	return &s->segments[chunk >> TM_SEG_SHIFT][chunk & (TM_SEG_CHUNKS - 1)].slot[block % TM_CHUNK_SLOTS];
+}
+
+/*
+ * Epochs come round again after fifteen: a mark left from long ago must not look like a new one. BPF
+ * may hand the block out at the same moment: then the exchange fails, rightly.
+ */
+static void clean_mark(const struct drain *d, uint32_t *slot, uint32_t value)
+{
+	uint32_t mark = value >> TM_MARK_SHIFT;
+
+	if (mark && mark != d->epoch)
+		__sync_bool_compare_and_swap(slot, value, value & TM_STACK_ID_MASK);
+}
+
+static void book(struct drain_result *r, uint32_t id, uint64_t bytes, uint64_t blocks)
+{
+	if (id >= r->stack_cap)
+		id = TM_STACK_LOST;
+	r->by_stack[id].bytes += bytes;
+	r->by_stack[id].blocks += blocks;
+}
+
+/* In pools mode the first slot stands for all blocks of the pool. */
+static void book_pool(struct drain *d, const struct pool_state *p, const struct tm_dir_entry *e)
+{
+	const uint32_t *slot = e && TM_DIR_SZIDX(e->key) == p->szidx ? slot_at(d->session, e->ref, 0) : NULL;
+	uint32_t id = slot ? *slot & TM_STACK_ID_MASK : TM_STACK_NONE;
+
+	if (id)
+		book(&d->next, id, (uint64_t)p->ref_count * p->class_bytes, p->ref_count);
+}
+
+static void book_blocks(struct drain *d, const struct pool_state *p, const struct tm_dir_entry *e,
+			uint64_t *unrecorded)
+{
+	bool known = e && TM_DIR_SZIDX(e->key) == p->szidx;
+
+	for (uint32_t w = 0; w < (p->blocks + 63) / 64; w++) {
+		uint64_t live = p->live[w];
+
+		unrecorded[w] = 0;
+		while (live) {
+			uint32_t bit = (uint32_t)__builtin_ctzll(live);
+			uint32_t *slot = known ? slot_at(d->session, e->ref, w * 64 + bit) : NULL;
+			uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
+
+			live &= live - 1;
+			if (!(value & TM_STACK_ID_MASK)) {
+				unrecorded[w] |= 1ull << bit;
+				continue;
+			}
+			clean_mark(d, slot, value);
+			book(&d->next, value & TM_STACK_ID_MASK, p->class_bytes, 1);
+			d->next.recorded_small++;
+		}
+	}
+}
+
+static void on_pool(void *ctx, const struct pool_state *p)
+{
+	struct drain *d = ctx;
+	const struct tm_dir_entry *e = dir_find(d->session, p->addr);
+	uint64_t unrecorded[POOL_BITMAP_WORDS], old[POOL_BITMAP_WORDS];
+
+	d->next.pools_read++;
+	d->next.moving_pools += p->moving;
+	if (d->opts.pools_mode) {
+		book_pool(d, p, e);
+		return;
+	}
+	book_blocks(d, p, e, unrecorded);
+	if (d->taking_census) {
+		if (census_add(d->census, p, unrecorded))
+			d->err = -ENOMEM;
+		return;
+	}
+	census_prune(d->census, p);
+	census_get(d->census, p, old);
+	/* A pool caught in mid-change says nothing about what is missing. */
+	for (uint32_t w = 0; !p->moving && w < (p->blocks + 63) / 64; w++)
+		d->next.missed_small += (uint64_t)__builtin_popcountll(unrecorded[w] & ~old[w]);
+}
+
+/* Every pool that BPF knows, and with full also every other one that can be found. */
+static int collect_pools(struct drain *d, bool full)
+{
+	const struct bpf_session *s = d->session;
+	size_t kept = 0;
+	int err;
+
+	if (full) {
+		uint64_t *found = NULL;
+		size_t count = 0;
+
+		err = target_refresh_maps(d->target);
+		if (!err)
+			err = heap_reader_find(d->heap, &found, &count);
+		if (err)
+			return err;
+		free(d->pools);
+		d->pools = found;
+		d->pool_count = d->pool_cap = count;
+	}
+	for (uint32_t b = 0; b < s->dir_buckets; b++) {
+		for (int way = 0; way < TM_DIR_WAYS; way++) {
+			uint64_t *grown;
+
+			if (!s->dir[b].way[way].key)
+				continue;
+			grown = array_grow(d->pools, &d->pool_cap, d->pool_count + 1, sizeof(*d->pools));
+			if (!grown)
+				return -ENOMEM;
+			d->pools = grown;
+			d->pools[d->pool_count++] = TM_DIR_POOL(s->dir[b].way[way].key);
+		}
+	}
+	qsort(d->pools, d->pool_count, sizeof(*d->pools), by_addr);
+	for (size_t i = 0; i < d->pool_count; i++)
+		if (!kept || d->pools[kept - 1] != d->pools[i])
+			d->pools[kept++] = d->pools[i];
+	d->pool_count = kept;
+	return 0;
+}
+
+static void on_spilled(void *ctx, uint64_t addr, uint64_t meta)
+{
+	struct drain *d = ctx;
+
+	(void)addr;
+	book(&d->next, TM_LIVE_STACK(meta), TM_LIVE_BYTES(meta), 1);
+	d->next.malloc_blocks++;
+}
+
+static int read_live_table(struct drain *d)
+{
+	const struct bpf_session *s = d->session;
+
+	for (uint32_t l = 0; l < s->level_count; l++) {
+		for (uint32_t b = 0; b < s->level_buckets[l]; b++) {
+			for (int way = 0; way < TM_LIVE_WAYS; way++) {
+				struct tm_live_entry *e = &s->levels[l][b].way[way];
+				uint64_t addr = __atomic_load_n(&e->addr, __ATOMIC_ACQUIRE);
+				uint64_t meta = __atomic_load_n(&e->meta, __ATOMIC_RELAXED);
+
+				/* 1 is a way being filled (bpf/live_table.bpf.h). */
+				if (addr <= 1 || __atomic_load_n(&e->addr, __ATOMIC_ACQUIRE) != addr)
+					continue;
+				book(&d->next, TM_LIVE_STACK(meta), TM_LIVE_BYTES(meta), 1);
+				d->next.malloc_blocks++;
+			}
+		}
+	}
+	return bpf_session_each_spilled(s, on_spilled, d);
+}
+
+static void reset_next(struct drain *d)
+{
+	struct stack_total *keep = d->next.by_stack;
+	size_t cap = d->next.stack_cap;
+
+	memset(keep, 0, cap * sizeof(*keep));
+	d->next = (struct drain_result){.by_stack = keep, .stack_cap = cap};
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static int read_heap(struct drain *d, bool full)
+{
+	int err = collect_pools(d, full);
+
+	if (!err)
+		err = heap_reader_pools(d->heap, d->pools, d->pool_count, on_pool, d);
+	return err ? err : d->err;
+}
+
+int drain_census(struct drain *d)
+{
+	int err = 0;
+
+	if (!d->opts.python || d->opts.pools_mode)
+		return 0;
+	reset_next(d);
+	d->taking_census = true;
+	err = read_heap(d, true);
+	d->taking_census = false;
+	if (err)
+		return log_err(err, "cannot take the census of the heap");
+	return 0;
+}
+
+int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_result **out)
+{
+	int64_t start = now_ns();
+	struct drain_result swap;
+	int err = 0;
+
+	*out = &d->now;
+	reset_next(d);
+	d->epoch = epoch;
+	if (d->opts.python)
+		err = read_heap(d, full);
+	if (!err)
+		err = read_live_table(d);
+	if (err)
+		return err;
+	d->next.coverage_known = d->opts.python && !d->opts.pools_mode;
+	d->next.duration_ns = (uint64_t)(now_ns() - start);
+	swap = d->now;
+	d->now = d->next;
+	d->next = swap;
+	return 0;
+}

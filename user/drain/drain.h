@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * BPF maps and the target's heap -> what is alive now, by stack id. One drain reads everything; the
+ * result is dense by id, so that millions of blocks cost no allocation.
+ */
+#ifndef TM_DRAIN_DRAIN_H
+#define TM_DRAIN_DRAIN_H
+
+#include "drain/census.h"
+#include "drain/heap_reader.h"
+#include "probe/bpf_session.h"
+
+struct stack_total {
+	uint64_t bytes, blocks;
+};
+
+struct drain_result {
+	struct stack_total *by_stack; /* index: stack id; owned by the drain */
+	size_t stack_cap;
+	uint64_t recorded_small, missed_small; /* pymalloc blocks born since attach: with, without a record */
+	uint64_t moving_pools;
+	uint64_t malloc_blocks;
+	uint64_t duration_ns;
+	size_t pools_read;
+	bool coverage_known;
+};
+
+struct drain;
+
+struct drain_opts {
+	bool pools_mode;
+	bool python; /* read the pymalloc heap */
+};
+
+int drain_new(struct bpf_session *s, struct target *t, const struct python_target *py,
+	      const struct drain_opts *opts, struct drain **out);
+void drain_free(struct drain *d);
+DEFINE_CLEANUP(struct drain *, drain_free);
+
+/** The census: call once, right after everything is attached. Returns: 0, -ESRCH, -ENOMEM. */
+int drain_census(struct drain *d);
+
+/**
+ * Read everything. full: also look for pools that no probe has told of (coverage needs it; reads one
+ * header per 16 KiB of anonymous memory). The result stays valid until the next call.
+ * epoch: slots marked in another learning epoch are cleaned. Returns: 0, -ESRCH (target gone; the result
+ * is the one before), -ENOMEM.
+ */
+int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_result **out);
+
+#endif

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Liveness of pymalloc blocks. Layout: struct pool_header, CPython Include/internal/pycore_obmalloc.h. */
+#include "drain/heap_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+
+#define HEAD_BYTES  48  /* sizeof(struct pool_header) */
+#define BATCH_POOLS 256 /* 4 MiB of 16 KiB pools at once */
+#define RETRIES     3
+#define PAGE        4096ull
+#define PRESENT     (1ull << 63) /* Documentation/admin-guide/mm/pagemap.rst */
+#define SWAPPED     (1ull << 62)
+
+struct pool_head {
+	uint32_t ref_count, _pad0;
+	uint64_t freeblock, nextpool, prevpool;
+	uint32_t arenaindex, szidx, nextoffset, maxnextoffset;
+};
+_Static_assert(sizeof(struct pool_head) == HEAD_BYTES, "pool_header has 48 bytes");
+
+struct heap_reader {
+	const struct target *target;
+	const struct py_offsets *offsets;
+	uint32_t pool_bytes;
+	uint8_t *images;                 /* BATCH_POOLS pools */
+	struct pool_head heads[BATCH_POOLS]; /* read again behind the images */
+	struct iovec local[BATCH_POOLS], remote[BATCH_POOLS];
+};
+
+int heap_reader_new(const struct target *t, const struct py_offsets *offsets, struct heap_reader **out)
+{
+	struct heap_reader *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->target = t;
+	r->offsets = offsets;
+	r->pool_bytes = offsets->pool_bytes;
+	r->images = malloc((size_t)BATCH_POOLS * r->pool_bytes);
+	if (!r->images) {
+		free(r);
+		return -ENOMEM;
+	}
+	*out = r;
+	return 0;
+}
+
+void heap_reader_free(struct heap_reader *r)
+{
+	if (!r)
+		return;
+	free(r->images);
+	free(r);
+}
+
+/* A header that obmalloc could have written for a pool at addr. */
+static bool head_is_sane(const struct py_offsets *o, uint64_t addr, const struct pool_head *h)
+{
+	uint32_t size;
+
+	if (h->szidx >= 512u >> o->pool_align_shift)
+		return false;
+	size = (h->szidx + 1) << o->pool_align_shift;
+	if (h->maxnextoffset != o->pool_bytes - size)
+		return false;
+	/* nextoffset passes maxnextoffset by at most one block. */
+	if (h->nextoffset < HEAD_BYTES || h->nextoffset > o->pool_bytes ||
+	    (h->nextoffset - HEAD_BYTES) % size)
+		return false;
+	if (h->ref_count > (h->nextoffset - HEAD_BYTES) / size)
+		return false;
+	return !h->freeblock || (h->freeblock - addr >= HEAD_BYTES && h->freeblock - addr <= o->pool_bytes - size);
+}
+
+/* Take the free list out of the bitmap. False when it leaves the pool or loops. */
+static bool clear_free_list(struct pool_state *p, const uint8_t *image, const struct pool_head *h,
+			    uint32_t used)
+{
+	uint64_t at = h->freeblock;
+
+	for (uint32_t steps = 0; at; steps++) {
+		uint64_t off = at - p->addr - HEAD_BYTES;
+		uint64_t block = off / p->class_bytes;
+		uint64_t bit;
+
+		if (at - p->addr < HEAD_BYTES || off % p->class_bytes || block >= used || steps > used)
+			return false;
+		bit = 1ull << (block % 64);
+		if (!(p->live[block / 64] & bit))
+			return false;
+		p->live[block / 64] &= ~bit;
+		memcpy(&at, image + HEAD_BYTES + off, sizeof(at));
+	}
+	return true;
+}
+
+bool pool_decode(const struct py_offsets *offsets, uint64_t addr, const void *image,
+		 struct pool_state *out)
+{
+	struct pool_head h;
+	uint32_t used;
+
+	memcpy(&h, image, sizeof(h));
+	if (!head_is_sane(offsets, addr, &h))
+		return false;
+	memset(out, 0, sizeof(*out));
+	out->addr = addr;
+	out->szidx = h.szidx;
+	out->class_bytes = (h.szidx + 1) << offsets->pool_align_shift;
+	out->blocks = (offsets->pool_bytes - HEAD_BYTES) / out->class_bytes;
+	out->ref_count = h.ref_count;
+	if (!h.ref_count || out->blocks > TM_POOL_SLOTS_MAX)
+		return out->blocks <= TM_POOL_SLOTS_MAX;
+	used = (h.nextoffset - HEAD_BYTES) / out->class_bytes;
+	for (uint32_t i = 0; i < used / 64; i++)
+		out->live[i] = ~0ull;
+	if (used % 64)
+		out->live[used / 64] = (1ull << (used % 64)) - 1;
+	/* A list we cannot follow, or one that does not agree with the count: caught in mid-change. */
+	out->moving = !clear_free_list(out, image, &h, used);
+	if (!out->moving) {
+		uint32_t live = 0;
+
+		for (uint32_t i = 0; i < POOL_BITMAP_WORDS; i++)
+			live += (uint32_t)__builtin_popcountll(out->live[i]);
+		out->moving = live != h.ref_count;
+	}
+	return true;
+}
+
+static bool head_changed(const struct pool_head *before, const struct pool_head *after)
+{
+	return before->ref_count != after->ref_count || before->freeblock != after->freeblock ||
+	       before->szidx != after->szidx || before->nextoffset != after->nextoffset;
+}
+
+/* One pool by itself, again. True when out holds a state. */
+static bool read_again(struct heap_reader *r, uint64_t addr, uint8_t *image, struct pool_state *out)
+{
+	struct pool_head after;
+	bool valid = false;
+
+	for (int i = 0; i < RETRIES; i++) {
+		if (target_read(r->target, addr, image, r->pool_bytes))
+			return false;
+		valid = pool_decode(r->offsets, addr, image, out);
+		if (target_read(r->target, addr, &after, sizeof(after)))
+			return false;
+		if (valid && !out->moving && !head_changed((const struct pool_head *)(const void *)image, &after))
+			return true;
+	}
+	out->moving = true;
+	return valid;
+}
+
+static void batch_emit(struct heap_reader *r, const uint64_t *addrs, size_t images, size_t heads,
+		       pool_fn fn, void *ctx)
+{
+	struct pool_state state;
+
+	for (size_t i = 0; i < images; i++) {
+		uint8_t *image = r->images + i * r->pool_bytes;
+		bool valid = pool_decode(r->offsets, addrs[i], image, &state);
+
+		if (i >= heads || !valid || state.moving ||
+		    head_changed((const struct pool_head *)(void *)image, &r->heads[i]))
+			valid = read_again(r, addrs[i], image, &state);
+		if (valid)
+			fn(ctx, &state);
+	}
+}
+
+/* How many of n whole ranges of `each` bytes a partial read covered. */
+static size_t whole(ssize_t got, size_t each)
+{
+	return got < 0 ? 0 : (size_t)got / each;
+}
+
+static int read_batch(struct heap_reader *r, const uint64_t *addrs, size_t n, pool_fn fn, void *ctx,
+		      size_t *done)
+{
+	size_t images, heads;
+	ssize_t got;
+
+	for (size_t i = 0; i < n; i++) {
+		r->local[i] = (struct iovec){r->images + i * r->pool_bytes, r->pool_bytes};
+		r->remote[i] = (struct iovec){(void *)(uintptr_t)addrs[i], r->pool_bytes};
+	}
+	got = target_readv(r->target, r->local, r->remote, n);
+	if (got == -ESRCH || got == -EPERM)
+		return (int)got;
+	images = whole(got, r->pool_bytes);
+	for (size_t i = 0; i < images; i++) {
+		r->local[i] = (struct iovec){&r->heads[i], HEAD_BYTES};
+		r->remote[i].iov_len = HEAD_BYTES;
+	}
+	heads = images ? whole(target_readv(r->target, r->local, r->remote, images), HEAD_BYTES) : 0;
+	batch_emit(r, addrs, images, heads, fn, ctx);
+	/* The one that stopped the read is gone: step over it. */
+	*done = images < n ? images + 1 : n;
+	return 0;
+}
+
+int heap_reader_pools(struct heap_reader *r, const uint64_t *addrs, size_t count, pool_fn fn, void *ctx)
+{
+	while (count) {
+		size_t n = count < BATCH_POOLS ? count : BATCH_POOLS, done = 0;
+		int err = read_batch(r, addrs, n, fn, ctx, &done);
+
+		if (err)
+			return err;
+		addrs += done;
+		count -= done;
+	}
+	return 0;
+}
+
+/* ---- finding pools that nobody told us of ---- */
+
+struct finder {
+	struct heap_reader *r;
+	uint64_t *addrs;
+	size_t count, cap;
+	int pagemap; /* -1: not readable, pages are read whether they are resident or not */
+};
+
+/* Do not pull pages in: only what is resident can have been used lately. */
+static bool page_resident(const struct finder *f, uint64_t addr)
+{
+	uint64_t entry;
+
+	if (f->pagemap < 0)
+		return true;
+	if (pread(f->pagemap, &entry, sizeof(entry), (off_t)(addr / PAGE * sizeof(entry))) !=
+	    (ssize_t)sizeof(entry))
+		return true;
+	return entry & (PRESENT | SWAPPED);
+}
+
+static int find_in(struct finder *f, uint64_t start, uint64_t end)
+{
+	struct heap_reader *r = f->r;
+	uint64_t step = r->pool_bytes, at = (start + step - 1) & ~(step - 1);
+
+	while (at + step <= end) {
+		uint64_t addrs[BATCH_POOLS];
+		size_t n = 0, got;
+
+		for (; n < BATCH_POOLS && at + step <= end; at += step) {
+			if (!page_resident(f, at))
+				continue;
+			addrs[n] = at;
+			r->local[n] = (struct iovec){&r->heads[n], HEAD_BYTES};
+			r->remote[n++] = (struct iovec){(void *)(uintptr_t)at, HEAD_BYTES};
+		}
+		if (!n)
+			continue;
+		got = whole(target_readv(r->target, r->local, r->remote, n), HEAD_BYTES);
+		for (size_t i = 0; i < got; i++) {
+			if (!head_is_sane(r->offsets, addrs[i], &r->heads[i]))
+				continue;
+			uint64_t *grown = array_grow(f->addrs, &f->cap, f->count + 1, sizeof(*f->addrs));
+
+			if (!grown)
+				return -ENOMEM;
+			f->addrs = grown;
+			f->addrs[f->count++] = addrs[i];
+		}
+		if (got < n) /* unreadable in the middle: go on behind it */
+			at = addrs[got] + step;
+	}
+	return 0;
+}
+
+int heap_reader_find(struct heap_reader *r, uint64_t **addrs, size_t *count)
+{
+	struct finder f = {.r = r, .pagemap = -1};
+	char path[64];
+	int err = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)r->target->pid);
+	f.pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	tm_for_each_mapping(m, &r->target->maps)
+	{
+		/* Arenas are mmap'ed, private, anonymous; [heap] and stacks hold none. */
+		if (!m->read || !m->write || m->exec || m->shared || m->inode || m->path[0])
+			continue;
+		err = find_in(&f, m->start, m->end);
+		if (err)
+			break;
+	}
+	if (f.pagemap >= 0)
+		close(f.pagemap);
+	if (err) {
+		free(f.addrs);
+		return err;
+	}
+	*addrs = f.addrs;
+	*count = f.count;
+	return 0;
+}

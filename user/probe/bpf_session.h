@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The BPF object: open -> configure -> load; owns every map, mapping and program. Nothing is pinned:
+ * when the process ends, however it ends, the kernel takes everything down.
+ */
+#ifndef TM_PROBE_BPF_SESSION_H
+#define TM_PROBE_BPF_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/tmbpf.h"
+#include "target/python_target.h"
+#include "target/target.h"
+
+struct session_opts {
+	unsigned frames;      /* 1..TM_FRAMES_MAX */
+	uint64_t blocks;      /* expected live blocks (--blocks); 0 = from RSS */
+	uint64_t rss_bytes;   /* of the target now */
+};
+
+struct tmbpf_bpf; /* the skeleton */
+struct ring_buffer;
+
+struct bpf_session {
+	struct tmbpf_bpf *skel;
+	struct ring_buffer *ring; /* NULL until bpf_session_ring_open() */
+	bool multi; /* programs are loaded for uprobe_multi */
+
+	/* Views of the maps, read-only in spirit; valid until bpf_session_close(). */
+	struct tm_dir_bucket *dir;
+	uint32_t dir_buckets;
+	struct tm_chunk *segments[TM_SEGS_MAX];
+	uint32_t segment_count;
+	struct tm_live_bucket *levels[TM_LIVE_LEVELS];
+	uint32_t level_buckets[TM_LIVE_LEVELS];
+	uint32_t level_count;
+	struct tm_stack_bucket *stacks;
+	uint32_t stack_buckets;
+	struct tm_site_count *site_counts;
+	uint64_t map_bytes; /* memory of all tables */
+	int cpus;
+};
+
+/**
+ * Open, configure and load. python may be NULL (native only). Errors are logged and coded
+ * (E401 E404 E501 E601). Returns: 0, -errno.
+ */
+int bpf_session_open(const struct target *t, const struct python_target *python,
+		     const struct session_opts *opts, struct bpf_session **out);
+void bpf_session_close(struct bpf_session *s);
+DEFINE_CLEANUP(struct bpf_session *, bpf_session_close);
+
+/**
+ * Keep storage ahead of use: slot segments, levels of the live table. Call at least every 100 ms while
+ * probes are live. Returns: 0, -errno (the losses that follow are counted by BPF).
+ */
+int bpf_session_maintain(struct bpf_session *s);
+
+/** Sum of the per-CPU counters. Returns: 0, -errno. */
+int bpf_session_stats(const struct bpf_session *s, struct tm_cpu_stats *sum);
+
+void bpf_session_set_trial(struct bpf_session *s, bool trial);
+/** Pools mode: book whole pools; malloc blocks below min_bytes are not recorded. */
+void bpf_session_set_pools_mode(struct bpf_session *s, bool pools, uint64_t min_bytes);
+/** Learning epoch, 1..15. */
+void bpf_session_set_epoch(struct bpf_session *s, uint32_t epoch);
+uint32_t bpf_session_stack_count(const struct bpf_session *s);
+
+/** Ring buffer: each record to fn, in order. Returns: records read, -errno. */
+typedef int (*ring_record_fn)(void *ctx, void *data, size_t len);
+int bpf_session_ring_open(struct bpf_session *s, ring_record_fn fn, void *ctx);
+int bpf_session_ring_consume(struct bpf_session *s);
+/** An epoll descriptor that becomes readable when BPF asks for a drain. */
+int bpf_session_ring_fd(const struct bpf_session *s);
+
+/** Meta of the blocks in the overflow map: calls fn(ctx, addr, meta) for each. Returns: 0, -errno. */
+int bpf_session_each_spilled(const struct bpf_session *s,
+			     void (*fn)(void *ctx, uint64_t addr, uint64_t meta), void *ctx);
+
+#endif

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * States: WINDOW (all sites attached, marks decide fresh or re-used) and KEPT (without the fresh-only
+ * sites; every hit is recorded, because the blocks of detached sites keep their marks).
+ */
+#include "probe/learn.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define FRESH_ENOUGH   4096             /* fresh hits without one re-use before a site is let go */
+#define CHECK_EVERY_NS 20000000000LL    /* another window after this */
+#define WINDOW_NS      200000000LL      /* its length */
+#define RELINK_NS      500000000LL      /* not more often than this */
+/*
+ * A thread preempted between a pop and its new reference when a window opens counts one false re-use;
+ * there is one such thread per interpreter lock.
+ */
+#define REUSE_NOISE 2
+
+struct learn {
+	struct probes *probes;
+	struct bpf_session *session;
+	const struct python_sites *sites;
+	uint64_t *fresh_only; /* vaddrs, sorted; capacity: all sites */
+	size_t fresh_count;
+	struct tm_site_count *base; /* counts when the window opened */
+	bool *reuses;               /* verdict that stays: seen with re-use */
+	bool window;
+	uint32_t epoch;
+	int64_t since_ns; /* of the state */
+};
+
+void learn_free(struct learn *l)
+{
+	if (!l)
+		return;
+	free(l->fresh_only);
+	free(l->base);
+	free(l->reuses);
+	free(l);
+}
+
+int learn_new(struct probes *p, struct bpf_session *s, const struct python_sites *sites,
+	      const uint64_t *known, size_t known_count, struct learn **out)
+{
+	_cleanup_(learn_freep) struct learn *l = calloc(1, sizeof(*l));
+	size_t n = sites->newref_count + 1;
+
+	if (!l)
+		return -ENOMEM;
+	l->probes = p;
+	l->session = s;
+	l->sites = sites;
+	l->fresh_only = calloc(n, sizeof(*l->fresh_only));
+	l->base = calloc(n, sizeof(*l->base));
+	l->reuses = calloc(n, sizeof(*l->reuses));
+	if (!l->fresh_only || !l->base || !l->reuses)
+		return -ENOMEM;
+	/* A list longer than the sites we found is of another build: ignore it. */
+	if (known_count && known_count < n) {
+		memcpy(l->fresh_only, known, known_count * sizeof(*known));
+		l->fresh_count = known_count;
+	}
+	l->window = l->fresh_count == 0;
+	l->epoch = 1;
+	*out = take_ptr(l);
+	return 0;
+}
+
+const uint64_t *learn_fresh_only(const struct learn *l, size_t *count)
+{
+	*count = l->fresh_count;
+	return l->fresh_only;
+}
+
+/* python_sites are sorted by vaddr, so the list comes out sorted. True when it changed. */
+static bool judge(struct learn *l)
+{
+	size_t kept = 0, before = l->fresh_count, was = 0;
+	bool changed = false;
+
+	_cleanup_free_ uint64_t *old = calloc(before + 1, sizeof(*old));
+
+	if (!old)
+		return false;
+	memcpy(old, l->fresh_only, before * sizeof(*old));
+	for (size_t i = 0; i < l->sites->newref_count && i < TM_SITES_MAX; i++) {
+		const struct tm_site_count *now = &l->session->site_counts[i];
+		uint64_t fresh = now->fresh - l->base[i].fresh, reuse = now->reuse - l->base[i].reuse;
+		uint64_t vaddr = l->sites->newrefs[i].vaddr;
+		bool known = was < before && old[was] == vaddr;
+
+		was += known;
+		if (reuse > REUSE_NOISE)
+			l->reuses[i] = true;
+		if (!l->reuses[i] && (known || (fresh >= FRESH_ENOUGH && !reuse)))
+			l->fresh_only[kept++] = vaddr;
+		changed |= known != (kept > 0 && l->fresh_only[kept - 1] == vaddr);
+	}
+	l->fresh_count = kept;
+	return changed;
+}
+
+static void mark_base(struct learn *l)
+{
+	memcpy(l->base, l->session->site_counts, l->sites->newref_count * sizeof(*l->base));
+}
+
+static int open_window(struct learn *l, int64_t now_ns)
+{
+	int err = probes_set_newrefs(l->probes, NULL, 0, false);
+
+	if (err)
+		return err;
+	l->epoch = l->epoch % 15 + 1;
+	bpf_session_set_epoch(l->session, l->epoch);
+	mark_base(l);
+	l->window = true;
+	l->since_ns = now_ns;
+	return 0;
+}
+
+static int close_window(struct learn *l, int64_t now_ns)
+{
+	int err = probes_set_newrefs(l->probes, l->fresh_only, l->fresh_count, true);
+
+	if (err)
+		return err;
+	l->window = false;
+	l->since_ns = now_ns;
+	log_debug("new-reference sites: %zu attached, %zu seen with fresh objects only",
+		  probes_newref_count(l->probes), l->fresh_count);
+	return 0;
+}
+
+int learn_step(struct learn *l, int64_t now_ns, bool *changed)
+{
+	*changed = false;
+	if (!l->since_ns)
+		l->since_ns = now_ns;
+	if (!l->window)
+		return now_ns - l->since_ns < CHECK_EVERY_NS ? 0 : open_window(l, now_ns);
+	if (now_ns - l->since_ns < (l->fresh_count ? WINDOW_NS : RELINK_NS))
+		return 0;
+	*changed = judge(l);
+	/* Nothing learned yet: the window stays open, at the cost of a second trap an object. */
+	return l->fresh_count ? close_window(l, now_ns) : 0;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which new-reference sites matter. A site that only ever sees fresh blocks adds nothing (the pop has
+ * recorded them) and is detached; one that sees re-use stays, and so does one that was never hit.
+ * The verdict is taken in windows in which all sites are attached, and checked again from time to time.
+ */
+#ifndef TM_PROBE_LEARN_H
+#define TM_PROBE_LEARN_H
+
+#include "probe/probes.h"
+
+struct learn;
+
+/** known: fresh-only sites remembered for this build (vaddrs, sorted; copied). Returns: 0, -ENOMEM. */
+int learn_new(struct probes *p, struct bpf_session *s, const struct python_sites *sites,
+	      const uint64_t *known, size_t known_count, struct learn **out);
+void learn_free(struct learn *l);
+DEFINE_CLEANUP(struct learn *, learn_free);
+
+/**
+ * Look at the counts and move sites. Units: now_ns monotonic. Call every 100 ms or so.
+ * Returns: 0, -errno; *changed when the fresh-only set is another than before.
+ */
+int learn_step(struct learn *l, int64_t now_ns, bool *changed);
+
+/** The fresh-only sites known now, sorted; borrowed until the next learn_step(). */
+const uint64_t *learn_fresh_only(const struct learn *l, size_t *count);
+
+#endif

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Traffic with loaded programs: counters, knobs, the ring buffer, the overflow map. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "probe/session_priv.h"
+
+int bpf_session_stats(const struct bpf_session *s, struct tm_cpu_stats *sum)
+{
+	_cleanup_free_ struct tm_cpu_stats *cpus = calloc((size_t)s->cpus, sizeof(*cpus));
+	uint32_t zero = 0;
+
+	memset(sum, 0, sizeof(*sum));
+	if (!cpus)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.cpu_stats), &zero, cpus))
+		return -errno;
+	for (int c = 0; c < s->cpus; c++) {
+		for (int k = 0; k < TM_PROG_COUNT; k++) {
+			sum->hits[k] += cpus[c].hits[k];
+			sum->timed[k] += cpus[c].timed[k];
+			sum->timed_ns[k] += cpus[c].timed_ns[k];
+		}
+		for (int r = 0; r < TM_DROP_COUNT; r++)
+			sum->drops[r] += cpus[c].drops[r];
+	}
+	return 0;
+}
+
+void bpf_session_set_trial(struct bpf_session *s, bool trial)
+{
+	__atomic_store_n(&s->skel->data->run_trial, trial, __ATOMIC_RELEASE);
+}
+
+void bpf_session_set_pools_mode(struct bpf_session *s, bool pools, uint64_t min_bytes)
+{
+	s->skel->bss->run_min_bytes = min_bytes;
+	__atomic_store_n(&s->skel->bss->run_pools_mode, pools, __ATOMIC_RELEASE);
+}
+
+void bpf_session_set_epoch(struct bpf_session *s, uint32_t epoch)
+{
+	__atomic_store_n(&s->skel->data->run_epoch, epoch, __ATOMIC_RELEASE);
+}
+
+uint32_t bpf_session_stack_count(const struct bpf_session *s)
+{
+	return (uint32_t)s->skel->bss->stacks_used;
+}
+
+int bpf_session_ring_open(struct bpf_session *s, ring_record_fn fn, void *ctx)
+{
+	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.ring), fn, ctx, NULL);
+	if (!s->ring)
+		return log_err(-errno, "cannot open the ring buffer");
+	return 0;
+}
+
+int bpf_session_ring_consume(struct bpf_session *s)
+{
+	return ring_buffer__consume(s->ring);
+}
+
+int bpf_session_ring_fd(const struct bpf_session *s)
+{
+	return ring_buffer__epoll_fd(s->ring);
+}
+
+void session_ring_close(struct bpf_session *s)
+{
+	ring_buffer__free(s->ring);
+	s->ring = NULL;
+}
+
+int bpf_session_each_spilled(const struct bpf_session *s,
+			     void (*fn)(void *ctx, uint64_t addr, uint64_t meta), void *ctx)
+{
+	int fd = bpf_map__fd(s->skel->maps.live_spill);
+	uint64_t key = 0, next, meta;
+	uint32_t bound = bpf_map__max_entries(s->skel->maps.live_spill);
+	void *prev = NULL;
+
+	/* A key that is deleted under us restarts the walk: the bound ends it. */
+	for (uint32_t i = 0; i < bound; i++) {
+		if (bpf_map_get_next_key(fd, prev, &next))
+			return errno == ENOENT ? 0 : -errno;
+		if (!bpf_map_lookup_elem(fd, &next, &meta))
+			fn(ctx, next, meta);
+		key = next;
+		prev = &key;
+	}
+	return 0;
+}

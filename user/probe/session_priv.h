@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of this room share: the generated skeleton, and the ring reader's teardown. */
+#ifndef TM_PROBE_SESSION_PRIV_H
+#define TM_PROBE_SESSION_PRIV_H
+
+#include <linux/types.h>
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#include "tmbpf.skel.h"
+#pragma GCC diagnostic pop
+
+#include "probe/bpf_session.h"
+
+void session_ring_close(struct bpf_session *s);
+
+#endif

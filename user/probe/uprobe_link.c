@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* uprobe_multi links by raw bpf(2): libbpf 1.1 has no call for them. Perf events through libbpf. */
+#include "probe/uprobe_link.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "probe/uprobe_multi_abi.h"
+
+struct uprobe_link {
+	int fd;                  /* multi; -1 otherwise */
+	struct bpf_link **perf;  /* owned, one a site */
+	size_t perf_count;
+};
+
+static int link_create_multi(int prog_fd, const struct uprobe_sites *s)
+{
+	struct uprobe_multi_link_attr attr = {
+		.prog_fd = (uint32_t)prog_fd,
+		.attach_type = TM_BPF_TRACE_UPROBE_MULTI,
+		.path = (uintptr_t)s->path,
+		.offsets = (uintptr_t)s->offsets,
+		.cookies = (uintptr_t)s->cookies,
+		.cnt = (uint32_t)s->count,
+		.flags = s->ret ? TM_BPF_F_UPROBE_MULTI_RETURN : 0,
+		.pid = (uint32_t)s->pid,
+	};
+	long fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+bool uprobe_multi_supported(void)
+{
+	struct bpf_insn insns[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts,
+		    .expected_attach_type = (enum bpf_attach_type)TM_BPF_TRACE_UPROBE_MULTI);
+	const uint64_t offset = 0;
+	struct uprobe_sites sites = {.path = "/", .offsets = &offset, .count = 1};
+	_cleanup_close_ int prog_fd = -1;
+	int err;
+
+	prog_fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "multi_probe", "GPL", insns, ARRAY_LEN(insns),
+				&opts);
+	if (prog_fd < 0)
+		return false;
+	/* A kernel that knows the link type gets as far as "/ is not a regular file": EBADF. */
+	err = link_create_multi(prog_fd, &sites);
+	if (err >= 0)
+		close(err);
+	return err == -EBADF;
+}
+
+static int attach_perf(const struct bpf_program *prog, const struct uprobe_sites *s,
+		       struct uprobe_link *link)
+{
+	link->perf = calloc(s->count, sizeof(struct bpf_link *));
+	if (!link->perf)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->count; i++) {
+		LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = s->cookies ? s->cookies[i] : 0,
+			    .retprobe = s->ret);
+		struct bpf_link *one;
+
+		one = bpf_program__attach_uprobe_opts(prog, s->pid, s->path, s->offsets[i], &opts);
+		if (!one)
+			return -errno;
+		link->perf[link->perf_count++] = one;
+	}
+	return 0;
+}
+
+static int attach_failed(int err, const struct bpf_program *prog, const struct uprobe_sites *s, bool multi)
+{
+	if (err == -EPERM || err == -EACCES)
+		return log_coded_err(err, multi ? "E401" : "E402",
+				     multi ? "run as root, or with cap_bpf,cap_perfmon,cap_sys_ptrace" :
+					     "add CAP_SYS_ADMIN, or use a kernel >= 6.6",
+				     "not permitted to attach %s to %zu sites of %s",
+				     bpf_program__name(prog), s->count, s->path);
+	if (err == -ESRCH)
+		return log_coded_err(err, "E301", NULL, "process %d ended while probes were attached",
+				     (int)s->pid);
+	return log_coded_err(err, "E502", "tmbpf sites -p PID shows the sites; please report them",
+			     "cannot attach %s to %zu sites of %s: %s", bpf_program__name(prog), s->count,
+			     s->path, strerror(-err));
+}
+
+int uprobe_link_attach(const struct bpf_program *prog, const struct uprobe_sites *sites, bool multi,
+		       struct uprobe_link **out)
+{
+	_cleanup_(uprobe_link_freep) struct uprobe_link *link = calloc(1, sizeof(*link));
+	int err;
+
+	if (!link)
+		return -ENOMEM;
+	link->fd = -1;
+	if (multi) {
+		link->fd = link_create_multi(bpf_program__fd(prog), sites);
+		err = link->fd < 0 ? link->fd : 0;
+	} else {
+		err = attach_perf(prog, sites, link);
+	}
+	if (err)
+		return attach_failed(err, prog, sites, multi);
+	*out = take_ptr(link);
+	return 0;
+}
+
+void uprobe_link_free(struct uprobe_link *link)
+{
+	if (!link)
+		return;
+	if (link->fd >= 0)
+		close(link->fd);
+	for (size_t i = 0; i < link->perf_count; i++)
+		bpf_link__destroy(link->perf[i]);
+	free(link->perf);
+	free(link);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The calls of the live report: group, remember, let the writer render, write the block at once. */
+#include "report/report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "report/report_priv.h"
+
+int report_new(FILE *out, const struct report_opts *opts, const struct report_ops *ops,
+	       struct report **r)
+{
+	struct report *report = calloc(1, sizeof(*report));
+
+	if (!report)
+		return -ENOMEM;
+	report->ops = ops;
+	report->out = out;
+	report->opts = *opts;
+	*r = report;
+	return 0;
+}
+
+void report_free(struct report *r)
+{
+	if (!r)
+		return;
+	buf_release(&r->text);
+	history_release(&r->history);
+	short_paths_release(&r->paths);
+	free(r);
+}
+
+/* One fwrite and one flush a block: a reader of a pipe sees whole intervals. */
+static int flush_block(struct report *r)
+{
+	int err = 0;
+
+	if (r->text.oom)
+		return -ENOMEM;
+	errno = 0;
+	if (r->text.len && fwrite(r->text.data, 1, r->text.len, r->out) != r->text.len)
+		err = errno ? -errno : -EIO;
+	if (!err && fflush(r->out))
+		err = errno ? -errno : -EIO;
+	return err;
+}
+
+int report_hello(struct report *r, const struct report_hello *h)
+{
+	buf_reset(&r->text);
+	r->pid = h->pid;
+	r->frames = h->frames;
+	snprintf(r->mode, sizeof(r->mode), "%s", h->mode);
+	r->ops->hello(r, h);
+	return flush_block(r);
+}
+
+int report_interval(struct report *r, const struct snapshot *now, const struct snapshot *prev)
+{
+	_cleanup_(top_sites_release) struct top_sites top = {0};
+	int err;
+
+	buf_reset(&r->text);
+	err = top_sites_group(now, r->opts.by, &top);
+	if (!err)
+		err = history_update(&r->history, now, &top, r->opts.by);
+	if (err)
+		return err;
+	r->ops->interval(r, now, prev, &top);
+	return flush_block(r);
+}
+
+int report_warning(struct report *r, const char *code, const char *message, const char *fix)
+{
+	buf_reset(&r->text);
+	r->ops->warning(r, code, message, fix);
+	return flush_block(r);
+}
+
+int report_end(struct report *r, const struct report_end *end, const struct snapshot *last)
+{
+	_cleanup_(top_sites_release) struct top_sites top = {0};
+
+	buf_reset(&r->text);
+	if (last) {
+		int err = top_sites_group(last, r->opts.by, &top);
+
+		if (err)
+			return err;
+	}
+	r->ops->end(r, end, last, last ? &top : NULL);
+	return flush_block(r);
+}

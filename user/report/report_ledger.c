@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How complete the numbers are: coverage by domain, losses by reason. Part of every report. */
+#include <inttypes.h>
+#include <math.h>
+
+#include "report/report_priv.h"
+
+#define COVERAGE_GOOD 0.99 /* below this the numbers are called too low */
+
+static const struct {
+	const char *key, *text;
+} drops[TM_DROP_COUNT] = {
+#define X(id, k, t) [TM_DROP_##id] = {#k, t},
+	TM_DROP_LIST(X)
+#undef X
+};
+
+const char *ledger_drop_key(enum tm_drop reason)
+{
+	return drops[reason].key;
+}
+
+const char *ledger_domain_name(enum snap_domain domain)
+{
+	return domain == SNAP_PYTHON ? "python" : "native";
+}
+
+double ledger_coverage(const struct snap_coverage *c)
+{
+	double all = (double)c->recorded + (double)c->missed;
+
+	return c->known && all > 0 ? (double)c->recorded / all : (double)NAN;
+}
+
+bool ledger_is_complete(const struct snapshot *s)
+{
+	for (int d = 0; d < SNAP_DOMAINS; d++) {
+		if (s->coverage[d].known && s->coverage[d].missed)
+			return false;
+	}
+	for (int i = 0; i < TM_DROP_COUNT; i++) {
+		if (s->drops[i])
+			return false;
+	}
+	return true;
+}
+
+/* "python 99.98% (recorded 141233, missed 3)" */
+static void write_coverage(struct buf *out, enum snap_domain domain, const struct snap_coverage *c)
+{
+	double ratio = ledger_coverage(c);
+
+	(void)buf_printf(out, "%s ", ledger_domain_name(domain));
+	if (isnan(ratio))
+		(void)buf_append_str(out, "n/a");
+	else if (!c->missed)
+		(void)buf_append_str(out, "100%");
+	else /* rounded down: 100% stands for "all of them" */
+		(void)buf_printf(out, "%.2f%%", (int)(ratio * 10000) / 100.0);
+	if (!c->known)
+		return;
+	(void)buf_printf(out, " (recorded %" PRIu64 ", missed %" PRIu64, c->recorded, c->missed);
+	if (c->moving)
+		(void)buf_printf(out, ", moving %" PRIu64, c->moving);
+	(void)buf_append_str(out, ")");
+}
+
+/* "; lost: ring_full 12, pool_malformed 3" or "; lost: nothing" */
+static void write_losses(struct buf *out, const struct snapshot *s)
+{
+	const char *sep = "";
+
+	(void)buf_append_str(out, "; lost: ");
+	for (int i = 0; i < TM_DROP_COUNT; i++) {
+		if (!s->drops[i])
+			continue;
+		(void)buf_printf(out, "%s%s %" PRIu64, sep, drops[i].key, s->drops[i]);
+		sep = ", ";
+	}
+	if (!*sep)
+		(void)buf_append_str(out, "nothing");
+}
+
+static size_t count_truncated(const struct snapshot *s)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < s->stack_count; i++)
+		count += s->stacks[i].truncated;
+	return count;
+}
+
+void ledger_write(struct buf *out, const struct snapshot *s, unsigned frames)
+{
+	size_t truncated = count_truncated(s);
+
+	(void)buf_append_str(out, "coverage ");
+	for (int d = 0; d < SNAP_DOMAINS; d++) {
+		if (d)
+			(void)buf_append_str(out, ", ");
+		write_coverage(out, (enum snap_domain)d, &s->coverage[d]);
+	}
+	write_losses(out, s);
+	if (truncated)
+		(void)buf_printf(out, "; %zu of %zu stacks cut at %u frames", truncated,
+				 s->stack_count, frames);
+	(void)buf_append_str(out, "\n");
+	for (int i = 0; i < TM_DROP_COUNT; i++) {
+		if (s->drops[i])
+			(void)buf_printf(out, "  lost %s: %s\n", drops[i].key, drops[i].text);
+	}
+	for (int d = 0; d < SNAP_DOMAINS; d++) {
+		const struct snap_coverage *c = &s->coverage[d];
+
+		if (ledger_coverage(c) < COVERAGE_GOOD)
+			(void)buf_printf(out,
+					 "  the %s numbers are too low: %" PRIu64 " of %" PRIu64
+					 " live blocks have no record\n",
+					 ledger_domain_name((enum snap_domain)d), c->missed,
+					 c->recorded + c->missed);
+	}
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* NDJSON, schema tmbpf/1: one object a line. Fields are only ever added, never renamed. */
+#include <math.h>
+#include <time.h>
+
+#include "base/json_writer.h"
+#include "report/report_priv.h"
+
+static struct json_writer begin_line(struct report *r, const char *type, bool with_schema)
+{
+	struct json_writer w = {.out = &r->text};
+
+	json_object_begin(&w, NULL);
+	if (with_schema)
+		json_str(&w, "schema", "tmbpf/1");
+	json_str(&w, "type", type);
+	return w;
+}
+
+static void end_line(struct json_writer *w)
+{
+	json_object_end(w);
+	(void)buf_append_str(w->out, "\n");
+}
+
+/* RFC 3339, UTC, milliseconds. */
+static void put_time(struct json_writer *w, int64_t time_ns)
+{
+	int64_t ms = time_ns / 1000000;
+	time_t seconds = (time_t)(ms / 1000);
+	char date[64], text[96];
+	struct tm tm;
+
+	if (!gmtime_r(&seconds, &tm) || !strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm)) {
+		json_null(w, "time");
+		return;
+	}
+	snprintf(text, sizeof(text), "%s.%03dZ", date, (int)(ms % 1000));
+	json_str(w, "time", text);
+}
+
+static void write_hello(struct report *r, const struct report_hello *h)
+{
+	struct json_writer w = begin_line(r, "hello", true);
+
+	put_time(&w, h->time_ns);
+	json_str(&w, "version", TMBPF_VERSION);
+	json_u64(&w, "pid", (uint64_t)h->pid);
+	json_str(&w, "comm", h->comm);
+	json_str(&w, "python", h->python_version);
+	json_str(&w, "libc", h->libc);
+	json_str(&w, "container", h->container);
+	json_str(&w, "mode", h->mode);
+	json_str(&w, "mode_reason", h->mode_reason);
+	json_u64(&w, "frames", h->frames);
+	json_array_begin(&w, "domains");
+	for (int d = 0; d < SNAP_DOMAINS; d++) {
+		if (h->domains[d])
+			json_str(&w, NULL, ledger_domain_name((enum snap_domain)d));
+	}
+	json_array_end(&w);
+	json_object_begin(&w, "sites");
+	json_u64(&w, "pop", h->pop_sites);
+	json_u64(&w, "newref", h->newref_sites);
+	json_u64(&w, "libc", h->libc_sites);
+	json_object_end(&w);
+	end_line(&w);
+}
+
+static void put_coverage(struct json_writer *w, const struct snapshot *s)
+{
+	json_object_begin(w, "coverage");
+	for (int d = 0; d < SNAP_DOMAINS; d++) {
+		const struct snap_coverage *c = &s->coverage[d];
+		const char *name = ledger_domain_name((enum snap_domain)d);
+
+		if (!c->known) {
+			json_null(w, name);
+			continue;
+		}
+		json_object_begin(w, name);
+		json_double(w, "ratio", ledger_coverage(c));
+		json_u64(w, "recorded", c->recorded);
+		json_u64(w, "missed", c->missed);
+		json_u64(w, "moving", c->moving);
+		json_object_end(w);
+	}
+	json_object_end(w);
+}
+
+static void put_losses(struct json_writer *w, const struct snapshot *s)
+{
+	json_object_begin(w, "lost");
+	for (int i = 0; i < TM_DROP_COUNT; i++) {
+		if (s->drops[i])
+			json_u64(w, ledger_drop_key((enum tm_drop)i), s->drops[i]);
+	}
+	json_object_end(w);
+}
+
+/* A name, or null for none: "" could be taken for a name. */
+static void put_name(struct json_writer *w, const char *key, const struct intern *in, str_id_t id)
+{
+	json_str(w, key, id.v ? intern_get(in, id) : NULL);
+}
+
+static void put_stack(struct json_writer *w, const struct snapshot *s, const struct snap_stack *st)
+{
+	json_array_begin(w, "stack");
+	for (size_t i = 0; i < st->frame_count; i++) {
+		const struct snap_frame *f = &s->frames[st->first_frame + i];
+
+		json_array_begin(w, NULL);
+		json_str(w, NULL, intern_get(s->strings, f->file));
+		json_i64(w, NULL, f->line);
+		put_name(w, NULL, s->strings, f->function);
+		json_array_end(w);
+	}
+	json_array_end(w);
+}
+
+static void write_site(struct report *r, const struct snapshot *now, const struct site_stat *site)
+{
+	const struct history_entry *h = history_get(&r->history, now, site, r->opts.by);
+	struct json_writer w = begin_line(r, "site", false);
+
+	json_u64(&w, "seq", now->seq);
+	json_str(&w, "file", intern_get(now->strings, site->top.file));
+	json_i64(&w, "line", site->top.line);
+	put_name(&w, "function", now->strings, site->top.function);
+	json_str(&w, "domain", ledger_domain_name((enum snap_domain)site->domain));
+	json_u64(&w, "bytes", site->bytes);
+	json_u64(&w, "blocks", site->blocks);
+	if (h && isfinite(h->bytes_per_s))
+		json_i64(&w, "bytes_per_s", round_i64(h->bytes_per_s));
+	else
+		json_null(&w, "bytes_per_s");
+	if (r->opts.by == BY_TRACEBACK)
+		put_stack(&w, now, site->biggest);
+	end_line(&w);
+}
+
+static void write_interval(struct report *r, const struct snapshot *now,
+			   const struct snapshot *prev, const struct top_sites *top)
+{
+	struct json_writer w = begin_line(r, "interval", false);
+	bool cost_known = now->cost_cpu_ratio >= 0;
+
+	put_time(&w, now->time_ns);
+	json_u64(&w, "seq", now->seq);
+	json_double(&w, "elapsed_s", now->elapsed_s);
+	json_u64(&w, "live_bytes", now->live_bytes);
+	json_u64(&w, "live_blocks", now->live_blocks);
+	json_u64(&w, "rss_bytes", now->rss_bytes);
+	json_str(&w, "mode", now->mode);
+	put_coverage(&w, now);
+	put_losses(&w, now);
+	json_double(&w, "cost_cpu_ratio", cost_known ? now->cost_cpu_ratio : (double)NAN);
+	json_double(&w, "cost_uncertainty", cost_known ? now->cost_uncertainty : (double)NAN);
+	json_u64(&w, "events", now->events);
+	end_line(&w);
+	for (size_t i = 0; i < report_shown(r, top); i++)
+		write_site(r, now, &top->items[i]);
+}
+
+static void write_warning(struct report *r, const char *code, const char *message, const char *fix)
+{
+	struct json_writer w = begin_line(r, "warning", false);
+
+	json_str(&w, "code", code);
+	json_str(&w, "message", message);
+	json_str(&w, "fix", fix);
+	end_line(&w);
+}
+
+static void write_end(struct report *r, const struct report_end *end, const struct snapshot *last,
+		      const struct top_sites *top)
+{
+	struct json_writer w = begin_line(r, "end", false);
+
+	json_str(&w, "reason", end->reason);
+	json_i64(&w, "exit", end->exit_status);
+	end_line(&w);
+}
+
+static const struct report_ops ndjson_ops = {
+	.hello = write_hello,
+	.interval = write_interval,
+	.warning = write_warning,
+	.end = write_end,
+};
+
+int report_ndjson_new(FILE *out, const struct report_opts *opts, struct report **r)
+{
+	return report_new(out, opts, &ndjson_ops, r);
+}

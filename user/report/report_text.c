@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The report for people. The first columns of a site line are fixed (size, unit, place), so that
+ * grep and awk work on it; only site lines are cut, and only on a terminal.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/units.h"
+#include "report/report_priv.h"
+#include "report/report_text_line.h"
+
+#define NARROW_COLUMNS 100 /* below this the columns move together */
+
+#define POOLS_RULE     "each pool's blocks are booked to the line that opened the pool"
+
+static const char *clock_text(char out[16], int64_t time_ns)
+{
+	time_t seconds = (time_t)(time_ns / 1000000000);
+	struct tm tm;
+
+	if (!localtime_r(&seconds, &tm) || !strftime(out, 16, "%H:%M:%S", &tm))
+		snprintf(out, 16, "--:--:--");
+	return out;
+}
+
+static const char *plural(uint64_t count, const char *one, const char *many)
+{
+	return count == 1 ? one : many;
+}
+
+/* ---- header ---- */
+
+/* Versions are read from the target too: nothing of it goes out unchecked. */
+static void put_fact(struct buf *b, const char *before, const char *fact)
+{
+	(void)buf_append_str(b, before);
+	text_put_clean(b, fact);
+}
+
+static void write_program(struct report *r, const struct report_hello *h)
+{
+	struct buf *b = &r->text;
+
+	(void)buf_printf(b, "tmbpf %s: %d ", TMBPF_VERSION, h->pid);
+	text_put_clean(b, h->comm);
+	if (h->python_version)
+		put_fact(b, " (CPython ", h->python_version);
+	else
+		(void)buf_append_str(b, " (no Python");
+	if (h->libc && *h->libc)
+		put_fact(b, ", ", h->libc);
+	if (h->container)
+		put_fact(b, ", container ", h->container);
+	(void)buf_append_str(b, ")   nothing is injected\n");
+}
+
+static void write_mode(struct report *r, const char *mode, const char *reason)
+{
+	bool pools = !strcmp(mode, "pools");
+
+	if (!pools && !reason)
+		return;
+	(void)buf_printf(&r->text, "mode %s: %s", mode, pools ? POOLS_RULE : "");
+	if (reason)
+		(void)buf_printf(&r->text, "%s%s", pools ? "; " : "", reason);
+	(void)buf_append_str(&r->text, "\n");
+}
+
+static void write_hello(struct report *r, const struct report_hello *h)
+{
+	struct buf *b = &r->text;
+	const char *sep = "";
+	char clock[16];
+
+	write_program(r, h);
+	(void)buf_append_str(b, "tracing ");
+	for (int d = 0; d < SNAP_DOMAINS; d++) {
+		if (!h->domains[d])
+			continue;
+		(void)buf_printf(b, "%s%s", sep, ledger_domain_name((enum snap_domain)d));
+		sep = "+";
+	}
+	(void)buf_printf(b, "%s, %s, %u %s; memory held before %s is not attributed\n",
+			 *sep ? "" : "nothing", h->mode, h->frames,
+			 plural(h->frames, "frame", "frames"), clock_text(clock, h->time_ns));
+	write_mode(r, h->mode, h->mode_reason);
+	if (r->opts.verbose)
+		(void)buf_printf(b,
+				 "probes: %zu pop sites, %zu new-reference sites, %zu libc sites\n",
+				 h->pop_sites, h->newref_sites, h->libc_sites);
+}
+
+/* ---- sites ---- */
+
+static const char *shown_path(const struct report *r, const struct snapshot *s, str_id_t file)
+{
+	const char *path = intern_get(s->strings, file);
+
+	return r->opts.verbose ? path : short_paths_get(&r->paths, path, file);
+}
+
+/* The innermost frame with a line: who called into native code. NULL when there is none. */
+static const struct snap_frame *first_line_frame(const struct snapshot *s,
+						 const struct snap_stack *st)
+{
+	for (size_t i = 0; i < st->frame_count; i++) {
+		const struct snap_frame *f = &s->frames[st->first_frame + i];
+
+		if (f->line)
+			return f;
+	}
+	return NULL;
+}
+
+/* The paths of everything this interval shows, before any of them is shortened. */
+static void learn_paths(struct report *r, const struct snapshot *s, const struct top_sites *top)
+{
+	for (size_t i = 0; i < report_shown(r, top); i++) {
+		const struct snap_stack *st = top->items[i].biggest;
+		str_id_t file = top->items[i].top.file;
+
+		/* Without memory for it a path just stays long. */
+		(void)short_paths_add(&r->paths, intern_get(s->strings, file), file);
+		for (size_t f = 0; f < st->frame_count; f++) {
+			file = s->frames[st->first_frame + f].file;
+			(void)short_paths_add(&r->paths, intern_get(s->strings, file), file);
+		}
+	}
+}
+
+static void put_place(struct report *r, struct buf *b, const struct snapshot *s,
+		      const struct snap_frame *f)
+{
+	text_put_clean(b, shown_path(r, s, f->file));
+	if (f->line)
+		(void)buf_printf(b, ":%d", f->line);
+}
+
+/* Who called, when the place alone does not say it: "under parse.py:57". */
+static void put_callers(struct report *r, struct buf *b, const struct snapshot *s,
+			const struct site_stat *site)
+{
+	const struct snap_stack *st = site->biggest;
+	const struct snap_frame *caller = first_line_frame(s, st);
+
+	if (r->opts.by == BY_TRACEBACK && st->frame_count > 1) {
+		(void)buf_append_str(b, "  under ");
+		put_place(r, b, s, &s->frames[st->first_frame + 1]);
+		if (st->frame_count > 2) {
+			(void)buf_append_str(b, " < ");
+			put_place(r, b, s, &s->frames[st->first_frame + 2]);
+		}
+	} else if (r->opts.by == BY_LINENO && !site->top.line && caller) {
+		(void)buf_append_str(b, "  under ");
+		put_place(r, b, s, caller);
+	}
+}
+
+static void put_trend(struct report *r, struct buf *b, const struct history_entry *h)
+{
+	char size[UNITS_LEN], rate[UNITS_LEN + 2] = "";
+
+	if (!h)
+		return;
+	if (isfinite(h->bytes_per_s))
+		snprintf(rate, sizeof(rate), "%s/s",
+			 units_format_size(size, round_i64(h->bytes_per_s), true));
+	if (r->history.intervals >= 2)
+		(void)buf_printf(b, "%-11s  growing %u/%u", rate, h->grew, r->history.intervals);
+	else
+		(void)buf_append_str(b, rate);
+}
+
+static void write_site(struct report *r, const struct snapshot *now, const struct site_stat *site)
+{
+	_cleanup_(text_line_release) struct text_line line = {0};
+	bool narrow = r->opts.width && r->opts.width < NARROW_COLUMNS;
+	char size[UNITS_LEN];
+
+	(void)buf_printf(&line.head, "  %s %s", units_format_size(size, (int64_t)site->bytes, true),
+			 site->domain == SNAP_NATIVE ? "<native> " : "");
+	text_put_clean(&line.path, shown_path(r, now, site->top.file));
+	if (site->top.line)
+		(void)buf_printf(&line.after_path, ":%d", site->top.line);
+	(void)buf_printf(&line.after_path, " (%" PRIu64 " %s)", site->blocks,
+			 plural(site->blocks, "block", "blocks"));
+	text_put_clean(&line.function, intern_get(now->strings, site->top.function));
+	put_trend(r, &line.tail, history_get(&r->history, now, site, r->opts.by));
+	put_callers(r, &line.tail, now, site);
+	line.function_column = narrow ? 40 : 48;
+	line.tail_column = narrow ? 52 : 63;
+	text_line_write(&r->text, &line, r->opts.width);
+}
+
+/* As traceback.format(): oldest call first, the allocating line last. */
+static void write_traceback(struct report *r, const struct snapshot *s, const struct snap_stack *st)
+{
+	struct buf *b = &r->text;
+	char size[UNITS_LEN];
+
+	if (!st->frame_count) {
+		(void)buf_append_str(b, "    no frame of its stack is known\n");
+		return;
+	}
+	(void)buf_printf(b, "    biggest stack, %s in %" PRIu64 " %s (most recent call last):\n",
+			 units_format_size(size, (int64_t)st->bytes, false), st->blocks,
+			 plural(st->blocks, "block", "blocks"));
+	if (st->truncated)
+		(void)buf_printf(b, "      ... older calls cut at %u frames (--frames)\n",
+				 r->frames);
+	for (size_t i = st->frame_count; i-- > 0;) {
+		const struct snap_frame *f = &s->frames[st->first_frame + i];
+
+		(void)buf_append_str(b, "      File \"");
+		text_put_clean(b, intern_get(s->strings, f->file));
+		(void)buf_append_str(b, "\"");
+		if (f->line)
+			(void)buf_printf(b, ", line %d", f->line);
+		if (f->function.v) {
+			(void)buf_append_str(b, "\n        ");
+			text_put_clean(b, intern_get(s->strings, f->function));
+		}
+		(void)buf_append_str(b, "\n");
+	}
+}
+
+static void write_other_sites(struct report *r, const struct top_sites *top)
+{
+	uint64_t bytes = 0, blocks = 0;
+	size_t shown = report_shown(r, top), others = top->count - shown;
+	char size[UNITS_LEN];
+
+	if (!others)
+		return;
+	for (size_t i = shown; i < top->count; i++) {
+		bytes += top->items[i].bytes;
+		blocks += top->items[i].blocks;
+	}
+	(void)buf_printf(&r->text, "  %s %zu other %s (%" PRIu64 " %s)\n",
+			 units_format_size(size, (int64_t)bytes, true), others,
+			 plural(others, "site", "sites"), blocks,
+			 plural(blocks, "block", "blocks"));
+}
+
+/* ---- interval ---- */
+
+static void write_totals(struct report *r, const struct snapshot *now, const struct snapshot *prev)
+{
+	struct buf *b = &r->text;
+	char clock[16], size[UNITS_LEN];
+
+	(void)buf_printf(b, "%s[%s] live %s in %" PRIu64 " %s since attach",
+			 r->opts.color ? "\x1b[1m" : "", clock_text(clock, now->time_ns),
+			 units_format_size(size, (int64_t)now->live_bytes, true), now->live_blocks,
+			 plural(now->live_blocks, "block", "blocks"));
+	if (now->rss_bytes)
+		(void)buf_printf(b, "   RSS %s",
+				 units_format_size(size, (int64_t)now->rss_bytes, false));
+	else
+		(void)buf_append_str(b, "   RSS unknown");
+	if (now->rss_bytes && prev && prev->rss_bytes)
+		(void)buf_printf(
+			b, " (%s)",
+			units_format_size(size, (int64_t)(now->rss_bytes - prev->rss_bytes), true));
+	if (now->cost_cpu_ratio < 0) {
+		(void)buf_append_str(b, "   cost unknown");
+	} else {
+		(void)buf_printf(b, "   cost %.1f%% of one CPU (", now->cost_cpu_ratio * 100);
+		if (now->cost_uncertainty > 0)
+			(void)buf_printf(b, "+-%.0f%%, ", now->cost_uncertainty * 100);
+		(void)buf_append_str(b, "estimated)");
+	}
+	(void)buf_printf(b, "%s\n", r->opts.color ? "\x1b[0m" : "");
+}
+
+static void write_interval(struct report *r, const struct snapshot *now,
+			   const struct snapshot *prev, const struct top_sites *top)
+{
+	write_totals(r, now, prev);
+	if (now->mode && strcmp(now->mode, r->mode) != 0) {
+		/* Nothing was said before when there was no hello. */
+		const char *reason = *r->mode ? "changed since the last report" : NULL;
+
+		snprintf(r->mode, sizeof(r->mode), "%s", now->mode);
+		write_mode(r, r->mode, reason);
+	}
+	if (!r->opts.verbose)
+		learn_paths(r, now, top);
+	for (size_t i = 0; i < report_shown(r, top); i++) {
+		write_site(r, now, &top->items[i]);
+		if (!i && r->opts.verbose)
+			write_traceback(r, now, top->items[i].biggest);
+	}
+	write_other_sites(r, top);
+	if (!top->count)
+		(void)buf_append_str(&r->text, "  nothing allocated since attach is alive\n");
+	ledger_write(&r->text, now, r->frames);
+}
+
+/*
+ * On a terminal stderr has just shown the warning; a file or pipe that keeps the report needs it
+ * too, because there the two streams part.
+ */
+static void write_warning(struct report *r, const char *code, const char *message, const char *fix)
+{
+	if (r->opts.width)
+		return;
+	(void)buf_printf(&r->text, "warning %s: ", code);
+	text_put_clean(&r->text, message);
+	if (fix) {
+		(void)buf_append_str(&r->text, ". Fix: ");
+		text_put_clean(&r->text, fix);
+	}
+	(void)buf_append_str(&r->text, "\n");
+}
+
+/* ---- end ---- */
+
+/* The biggest site that is a place in a program, NULL when there is none. */
+static const struct site_stat *find_suspect(const struct snapshot *s, const struct top_sites *top)
+{
+	for (size_t i = 0; i < top->count; i++) {
+		const char *file = intern_get(s->strings, top->items[i].top.file);
+
+		if (top->items[i].bytes && strcmp(file, "<unknown>") != 0 &&
+		    strcmp(file, "<lost>") != 0)
+			return &top->items[i];
+	}
+	return NULL;
+}
+
+/* We saw it grow and stay; whether it is a leak is not known, and not said. */
+static void write_suspect(struct report *r, const struct snapshot *s, const struct site_stat *site)
+{
+	const struct history_entry *h = history_get(&r->history, s, site, r->opts.by);
+	struct buf *b = &r->text;
+
+	(void)buf_append_str(b, site->domain == SNAP_NATIVE ? " Suspect: <native> " : " Suspect: ");
+	put_place(r, b, s, &site->top);
+	if (site->top.function.v) {
+		(void)buf_append_str(b, " ");
+		text_put_clean(b, intern_get(s->strings, site->top.function));
+	}
+	(void)buf_printf(b, " (%.0f%%)", 100.0 * (double)site->bytes / (double)s->live_bytes);
+	if (h && r->history.intervals >= 2)
+		(void)buf_printf(b, ", grew in %u of %u intervals", h->grew, r->history.intervals);
+	(void)buf_append_str(b, ".");
+}
+
+static void write_summary(struct report *r, const struct snapshot *last,
+			  const struct top_sites *top)
+{
+	const struct site_stat *suspect = find_suspect(last, top);
+	bool complete = ledger_is_complete(last);
+	struct buf *b = &r->text;
+	char size[UNITS_LEN];
+
+	(void)buf_printf(b, "%d: %s still alive from %.1f s of tracing; %s.", r->pid,
+			 units_format_size(size, (int64_t)last->live_bytes, false), last->elapsed_s,
+			 complete ? "nothing lost" : "not everything was recorded, see below");
+	if (!r->opts.verbose)
+		learn_paths(r, last, top);
+	if (suspect)
+		write_suspect(r, last, suspect);
+	(void)buf_append_str(b, "\n");
+	if (!complete)
+		ledger_write(b, last, r->frames);
+}
+
+/* Only commands that exist, and not the one that is ending. */
+static void write_next_step(struct report *r, bool gone)
+{
+	bool has_tracebacks = r->opts.by == BY_TRACEBACK && r->opts.verbose;
+	struct buf *b = &r->text;
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), gone ? "PID" : "%d", r->pid);
+	(void)buf_append_str(b, gone ? "Next: start it again, then " : "Next: ");
+	if (!has_tracebacks)
+		(void)buf_printf(b, "tmbpf -p %s --by traceback -v      or: ", pid);
+	(void)buf_printf(b, "tmbpf -p %s -j\n", pid);
+}
+
+static void write_end(struct report *r, const struct report_end *end, const struct snapshot *last,
+		      const struct top_sites *top)
+{
+	bool exec = !strcmp(end->reason, "target-exec");
+	struct buf *b = &r->text;
+	char clock[16];
+
+	if (end->target_gone || exec) {
+		(void)buf_printf(b, "%d %s", r->pid,
+				 exec ? "now runs another program" : "has exited");
+		if (last)
+			(void)buf_printf(b, "; the numbers are those of %s",
+					 clock_text(clock, last->time_ns));
+		(void)buf_append_str(b, ".\n");
+	}
+	if (!strcmp(end->reason, "error"))
+		(void)buf_printf(b, "%d: stopped by an error (exit %d).\n", r->pid,
+				 end->exit_status);
+	if (!last) {
+		(void)buf_printf(b, "%d: nothing was measured.\n", r->pid);
+		return;
+	}
+	write_summary(r, last, top);
+	write_next_step(r, end->target_gone && !exec);
+}
+
+static const struct report_ops text_ops = {
+	.hello = write_hello,
+	.interval = write_interval,
+	.warning = write_warning,
+	.end = write_end,
+};
+
+int report_text_new(FILE *out, const struct report_opts *opts, struct report **r)
+{
+	return report_new(out, opts, &text_ops, r);
+}

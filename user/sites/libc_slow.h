@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Parts of libc_sites.c that the search for glibc's slow path shares. */
+#ifndef TM_SITES_LIBC_SLOW_H
+#define TM_SITES_LIBC_SLOW_H
+
+#include "sites/decode.h"
+#include "sites/sites.h"
+
+/** Decode one function; len 0 = unknown. Returns: 0, -ENOENT, -ENOMEM. Owns: decode_release(). */
+int fn_body_decode(const struct elf_image *img, uint64_t vaddr, uint64_t len, struct code *out);
+
+/** The cheap site of the function at vaddr; args: bit set of its argument registers. Returns: 0, -ENOENT. */
+int fn_site_at(const struct elf_image *img, uint64_t vaddr, uint64_t len, uint16_t args,
+	       struct fn_site *out);
+
+/** Find _int_malloc() and set s->slow_malloc; why (not) goes to reason. */
+void slow_malloc_find(const struct elf_image *img, struct libc_sites *s, char *reason, size_t len);
+
+#endif

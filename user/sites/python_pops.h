@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Pop sites of pymalloc and the refill function behind them. The shape: see python_pops.c. */
+#ifndef TM_SITES_PYTHON_POPS_H
+#define TM_SITES_PYTHON_POPS_H
+
+#include "sites/decode.h"
+#include "sites/site_list.h"
+#include "sites/sites.h"
+
+/** Append a site for every inlined pop, sorted by address. Returns: 0, -ENOMEM, -EFBIG (> SITES_MAX). */
+int pops_find(const struct code *code, struct site_list *out);
+
+/* The function that gives a fresh pool when nextpool == pool. */
+struct refill {
+	uint64_t vaddr;      /* 0: no single function stood out */
+	size_t votes;        /* pop sites whose equal edge calls it */
+	size_t best_other;   /* pop sites that reach the runner-up instead */
+	size_t calls;        /* calls and tail jumps to it in the whole text */
+	size_t calls_missed; /* of those, not reached from any pop site */
+};
+
+/** Vote for the refill function. Returns: 0, -ENOMEM. */
+int refill_find(const struct code *code, const struct site_list *pops, struct refill *out);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* All sites of one interpreter, and the rules under which a match is believed. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sites/python_newrefs.h"
+#include "sites/python_pops.h"
+#include "sites/site_check.h"
+#include "sites/sites.h"
+
+#define REFILL_VOTES_PCT 80 /* of the pop sites must agree on the refill function */
+#define REFILL_MISS_PCT  2  /* of its calls may lie outside the pop sites (rounded up) */
+
+__attribute__((format(printf, 2, 3))) static int reject(struct python_sites *s, const char *fmt, ...)
+{
+	char text[SITES_REASON_LEN];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	python_sites_release(s);
+	*s = (struct python_sites){.refill_calls = 0};
+	memcpy(s->reason, text, sizeof(text));
+	return -ENOENT;
+}
+
+/* Every site must lie in an executable segment, on an instruction that the kernel emulates. */
+static const struct site *first_unsound(const struct elf_image *img, struct site *v, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!elf_image_file_off(img, v[i].vaddr, &v[i].file_off) ||
+		    !site_is_sound(img, &v[i]))
+			return &v[i];
+	return NULL;
+}
+
+static int judge_refill(const struct elf_image *img, const struct code *code,
+			const struct refill *r, struct python_sites *s)
+{
+	size_t idx = r->vaddr ? decode_find(code, r->vaddr) : CODE_NONE;
+
+	if (!r->vaddr)
+		return reject(s, "%zu pop sites, but none leads to a call: no refill function",
+			      s->pop_count);
+	if (r->votes * 100 < s->pop_count * REFILL_VOTES_PCT || r->best_other * 4 > r->votes)
+		return reject(s,
+			      "no single refill function: of %zu pop sites %zu reach 0x%" PRIx64
+			      ", %zu another one",
+			      s->pop_count, r->votes, r->vaddr, r->best_other);
+	if (r->calls_missed * 100 > r->calls * REFILL_MISS_PCT + 99)
+		return reject(s, "%zu of %zu calls of the refill function 0x%" PRIx64
+				 " lie behind no pop site",
+			      r->calls_missed, r->calls, r->vaddr);
+	if (!elf_image_file_off(img, r->vaddr, &s->refill_off) || !is_function_entry(code, idx))
+		return reject(s, "refill target 0x%" PRIx64 " does not look like a function",
+			      r->vaddr);
+	s->refill_vaddr = r->vaddr;
+	s->refill_calls = r->votes;
+	return 0;
+}
+
+static int find_pops(const struct elf_image *img, const struct code *code, struct python_sites *s)
+{
+	struct site_list pops = {0};
+	const struct site *bad;
+	struct refill refill = {0};
+	int err = pops_find(code, &pops);
+
+	if (!err && pops.count)
+		err = refill_find(code, &pops, &refill);
+	s->pops = pops.v;
+	s->pop_count = pops.count;
+	if (err == -EFBIG)
+		return reject(s, "more than %d pop sites: the anchor matched something else", SITES_MAX);
+	if (err)
+		return err;
+	if (s->pop_count == 0)
+		return reject(s, "no pop site: no increment of a pool header in %zu instructions",
+			      code->count);
+	bad = first_unsound(img, s->pops, s->pop_count);
+	if (bad)
+		return reject(s, "pop site 0x%" PRIx64 " is not on an emulated jump", bad->vaddr);
+	err = judge_refill(img, code, &refill, s);
+	if (!err)
+		snprintf(s->reason, sizeof(s->reason),
+			 "%zu pop sites; %zu of %zu calls of refill 0x%" PRIx64 " behind them%s; ",
+			 s->pop_count, refill.calls - refill.calls_missed, refill.calls,
+			 refill.vaddr,
+			 code->insns[decode_find(code, refill.vaddr)].flags & INSN_EMULATED
+				 ? ""
+				 : " (entry is single-stepped)");
+	return err;
+}
+
+/* New-reference sites are worth having, but their absence is no failure: lines get less exact. */
+static int find_newrefs(const struct elf_image *img, const struct code *code, unsigned minor,
+			struct python_sites *s)
+{
+	size_t used = strlen(s->reason), room = sizeof(s->reason) - used;
+	struct newref_stats stats = {0};
+	struct site_list list = {0};
+	struct trace_word word;
+	int err;
+
+	if (trace_word_find(img, code, minor, &word)) {
+		snprintf(s->reason + used, room, "no trace word");
+		return 0;
+	}
+	s->trace_word_vaddr = word.vaddr;
+	err = newrefs_find(code, &word, &list, &stats);
+	if (err == -ENOMEM || err == -EFBIG || first_unsound(img, list.v, list.count)) {
+		site_list_release(&list);
+		snprintf(s->reason + used, room, "new-reference sites rejected: not credible");
+		return err == -ENOMEM ? err : 0;
+	}
+	s->newrefs = list.v;
+	s->newref_count = list.count;
+	s->newref_disagree = stats.disagree;
+	snprintf(s->reason + used, room, "%zu new-reference sites of %zu tests (%zu disagree)",
+		 list.count, stats.reads, stats.disagree);
+	return 0;
+}
+
+int python_sites_find(const struct elf_image *img, unsigned minor, struct python_sites *out)
+{
+	struct python_sites s = {0};
+	struct code code;
+	int err = decode_image(img, &code);
+
+	if (err == -ENOENT || err == -EFBIG) {
+		reject(&s, err == -EFBIG ? "text is too large or overlaps" : "no executable segment");
+		*out = s;
+		return err == -EFBIG ? -EBADMSG : -ENOENT;
+	}
+	if (err)
+		return err;
+	err = find_pops(img, &code, &s);
+	if (!err)
+		err = find_newrefs(img, &code, minor, &s);
+	decode_release(&code);
+	if (err && err != -ENOENT) {
+		python_sites_release(&s);
+		return err;
+	}
+	*out = s; /* on -ENOENT only the reason is set */
+	return err;
+}
+
+void python_sites_release(struct python_sites *s)
+{
+	free(s->pops);
+	free(s->newrefs);
+	*s = (struct python_sites){0};
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Found and learned sites, kept by build-id. Everything read is checked again against the file that
+ * is going to be probed: a wrong site would be a breakpoint in the wrong place.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cursor.h"
+#include "base/log.h"
+#include "sites/cache_file.h"
+#include "sites/site_check.h"
+#include "sites/sites.h"
+
+#define MAGIC         0x5345544953504d54u /* "TMPSITES" */
+#define LEARNED_MAGIC 0x4e5241454c504d54u /* "TMPLEARN" */
+#define CACHE_VERSION 1 /* raise it when the finders or this layout change */
+
+static void put_u32(struct buf *b, uint32_t v)
+{
+	buf_append(b, &v, sizeof(v));
+}
+
+static void put_u64(struct buf *b, uint64_t v)
+{
+	buf_append(b, &v, sizeof(v));
+}
+
+/* Which file this is about: same build-id and length. */
+static void put_header(struct buf *b, const struct elf_image *img, uint64_t magic, uint32_t minor)
+{
+	put_u64(b, magic);
+	put_u32(b, CACHE_VERSION);
+	put_u32(b, minor);
+	put_u64(b, img->len);
+	buf_append(b, img->build_id, sizeof(img->build_id));
+}
+
+static bool header_matches(struct cursor *c, const struct elf_image *img, uint64_t magic,
+			   uint32_t minor)
+{
+	bool same = cursor_u64(c) == magic;
+	const uint8_t *id;
+
+	same &= cursor_u32(c) == CACHE_VERSION;
+	same &= cursor_u32(c) == minor;
+	same &= cursor_u64(c) == img->len;
+	id = cursor_bytes(c, sizeof(img->build_id));
+	return same && id && memcmp(id, img->build_id, sizeof(img->build_id)) == 0;
+}
+
+static void put_sites(struct buf *b, const struct site *v, size_t count)
+{
+	put_u32(b, (uint32_t)count);
+	for (size_t i = 0; i < count; i++) {
+		put_u64(b, v[i].vaddr);
+		put_u32(b, (uint32_t)v[i].reg | (uint32_t)v[i].evidence << 8 |
+				   (uint32_t)v[i].after_pop << 16 | (uint32_t)v[i].reg2 << 24);
+	}
+}
+
+/* Returns: 0, -EBADMSG (not sorted, not on an emulated jump, counts out of range), -ENOMEM. */
+static int get_sites(struct cursor *c, const struct elf_image *img, struct site **v, size_t *count)
+{
+	uint32_t n = cursor_u32(c);
+	struct site *list;
+
+	if (n > SITES_MAX || n * (size_t)12 > cursor_left(c))
+		return -EBADMSG;
+	list = calloc(n + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		struct site *s = &list[i];
+		uint32_t bits;
+
+		s->vaddr = cursor_u64(c);
+		bits = cursor_u32(c);
+		s->reg = (uint8_t)bits;
+		s->evidence = (uint8_t)(bits >> 8);
+		s->after_pop = bits >> 16 & 1;
+		s->reg2 = (uint8_t)(bits >> 24);
+		if ((bits >> 16 & 0xff) > 1 || s->evidence > 2 ||
+		    (i && s->vaddr <= list[i - 1].vaddr) ||
+		    !elf_image_file_off(img, s->vaddr, &s->file_off) || !site_is_sound(img, s)) {
+			free(list);
+			return -EBADMSG;
+		}
+	}
+	*v = list;
+	*count = n;
+	return 0;
+}
+
+static int put_all(const struct elf_image *img, unsigned minor, const struct python_sites *s,
+		   struct buf *b)
+{
+	put_header(b, img, MAGIC, minor);
+	put_u64(b, s->refill_vaddr);
+	put_u64(b, s->refill_calls);
+	put_u64(b, s->trace_word_vaddr);
+	put_u64(b, s->newref_disagree);
+	buf_append(b, s->reason, sizeof(s->reason));
+	put_sites(b, s->pops, s->pop_count);
+	put_sites(b, s->newrefs, s->newref_count);
+	return b->oom ? -ENOMEM : 0;
+}
+
+static bool get_reason(struct cursor *c, char out[SITES_REASON_LEN])
+{
+	const uint8_t *p = cursor_bytes(c, SITES_REASON_LEN);
+
+	if (!p || !memchr(p, '\0', SITES_REASON_LEN))
+		return false;
+	memcpy(out, p, SITES_REASON_LEN);
+	for (char *s = out; *s; s++)
+		if ((unsigned char)*s < ' ' || (unsigned char)*s > '~')
+			return false;
+	return true;
+}
+
+static int get_all(const struct elf_image *img, unsigned minor, const struct buf *b,
+		   struct python_sites *out)
+{
+	struct cursor c = cursor_init(b->data, b->len);
+	struct python_sites s = {.from_cache = true};
+	int err = header_matches(&c, img, MAGIC, minor) ? 0 : -EBADMSG;
+
+	s.refill_vaddr = cursor_u64(&c);
+	s.refill_calls = cursor_u64(&c);
+	s.trace_word_vaddr = cursor_u64(&c);
+	s.newref_disagree = cursor_u64(&c);
+	if (!get_reason(&c, s.reason) || !address_is_code(img, s.refill_vaddr) ||
+	    !elf_image_file_off(img, s.refill_vaddr, &s.refill_off))
+		err = -EBADMSG;
+	if (!err)
+		err = get_sites(&c, img, &s.pops, &s.pop_count);
+	if (!err)
+		err = get_sites(&c, img, &s.newrefs, &s.newref_count);
+	if (!err && (!cursor_ok(&c) || cursor_left(&c) || s.pop_count == 0 ||
+		     s.refill_calls > s.pop_count))
+		err = -EBADMSG;
+	if (err)
+		python_sites_release(&s);
+	else
+		*out = s;
+	return err;
+}
+
+int python_sites_get(const struct elf_image *img, unsigned minor, bool use_cache,
+		     struct python_sites *out)
+{
+	struct buf b = {0};
+	char kind[32];
+	int err;
+
+	snprintf(kind, sizeof(kind), "py3%u.sites", minor);
+	if (use_cache && cache_file_read(img, kind, &b) == 0) {
+		err = get_all(img, minor, &b, out);
+		buf_release(&b);
+		if (!err)
+			return 0;
+		log_debug("sites: cached %s of build %s ignored: not sound", kind,
+			  img->build_id_hex);
+		b = (struct buf){0};
+	}
+	err = python_sites_find(img, minor, out);
+	if (err || !use_cache)
+		return err;
+	if (put_all(img, minor, out, &b) || cache_file_write(img, kind, &b))
+		log_debug("sites: not kept for build %s", img->build_id_hex);
+	buf_release(&b);
+	return 0;
+}
+
+static int vaddr_cmp(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int get_learned(const struct elf_image *img, const struct buf *b, uint64_t **out,
+		       size_t *count)
+{
+	struct cursor c = cursor_init(b->data, b->len);
+	uint64_t *list;
+	uint32_t n;
+
+	if (!header_matches(&c, img, LEARNED_MAGIC, 0))
+		return -EBADMSG;
+	n = cursor_u32(&c);
+	if (n > SITES_MAX || n * sizeof(*list) != cursor_left(&c))
+		return -EBADMSG;
+	list = calloc(n + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		struct site s = {.vaddr = list[i] = cursor_u64(&c)};
+
+		if ((i && list[i] <= list[i - 1]) ||
+		    !elf_image_file_off(img, s.vaddr, &s.file_off) || !site_is_sound(img, &s)) {
+			free(list);
+			return -EBADMSG;
+		}
+	}
+	*out = list;
+	*count = n;
+	return 0;
+}
+
+int learned_sites_load(const struct elf_image *img, uint64_t **fresh_only, size_t *count)
+{
+	struct buf b = {0};
+	int err = cache_file_read(img, "learned", &b);
+
+	if (!err)
+		err = get_learned(img, &b, fresh_only, count);
+	buf_release(&b);
+	return err == -EBADMSG || err == -EPERM ? -ENOENT : err; /* nothing that can be believed */
+}
+
+int learned_sites_save(const struct elf_image *img, const uint64_t *fresh_only, size_t count)
+{
+	uint64_t *sorted;
+	struct buf b = {0};
+	size_t kept = 0;
+	int err;
+
+	if (count > SITES_MAX)
+		return -EFBIG;
+	sorted = calloc(count + 1, sizeof(*sorted));
+	if (!sorted)
+		return -ENOMEM;
+	if (count)
+		memcpy(sorted, fresh_only, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), vaddr_cmp);
+	for (size_t i = 0; i < count; i++)
+		if (i == 0 || sorted[i] != sorted[kept - 1])
+			sorted[kept++] = sorted[i];
+	put_header(&b, img, LEARNED_MAGIC, 0);
+	put_u32(&b, (uint32_t)kept);
+	for (size_t i = 0; i < kept; i++)
+		put_u64(&b, sorted[i]);
+	err = b.oom ? -ENOMEM : cache_file_write(img, "learned", &b);
+	buf_release(&b);
+	free(sorted);
+	return err;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The text of `tmbpf sites`. */
+#include <elf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sites/sites.h"
+
+static const char *const reg_names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+					  "r8",	 "r9",	"r10", "r11", "r12", "r13", "r14", "r15"};
+
+static const char *reg_name(uint8_t reg)
+{
+	return reg < 16 ? reg_names[reg] : "?";
+}
+
+/*
+ * "_PyLong_New+0x130": the nearest function symbol before vaddr, "-" when there is none. In a stripped
+ * file that is an exported one, good for finding the place, not the function it is in.
+ */
+static const char *near_symbol(const struct elf_image *img, uint64_t vaddr, char *out, size_t len)
+{
+	size_t lo = 0, hi = img->symbol_count;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (img->symbols[mid].vaddr <= vaddr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	while (lo > 0 && img->symbols[lo - 1].type != STT_FUNC)
+		lo--;
+	if (lo > 0)
+		snprintf(out, len, "%s+0x%" PRIx64, img->symbols[lo - 1].name,
+			 vaddr - img->symbols[lo - 1].vaddr);
+	else
+		snprintf(out, len, "-");
+	return out;
+}
+
+static void print_registers(FILE *out, const struct site *v, size_t count)
+{
+	size_t per_reg[16] = {0};
+	const char *sep = "";
+
+	for (size_t i = 0; i < count; i++)
+		per_reg[v[i].reg & 15]++;
+	for (unsigned r = 0; r < 16; r++) {
+		if (!per_reg[r])
+			continue;
+		fprintf(out, "%s%s %zu", sep, reg_names[r], per_reg[r]);
+		sep = ", ";
+	}
+	fputc('\n', out);
+}
+
+static void print_kind(FILE *out, const char *what, const char *held, const struct site *v,
+		       size_t count)
+{
+	size_t strong = 0, after = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		strong += v[i].evidence >= 2;
+		after += v[i].after_pop;
+	}
+	fprintf(out, "  %-20s %5zu", what, count);
+	if (count)
+		fprintf(out, "  (%zu named by two independent signs%s", strong, after ? "" : ")");
+	if (after)
+		fprintf(out, ", %zu behind the pop)", after);
+	fputc('\n', out);
+	if (!count)
+		return;
+	fprintf(out, "    %-24s ", held);
+	print_registers(out, v, count);
+}
+
+static void print_list(FILE *out, const struct elf_image *img, const char *what,
+		       const struct site *v, size_t count)
+{
+	char name[96], regs[16];
+
+	for (size_t i = 0; i < count; i++) {
+		if (v[i].after_pop)
+			snprintf(regs, sizeof(regs), "%s,%s", reg_name(v[i].reg), reg_name(v[i].reg2));
+		else
+			snprintf(regs, sizeof(regs), "%s", reg_name(v[i].reg));
+		fprintf(out, "  %-6s 0x%-10" PRIx64 " %-7s %u  %s\n", what, v[i].vaddr, regs,
+			v[i].evidence, near_symbol(img, v[i].vaddr, name, sizeof(name)));
+	}
+}
+
+int python_sites_print(FILE *out, const struct elf_image *img, const struct python_sites *s,
+		       bool verbose)
+{
+	char name[96];
+
+	fprintf(out, "python small-object allocator, build-id %s%s\n",
+		img->build_id_len ? img->build_id_hex : "none", s->from_cache ? " (from cache)" : "");
+	print_kind(out, "pop sites", "pool in", s->pops, s->pop_count);
+	print_kind(out, "new-reference sites", "object in", s->newrefs, s->newref_count);
+	if (s->newref_disagree)
+		fprintf(out, "    dropped %zu where the signs named different registers\n",
+			s->newref_disagree);
+	if (s->refill_vaddr)
+		fprintf(out, "  refill function      0x%" PRIx64 "  (%s; reached from %zu pop sites)\n",
+			s->refill_vaddr, near_symbol(img, s->refill_vaddr, name, sizeof(name)),
+			s->refill_calls);
+	if (s->trace_word_vaddr)
+		fprintf(out, "  trace word           0x%" PRIx64 "\n", s->trace_word_vaddr);
+	fprintf(out, "  %s %s\n", s->pop_count ? "believed because:" : "not usable:", s->reason);
+	if (verbose) {
+		fprintf(out, "  kind   address      reg     signs  nearest symbol\n");
+		print_list(out, img, "pop", s->pops, s->pop_count);
+		print_list(out, img, "newref", s->newrefs, s->newref_count);
+	}
+	return ferror(out) ? -EIO : 0;
+}
+
+static void print_fn(FILE *out, const char *name, const struct fn_site *f)
+{
+	if (!f->present)
+		return;
+	fprintf(out, "  %-16s 0x%-8" PRIx64 " probe at +0x%-3" PRIx64 " ", name, f->entry_vaddr,
+		f->vaddr - f->entry_vaddr);
+	if (f->single_step)
+		fprintf(out, "single-stepped: expensive\n");
+	else
+		fprintf(out, "emulated, return address at [rsp+%u]\n", f->sp_bytes);
+}
+
+int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_sites *s,
+		     bool verbose)
+{
+	fprintf(out, "C allocator, build-id %s\n", img->build_id_len ? img->build_id_hex : "none");
+	for (int f = 0; f < FN_COUNT; f++)
+		print_fn(out, libc_fn_name((enum libc_fn)f), &s->fn[f]);
+	print_fn(out, "(slow malloc)", &s->slow_malloc);
+	fprintf(out, "  %s\n", s->reason);
+	if (verbose)
+		for (int f = 0; f < FN_COUNT; f++)
+			if (!s->fn[f].present)
+				fprintf(out, "  %-16s no probe: absent, an alias, or covered by another\n",
+					libc_fn_name((enum libc_fn)f));
+	return ferror(out) ? -EIO : 0;
+}

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Binds stacks to code objects by order of events, and resolves each code object once. */
+#include "symbolize/stack_cache.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/idmap.h"
+#include "base/log.h"
+
+enum code_state { CODE_PENDING = 0, CODE_KNOWN = 1, CODE_FAILED = 2 };
+
+struct code_ref { /* one code object, from the first stack that names it until its death */
+	uint64_t addr;
+	uint8_t state; /* enum code_state */
+	struct py_code code;
+};
+
+struct raw_frame {
+	uint32_t code; /* index into refs */
+	uint8_t owner;
+	uint64_t instr;
+};
+
+struct stack {
+	uint32_t first_frame, frame_count;
+	uint64_t native_ip;
+	uint8_t domain;
+	bool truncated;
+	bool have_native;
+	struct sym_frame native;
+};
+
+struct stack_cache {
+	struct target *target;
+	const struct python_target *py;
+	struct intern *strings;
+	unsigned max_frames;
+	struct code_ref *refs;
+	size_t ref_count, ref_cap;
+	struct idmap *by_addr; /* code address -> index of the living ref */
+	uint32_t *pending;     /* refs to be resolved */
+	size_t pending_count, pending_cap;
+	struct raw_frame *frames;
+	size_t frame_count, frame_cap;
+	struct stack *stacks;
+	size_t stack_count, stack_cap;
+	struct idmap *by_id; /* stack id -> index into stacks */
+	struct sym_frame out[TM_FRAMES_WALK + 1];
+	str_id_t unknown;
+	uint64_t unresolved;
+};
+
+int stack_cache_new(struct target *t, const struct python_target *py, struct intern *strings,
+		    unsigned max_frames, struct stack_cache **out)
+{
+	_cleanup_(stack_cache_freep) struct stack_cache *c = calloc(1, sizeof(*c));
+	int err;
+
+	if (!c)
+		return -ENOMEM;
+	c->target = t;
+	c->py = py;
+	c->strings = strings;
+	c->max_frames = max_frames;
+	c->by_addr = idmap_new();
+	c->by_id = idmap_new();
+	err = intern_str(strings, "<unknown>", &c->unknown);
+	if (err || !c->by_addr || !c->by_id)
+		return -ENOMEM;
+	*out = take_ptr(c);
+	return 0;
+}
+
+void stack_cache_free(struct stack_cache *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < c->ref_count; i++)
+		py_code_release(&c->refs[i].code);
+	free(c->refs);
+	free(c->pending);
+	free(c->frames);
+	free(c->stacks);
+	idmap_free(c->by_addr);
+	idmap_free(c->by_id);
+	free(c);
+}
+
+uint64_t stack_cache_unresolved(const struct stack_cache *c)
+{
+	return c->unresolved;
+}
+
+/* The living code object at addr, made when it is new. */
+static int ref_get(struct stack_cache *c, uint64_t addr, uint32_t *out)
+{
+	struct code_ref *refs;
+	uint32_t *pending;
+	int err;
+
+	if (idmap_get(c->by_addr, addr, out))
+		return 0;
+	refs = array_grow(c->refs, &c->ref_cap, c->ref_count + 1, sizeof(*refs));
+	if (!refs)
+		return -ENOMEM;
+	c->refs = refs;
+	pending = array_grow(c->pending, &c->pending_cap, c->pending_count + 1, sizeof(*pending));
+	if (!pending)
+		return -ENOMEM;
+	c->pending = pending;
+	err = idmap_put(c->by_addr, addr, (uint32_t)c->ref_count);
+	if (err)
+		return err;
+	c->refs[c->ref_count] = (struct code_ref){.addr = addr};
+	c->pending[c->pending_count++] = (uint32_t)c->ref_count;
+	*out = (uint32_t)c->ref_count++;
+	return 0;
+}
+
+static int add_frames(struct stack_cache *c, const struct tm_stack_rec *rec)
+{
+	struct raw_frame *frames = array_grow(c->frames, &c->frame_cap, c->frame_count + rec->frame_count,
+					      sizeof(*frames));
+
+	if (!frames)
+		return -ENOMEM;
+	c->frames = frames;
+	for (uint32_t i = 0; i < rec->frame_count; i++) {
+		struct raw_frame *f = &c->frames[c->frame_count + i];
+		int err = ref_get(c, rec->frames[i].code & TM_FRAME_CODE_MASK, &f->code);
+
+		if (err)
+			return err;
+		f->owner = (uint8_t)(rec->frames[i].code >> TM_FRAME_OWNER_SHIFT);
+		f->instr = rec->frames[i].instr;
+	}
+	return 0;
+}
+
+static int feed_stack(struct stack_cache *c, const struct tm_stack_rec *rec, size_t len)
+{
+	size_t fixed = offsetof(struct tm_stack_rec, frames);
+	struct stack *stacks;
+	int err;
+
+	if (len < fixed || rec->frame_count > TM_FRAMES_WALK ||
+	    len < fixed + rec->frame_count * sizeof(struct tm_frame))
+		return -EBADMSG;
+	stacks = array_grow(c->stacks, &c->stack_cap, c->stack_count + 1, sizeof(*stacks));
+	if (!stacks)
+		return -ENOMEM;
+	c->stacks = stacks;
+	err = add_frames(c, rec);
+	if (!err)
+		err = idmap_put(c->by_id, rec->stack_id, (uint32_t)c->stack_count);
+	if (err)
+		return err;
+	c->stacks[c->stack_count++] = (struct stack){
+		.first_frame = (uint32_t)c->frame_count,
+		.frame_count = rec->frame_count,
+		.native_ip = rec->native_ip,
+		.domain = rec->domain,
+		.truncated = rec->truncated,
+	};
+	c->frame_count += rec->frame_count;
+	return 0;
+}
+
+static int feed_death(struct stack_cache *c, const struct tm_code_death *rec, size_t len)
+{
+	struct code_ref *ref;
+	uint32_t i;
+
+	if (len < offsetof(struct tm_code_death, data))
+		return -EBADMSG;
+	/* Named only by stacks whose records were lost. */
+	if (!idmap_get(c->by_addr, rec->code, &i))
+		return 0;
+	idmap_del(c->by_addr, rec->code);
+	ref = &c->refs[i];
+	if (ref->state == CODE_KNOWN || !c->py)
+		return 0;
+	if (!py_code_from_death(c->py, c->strings, rec, len, &ref->code))
+		ref->state = CODE_KNOWN;
+	return 0;
+}
+
+int stack_cache_feed(struct stack_cache *c, const void *rec, size_t len)
+{
+	const struct tm_rec_hdr *hdr = rec;
+
+	if (len < sizeof(*hdr) || hdr->len > len)
+		return -EBADMSG;
+	switch (hdr->type) {
+	case TM_REC_STACK:
+		return feed_stack(c, rec, len);
+	case TM_REC_CODE_DEATH:
+		return feed_death(c, rec, len);
+	default:
+		return -EBADMSG;
+	}
+}
+
+/* Native leaves are resolved at once: the library may be gone later. */
+static void resolve_native(struct stack_cache *c)
+{
+	for (size_t i = 0; i < c->stack_count; i++) {
+		struct stack *s = &c->stacks[c->stack_count - 1 - i];
+
+		if (!s->native_ip)
+			continue;
+		if (s->have_native)
+			break;
+		native_resolve(c->target, c->strings, s->native_ip, &s->native);
+		s->have_native = true;
+	}
+}
+
+int stack_cache_resolve(struct stack_cache *c, int (*drain_ring)(void *ctx), void *ctx)
+{
+	size_t count = c->pending_count;
+	_cleanup_free_ struct py_code *read = NULL;
+	_cleanup_free_ int *status = NULL;
+	int err;
+
+	resolve_native(c);
+	if (!count)
+		return 0;
+	read = calloc(count, sizeof(*read));
+	status = calloc(count, sizeof(*status));
+	if (!read || !status)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		const struct code_ref *ref = &c->refs[c->pending[i]];
+
+		status[i] = ref->state == CODE_PENDING && c->py ?
+				    py_code_read(c->target, c->py, c->strings, ref->addr, &read[i]) :
+				    -EALREADY;
+	}
+	err = drain_ring(ctx);
+	for (size_t i = 0; i < count; i++) {
+		struct code_ref *ref = &c->refs[c->pending[i]];
+		uint32_t living;
+
+		if (ref->state == CODE_PENDING && !status[i] &&
+		    idmap_get(c->by_addr, ref->addr, &living) && living == c->pending[i]) {
+			ref->code = read[i];
+			ref->state = CODE_KNOWN;
+			continue;
+		}
+		if (!status[i])
+			py_code_release(&read[i]);
+		if (ref->state == CODE_PENDING) {
+			ref->state = CODE_FAILED;
+			c->unresolved++;
+		}
+	}
+	/* What the second look at the ring brought waits for the next round. */
+	c->pending_count -= count;
+	memmove(c->pending, c->pending + count, c->pending_count * sizeof(*c->pending));
+	return err;
+}
+
+static bool resolve_frame(const struct stack_cache *c, const struct raw_frame *f, struct sym_frame *out)
+{
+	const struct code_ref *ref = &c->refs[f->code];
+
+	if (ref->state != CODE_KNOWN) {
+		*out = (struct sym_frame){.file = c->unknown, .function = c->unknown};
+		return true;
+	}
+	if (py_code_frame_is_incomplete(c->py, &ref->code, f->instr, f->owner))
+		return false;
+	out->file = ref->code.filename;
+	out->function = ref->code.qualname;
+	out->line = py_code_line(c->py, &ref->code, f->instr);
+	return true;
+}
+
+struct stack_info stack_cache_get(struct stack_cache *c, uint32_t stack_id)
+{
+	struct stack_info info = {.frames = c->out};
+	const struct stack *s;
+	size_t n = 0;
+	uint32_t i;
+
+	if (!idmap_get(c->by_id, stack_id, &i))
+		return info;
+	s = &c->stacks[i];
+	info.known = true;
+	info.domain = s->domain;
+	for (i = 0; i < s->frame_count; i++) {
+		if (n >= c->max_frames) {
+			info.truncated = true;
+			break;
+		}
+		n += resolve_frame(c, &c->frames[s->first_frame + i], &c->out[n]);
+	}
+	/* The native leaf speaks where no Python frame does. */
+	if (!n && s->have_native)
+		c->out[n++] = s->native;
+	info.truncated |= s->truncated;
+	info.frame_count = n;
+	return info;
+}

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Opening an ELF file and finding one's way in it: header, segments, sections, build-id.
+ * A lying section table is treated as absent (stripped files have none); a lying header or program
+ * table makes the file -EBADMSG. Layouts: <elf.h>, System V ABI chapter 4 and 5.
+ */
+#include "target/elf_image.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "target/elf_parse.h"
+
+#define FILE_MAX ((uint64_t)4 << 30)
+/*
+ * Up to here the file is copied: touching an mmap of a file that somebody truncates is SIGBUS, and
+ * targets do get their binaries replaced under us. Above, the copy would cost too much memory.
+ */
+#define COPY_MAX ((uint64_t)64 << 20)
+
+static bool range_inside(uint64_t off, uint64_t len, uint64_t total)
+{
+	return off <= total && len <= total - off;
+}
+
+static struct cursor file_cursor(const struct elf_image *img)
+{
+	return cursor_init(img->data, img->len);
+}
+
+/* Only what the kernel would run: 64-bit little-endian x86-64, an executable or a shared object. */
+static int parse_header(struct elf_image *img, Elf64_Ehdr *hdr)
+{
+	if (img->len < sizeof(*hdr))
+		return -EBADMSG;
+	memcpy(hdr, img->data, sizeof(*hdr));
+	if (memcmp(hdr->e_ident, ELFMAG, SELFMAG) != 0 || hdr->e_ident[EI_CLASS] != ELFCLASS64 ||
+	    hdr->e_ident[EI_DATA] != ELFDATA2LSB || hdr->e_machine != EM_X86_64)
+		return -EBADMSG;
+	if (hdr->e_type != ET_EXEC && hdr->e_type != ET_DYN)
+		return -EBADMSG;
+	img->type = hdr->e_type;
+	return 0;
+}
+
+static int add_segment(struct elf_image *img, const Elf64_Phdr *ph)
+{
+	if (ph->p_memsz > UINT64_MAX - ph->p_vaddr)
+		return -EBADMSG;
+	uint64_t len = ph->p_filesz < ph->p_memsz ? ph->p_filesz : ph->p_memsz;
+
+	/* A separate debug file keeps the table of the program but not its bytes. */
+	if (!range_inside(ph->p_offset, len, img->len))
+		len = 0;
+	img->segments[img->segment_count++] = (struct elf_segment){
+		.vaddr = ph->p_vaddr,
+		.file_off = ph->p_offset,
+		.file_len = len,
+		.mem_len = ph->p_memsz,
+		.exec = ph->p_flags & PF_X,
+		.write = ph->p_flags & PF_W,
+	};
+	return 0;
+}
+
+/* Notes are {namesz, descsz, type, name, desc}, both parts padded to align. */
+static void find_build_id(struct elf_image *img, uint64_t off, uint64_t len, uint64_t align)
+{
+	struct cursor whole = file_cursor(img);
+	struct cursor c = cursor_sub(&whole, off, len);
+	const uint32_t pad = align == 8 ? 8 : 4;
+
+	while (img->build_id_len == 0 && cursor_left(&c) >= sizeof(Elf64_Nhdr)) {
+		uint32_t name_len = cursor_u32(&c);
+		uint32_t desc_len = cursor_u32(&c);
+		uint32_t type = cursor_u32(&c);
+		const uint8_t *name = cursor_bytes(&c, name_len);
+
+		cursor_skip(&c, (pad - c.pos % pad) % pad);
+		const uint8_t *desc = cursor_bytes(&c, desc_len);
+
+		if (!cursor_ok(&c))
+			return;
+		if (type == NT_GNU_BUILD_ID && name_len == 4 && memcmp(name, "GNU", 4) == 0 &&
+		    desc_len > 0 && desc_len <= BUILD_ID_MAX) {
+			memcpy(img->build_id, desc, desc_len);
+			img->build_id_len = desc_len;
+		}
+		size_t over = c.pos % pad;
+
+		if (over && cursor_left(&c) >= pad - over)
+			cursor_skip(&c, pad - over);
+		else if (over)
+			return;
+	}
+}
+
+static int parse_segments(struct elf_image *img, const Elf64_Ehdr *hdr)
+{
+	if (hdr->e_phnum == 0 || hdr->e_phentsize != sizeof(Elf64_Phdr) ||
+	    !range_inside(hdr->e_phoff, (uint64_t)hdr->e_phnum * sizeof(Elf64_Phdr), img->len))
+		return -EBADMSG;
+	img->segments = calloc(hdr->e_phnum, sizeof(*img->segments));
+	if (!img->segments)
+		return -ENOMEM;
+	for (size_t i = 0; i < hdr->e_phnum; i++) {
+		Elf64_Phdr ph;
+		int err = 0;
+
+		memcpy(&ph, img->data + hdr->e_phoff + i * sizeof(ph), sizeof(ph));
+		if (ph.p_type == PT_LOAD)
+			err = add_segment(img, &ph);
+		else if (!range_inside(ph.p_offset, ph.p_filesz, img->len))
+			continue;
+		else if (ph.p_type == PT_NOTE)
+			find_build_id(img, ph.p_offset, ph.p_filesz, ph.p_align);
+		else if (ph.p_type == PT_DYNAMIC)
+			img->priv->dynamic = (struct elf_dynamic){ph.p_offset, ph.p_filesz};
+		if (err)
+			return err;
+	}
+	return img->segment_count ? 0 : -EBADMSG;
+}
+
+/* Numbers of sections and of their name table; big ones are kept in section 0. False: no table. */
+static bool section_counts(const struct elf_image *img, const Elf64_Ehdr *hdr, uint64_t *count,
+			   uint64_t *names)
+{
+	Elf64_Shdr first;
+
+	if (hdr->e_shoff == 0 || hdr->e_shentsize != sizeof(first) ||
+	    !range_inside(hdr->e_shoff, sizeof(first), img->len))
+		return false;
+	memcpy(&first, img->data + hdr->e_shoff, sizeof(first));
+	*count = hdr->e_shnum ? hdr->e_shnum : first.sh_size;
+	*names = hdr->e_shstrndx == SHN_XINDEX ? first.sh_link : hdr->e_shstrndx;
+	return *count > 0 && *count <= (img->len - hdr->e_shoff) / sizeof(first);
+}
+
+static void add_section(struct elf_image *img, const Elf64_Shdr *sh, struct elf_section *out)
+{
+	*out = (struct elf_section){.name = "", .type = sh->sh_type, .link = sh->sh_link};
+	if (sh->sh_type == SHT_NOBITS || !range_inside(sh->sh_offset, sh->sh_size, img->len)) {
+		out->type = SHT_NULL;
+		return;
+	}
+	out->vaddr = sh->sh_addr;
+	out->file_off = sh->sh_offset;
+	out->len = sh->sh_size;
+}
+
+static int parse_sections(struct elf_image *img, const Elf64_Ehdr *hdr)
+{
+	struct elf_priv *priv = img->priv;
+	uint64_t count = 0, names_idx = 0;
+
+	if (!section_counts(img, hdr, &count, &names_idx))
+		return 0;
+	priv->sections = calloc(count, sizeof(*priv->sections));
+	if (!priv->sections)
+		return -ENOMEM;
+	priv->section_count = count;
+	const uint8_t *table = img->data + hdr->e_shoff;
+
+	for (size_t i = 0; i < count; i++) {
+		Elf64_Shdr sh;
+
+		memcpy(&sh, table + i * sizeof(sh), sizeof(sh));
+		add_section(img, &sh, &priv->sections[i]);
+		if (sh.sh_type == SHT_NOTE && img->build_id_len == 0 &&
+		    priv->sections[i].type == SHT_NOTE)
+			find_build_id(img, sh.sh_offset, sh.sh_size, sh.sh_addralign);
+	}
+	if (names_idx >= count || priv->sections[names_idx].type != SHT_STRTAB)
+		return 0;
+	struct cursor whole = file_cursor(img);
+	const struct elf_section *s = &priv->sections[names_idx];
+
+	for (size_t i = 0; i < count; i++) {
+		Elf64_Shdr sh;
+		struct cursor names = cursor_sub(&whole, s->file_off, s->len);
+
+		memcpy(&sh, table + i * sizeof(sh), sizeof(sh));
+		cursor_seek(&names, sh.sh_name);
+		const char *name = cursor_str(&names);
+
+		if (name)
+			priv->sections[i].name = name;
+	}
+	return 0;
+}
+
+static void build_id_to_hex(struct elf_image *img)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < img->build_id_len; i++) {
+		img->build_id_hex[2 * i] = digits[img->build_id[i] >> 4];
+		img->build_id_hex[2 * i + 1] = digits[img->build_id[i] & 15];
+	}
+}
+
+static int parse(struct elf_image *img)
+{
+	Elf64_Ehdr hdr;
+	int err = parse_header(img, &hdr);
+
+	if (!err)
+		err = parse_segments(img, &hdr);
+	if (!err)
+		err = parse_sections(img, &hdr);
+	if (err)
+		return err;
+	build_id_to_hex(img);
+	return elf_symtab_load(img);
+}
+
+static struct elf_image *new_image(void)
+{
+	struct elf_image *img = calloc(1, sizeof(*img));
+
+	if (!img)
+		return NULL;
+	img->priv = calloc(1, sizeof(*img->priv));
+	if (!img->priv) {
+		free(img);
+		return NULL;
+	}
+	return img;
+}
+
+void elf_image_free(struct elf_image *img)
+{
+	if (!img)
+		return;
+	void *data = (void *)(uintptr_t)img->data;
+
+	if (img->priv->mapped)
+		munmap(data, img->len);
+	else
+		free(data);
+	for (size_t i = 0; i < img->priv->name_count; i++)
+		free(img->priv->names[i]);
+	free(img->priv->names);
+	free(img->priv->sections);
+	free(img->priv);
+	free(img->segments);
+	free(img->symbols);
+	free(img->by_name);
+	free(img);
+}
+
+/* Up to want bytes; fewer when the file has shrunk since fstat(). */
+static int copy_file(int fd, size_t want, struct elf_image *img)
+{
+	_cleanup_free_ uint8_t *data = malloc(want);
+	size_t len = 0;
+
+	if (!data)
+		return -ENOMEM;
+	while (len < want) {
+		ssize_t n = pread(fd, data + len, want - len, (off_t)len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	img->data = take_ptr(data);
+	img->len = len;
+	return 0;
+}
+
+static int map_file(int fd, size_t len, struct elf_image *img)
+{
+	void *data = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	if (data == MAP_FAILED)
+		return -errno;
+	img->data = data;
+	img->len = len;
+	img->priv->mapped = true;
+	return 0;
+}
+
+int elf_image_open_fd(int fd, struct elf_image **out)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < sizeof(Elf64_Ehdr))
+		return -EBADMSG;
+	if ((uint64_t)st.st_size > FILE_MAX)
+		return -EFBIG;
+	_cleanup_(elf_image_freep) struct elf_image *img = new_image();
+
+	if (!img)
+		return -ENOMEM;
+	size_t len = (size_t)st.st_size;
+	int err = len <= COPY_MAX ? copy_file(fd, len, img) : map_file(fd, len, img);
+
+	if (!err)
+		err = parse(img);
+	if (err)
+		return err;
+	*out = take_ptr(img);
+	return 0;
+}
+
+int elf_image_open(const char *path, struct elf_image **out)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	return fd < 0 ? -errno : elf_image_open_fd(fd, out);
+}
+
+int elf_image_open_bytes(const void *data, size_t len, struct elf_image **out)
+{
+	_cleanup_(elf_image_freep) struct elf_image *img = new_image();
+	uint8_t *copy = malloc(len ? len : 1);
+
+	if (!img || !copy) {
+		free(copy);
+		return -ENOMEM;
+	}
+	if (len)
+		memcpy(copy, data, len);
+	img->data = copy;
+	img->len = len;
+	int err = parse(img);
+
+	if (err)
+		return err;
+	*out = take_ptr(img);
+	return 0;
+}
+
+bool elf_image_section(const struct elf_image *img, const char *name, uint64_t *vaddr,
+		       uint64_t *file_off, uint64_t *len)
+{
+	for (size_t i = 0; i < img->priv->section_count; i++) {
+		const struct elf_section *s = &img->priv->sections[i];
+
+		if (s->type == SHT_NULL || strcmp(s->name, name) != 0)
+			continue;
+		*vaddr = s->vaddr;
+		*file_off = s->file_off;
+		*len = s->len;
+		return true;
+	}
+	return false;
+}
+
+bool elf_image_file_off(const struct elf_image *img, uint64_t vaddr, uint64_t *file_off)
+{
+	for (size_t i = 0; i < img->segment_count; i++) {
+		const struct elf_segment *s = &img->segments[i];
+
+		if (vaddr >= s->vaddr && vaddr - s->vaddr < s->file_len) {
+			*file_off = s->file_off + (vaddr - s->vaddr);
+			return true;
+		}
+	}
+	return false;
+}
+
+bool elf_image_vaddr(const struct elf_image *img, uint64_t file_off, uint64_t *vaddr)
+{
+	for (size_t i = 0; i < img->segment_count; i++) {
+		const struct elf_segment *s = &img->segments[i];
+
+		if (file_off >= s->file_off && file_off - s->file_off < s->file_len) {
+			*vaddr = s->vaddr + (file_off - s->file_off);
+			return true;
+		}
+	}
+	return false;
+}
+
+const uint8_t *elf_image_bytes(const struct elf_image *img, uint64_t vaddr, size_t len)
+{
+	for (size_t i = 0; i < img->segment_count; i++) {
+		const struct elf_segment *s = &img->segments[i];
+
+		if (vaddr >= s->vaddr && range_inside(vaddr - s->vaddr, len, s->file_len))
+			return img->data + s->file_off + (vaddr - s->vaddr);
+	}
+	return NULL;
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Identity of a process and its memory. The files it has mapped are target_objects.c.
+ * Memory is read with process_vm_readv, which needs fewer capabilities than /proc/PID/mem.
+ */
+#include "target/target.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "target/proc_fs.h"
+#include "target/py_offsets.h"
+#include "target/target_objects.h"
+
+#define DELETED_SUFFIX " (deleted)"
+
+struct inner_pid {
+	pid_t wanted; /* the number seen inside a container */
+	pid_t outer;  /* ours, 0 = not found */
+	unsigned found;
+};
+
+static bool has_inner_pid(pid_t pid, void *ctx)
+{
+	struct inner_pid *search = ctx;
+	struct buf status = {0};
+	pid_t outer = 0, inner = 0;
+
+	if (proc_read(pid, "status", &status) == 0 &&
+	    proc_nspid_parse(status.data, &outer, &inner) > 1 && inner == search->wanted) {
+		search->outer = pid;
+		search->found++;
+	}
+	buf_release(&status);
+	return false; /* all of them: the number may mean several processes */
+}
+
+static int no_such_process(pid_t pid)
+{
+	struct inner_pid search = {.wanted = pid};
+	char fix[160];
+
+	proc_for_each(has_inner_pid, &search);
+	if (search.found == 1) {
+		snprintf(fix, sizeof(fix),
+			 "if %d is the number inside a container, its pid here is %d: tmbpf -p %d",
+			 pid, search.outer, search.outer);
+		return log_coded_err(-ESRCH, "E301", fix, "pid %d is not visible here", pid);
+	}
+	if (search.found > 1)
+		return log_coded_err(-ESRCH, "E301",
+				     "give the number that ps shows outside the container",
+				     "pid %d is not visible here; %u containers have a process "
+				     "with that number",
+				     pid, search.found);
+	return log_coded_err(-ESRCH, "E301", "list the processes that can be traced: tmbpf ls",
+			     "no process %d", pid);
+}
+
+static int no_permission(const struct target *t, int err)
+{
+	char self[PATH_MAX] = "tmbpf", fix[PATH_MAX + 64];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n > 0)
+		self[n] = '\0';
+	/* The absolute path: sudo's secure_path hides virtual environments. */
+	snprintf(fix, sizeof(fix), "sudo %s -p %d", self, t->pid);
+	return log_coded_err(err, "E401", fix,
+			     "not allowed to look into process %d (%s): need cap_sys_ptrace",
+			     t->pid, t->comm);
+}
+
+static bool same_namespace(pid_t pid, const char *name, bool *known)
+{
+	_cleanup_free_ char *ours = NULL, *theirs = NULL;
+
+	*known = proc_readlink(getpid(), name, &ours) == 0 && proc_readlink(pid, name, &theirs) == 0;
+	return *known && strcmp(ours, theirs) == 0;
+}
+
+static void read_namespaces(struct target *t)
+{
+	struct buf status = {0};
+	pid_t outer = t->pid, inner = t->pid;
+	bool known = false;
+
+	if (proc_read(t->pid, "status", &status) == 0)
+		t->other_pid_ns = proc_nspid_parse(status.data, &outer, &inner) > 1;
+	buf_release(&status);
+	t->ns_pid = inner;
+	if (!same_namespace(t->pid, "ns/pid", &known) && known)
+		t->other_pid_ns = true;
+	t->other_mnt_ns = !same_namespace(t->pid, "ns/mnt", &known) && known;
+	_cleanup_free_ char *root = NULL;
+
+	if (proc_readlink(t->pid, "root", &root) == 0 && strcmp(root, "/") != 0) {
+		t->chrooted = true;
+		if (!t->other_mnt_ns)
+			t->root = take_ptr(root);
+	}
+}
+
+static int read_exe(struct target *t)
+{
+	const size_t cut = sizeof(DELETED_SUFFIX) - 1;
+	char path[64];
+	struct stat st;
+	int err = proc_readlink(t->pid, "exe", &t->exe);
+
+	if (err)
+		return err;
+	size_t len = strlen(t->exe);
+
+	if (len > cut && strcmp(t->exe + len - cut, DELETED_SUFFIX) == 0) {
+		t->exe[len - cut] = '\0';
+		t->exe_deleted = true;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/exe", t->pid);
+	if (stat(path, &st) == 0) {
+		t->exe_dev = st.st_dev;
+		t->exe_inode = st.st_ino;
+		if (st.st_nlink > 0 && t->exe_deleted) /* a live file whose name ends like that */
+			log_debug("executable '%s' has a name still", t->exe);
+	}
+	return 0;
+}
+
+static int read_identity(struct target *t)
+{
+	struct proc_stat st;
+	int err = proc_stat_read(t->pid, &st);
+
+	if (err == -ESRCH)
+		return no_such_process(t->pid);
+	if (err)
+		return log_err(err, "cannot read /proc/%d/stat", t->pid);
+	t->start_time_ticks = st.start_ticks;
+	t->start_stack = st.start_stack;
+	memcpy(t->comm, st.comm, sizeof(t->comm));
+	if (st.state == 'Z' || st.state == 'X')
+		return log_coded_err(-ESRCH, "E305", NULL,
+				     "process %d (%s) has ended and waits for its parent (state %c)",
+				     t->pid, t->comm, st.state);
+	return 0;
+}
+
+static int read_image(struct target *t)
+{
+	int err = proc_maps_read(t->pid, &t->maps);
+
+	if (err == -EACCES || err == -EPERM)
+		return no_permission(t, err);
+	if (err)
+		return log_err(err, "cannot read /proc/%d/maps", t->pid);
+	err = read_exe(t);
+	if (err == -EACCES || err == -EPERM)
+		return no_permission(t, err);
+	if (err && err != -ESRCH)
+		return log_err(err, "cannot read /proc/%d/exe", t->pid);
+	if (err || t->maps.count == 0) {
+		if (!target_is_alive(t))
+			return log_coded_err(-ESRCH, "E301", NULL, "process %d (%s) has ended",
+					     t->pid, t->comm);
+		return log_coded_err(-ESRCH, "E301", "name a process that runs a program",
+				     "%d (%s) is a kernel thread: it has no memory of its own",
+				     t->pid, t->comm);
+	}
+	t->first_start = t->maps.items[0].start;
+	return 0;
+}
+
+int target_open(pid_t pid, struct target **out)
+{
+	_cleanup_(target_freep) struct target *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return log_err(-ENOMEM, "cannot open process %d", pid);
+	t->pid = pid;
+	int err = read_identity(t);
+
+	if (err)
+		return err;
+	read_namespaces(t);
+	err = read_image(t);
+	if (err)
+		return err;
+	err = target_objects_update(t);
+	if (err)
+		return log_err(err, "cannot list the files of process %d", pid);
+	*out = take_ptr(t);
+	return 0;
+}
+
+void target_free(struct target *t)
+{
+	if (!t)
+		return;
+	target_objects_release(t);
+	proc_maps_release(&t->maps);
+	free(t->py_row);
+	free(t->root);
+	free(t->exe);
+	free(t);
+}
+
+static bool read_same_process(const struct target *t, struct proc_stat *st)
+{
+	return proc_stat_read(t->pid, st) == 0 && st->start_ticks == t->start_time_ticks &&
+	       st->state != 'Z' && st->state != 'X';
+}
+
+bool target_is_alive(const struct target *t)
+{
+	struct proc_stat st;
+
+	return read_same_process(t, &st);
+}
+
+bool target_same_image(const struct target *t)
+{
+	struct proc_stat ps;
+	struct stat st;
+	char path[64];
+
+	if (!read_same_process(t, &ps))
+		return false;
+	/* Running the same file again leaves dev:inode equal, and the first mapping too when not PIE. */
+	if (t->start_stack && ps.start_stack && t->start_stack != ps.start_stack)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/exe", t->pid);
+	if (t->exe_inode && stat(path, &st) == 0 &&
+	    (st.st_dev != t->exe_dev || st.st_ino != t->exe_inode))
+		return false;
+	struct proc_maps now = {0};
+
+	if (proc_maps_read(t->pid, &now))
+		return false;
+	bool same = now.count > 0 && now.items[0].start == t->first_start;
+
+	proc_maps_release(&now);
+	return same;
+}
+
+int target_refresh_maps(struct target *t)
+{
+	struct proc_maps now = {0};
+	int err = proc_maps_read(t->pid, &now);
+
+	if (err)
+		return err;
+	struct proc_maps old = t->maps;
+
+	t->maps = now;
+	err = target_objects_update(t);
+	if (err) { /* nothing points into the new maps: the update failed before it moved anything */
+		t->maps = old;
+		proc_maps_release(&now);
+		return err;
+	}
+	proc_maps_release(&old);
+	return 0;
+}
+
+/* Fills a batch from *idx on, whose first range is already read up to off. Returns: its ranges. */
+static size_t fill_batch(struct iovec *l, struct iovec *r, const struct iovec *local,
+			 const struct iovec *remote, size_t count, size_t off)
+{
+	size_t n = count < IOV_MAX ? count : IOV_MAX;
+
+	memcpy(l, local, n * sizeof(*l));
+	memcpy(r, remote, n * sizeof(*r));
+	l[0].iov_base = (char *)l[0].iov_base + off;
+	l[0].iov_len -= off;
+	r[0].iov_base = (char *)r[0].iov_base + off;
+	r[0].iov_len -= off;
+	return n;
+}
+
+ssize_t target_readv(const struct target *t, const struct iovec *local, const struct iovec *remote,
+		     size_t count)
+{
+	struct iovec l[IOV_MAX], r[IOV_MAX]; /* 2 x 16 KiB */
+	size_t idx = 0, off = 0, total = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (local[i].iov_len != remote[i].iov_len)
+			return -EINVAL;
+	}
+	while (idx < count) {
+		if (off == local[idx].iov_len) {
+			idx++;
+			off = 0;
+			continue;
+		}
+		size_t n = fill_batch(l, r, local + idx, remote + idx, count - idx, off);
+		ssize_t got = process_vm_readv(t->pid, l, n, r, n, 0);
+
+		if (got <= 0) {
+			int err = got < 0 ? errno : EFAULT;
+
+			return total ? (ssize_t)total : -err;
+		}
+		total += (size_t)got;
+		/* The kernel stops at the first bad page, and at 2 GiB. */
+		for (size_t left = (size_t)got; left;) {
+			size_t here = local[idx].iov_len - off;
+
+			if (left < here) {
+				off += left;
+				break;
+			}
+			left -= here;
+			off = 0;
+			idx++;
+		}
+	}
+	return (ssize_t)total;
+}
+
+int target_read(const struct target *t, uint64_t addr, void *out, size_t len)
+{
+	struct iovec local = {.iov_base = out, .iov_len = len};
+	struct iovec remote = {.iov_base = (void *)(uintptr_t)addr, .iov_len = len};
+	ssize_t n = target_readv(t, &local, &remote, 1);
+
+	if (n < 0)
+		return (int)n;
+	return (size_t)n == len ? 0 : -EFAULT;
+}
+
+int target_read_u64(const struct target *t, uint64_t addr, uint64_t *out)
+{
+	uint64_t v = 0;
+	int err = target_read(t, addr, &v, sizeof(v));
+
+	if (!err)
+		*out = v;
+	return err;
+}
+
+int target_rss(const struct target *t, uint64_t *bytes)
+{
+	struct buf b = {0};
+	unsigned long long pages = 0;
+	int err = proc_read(t->pid, "statm", &b);
+
+	if (!err && sscanf(b.data, "%*u %llu", &pages) != 1) /* size resident shared ... */
+		err = -ESRCH;
+	buf_release(&b);
+	if (!err)
+		*bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	return err;
+}
