@@ -23,7 +23,7 @@ static __always_inline void codes_remember(struct tm_scratch *s, __u32 n)
 	__u32 i, seen_first = s->rec.death_gen;
 	__u64 failed = 0;
 
-	for (i = 0; i < TM_FRAMES_WALK && i < n; i++) {
+	for (i = 0; i < cfg_frames + 1 && i < TM_FRAMES_WALK && i < n; i++) {
 		__u64 code = s->rec.frames[i].code & TM_FRAME_CODE_MASK;
 		long err = bpf_map_update_elem(&codes, &code, &seen_first, BPF_NOEXIST);
 
@@ -121,7 +121,7 @@ __noinline __u32 stack_add(struct tm_scratch *s, __u64 hash)
  * Id of the current stack. native_ip: the allocator's caller where the block belongs to the native
  * domain, else 0.
  */
-static __always_inline __u32 stack_current(__u32 domain, __u64 native_ip)
+__noinline __u32 stack_current(__u32 domain, __u64 native_ip)
 {
 	struct tm_scratch *s = scratch_claim();
 	struct tm_stack_bucket *b;

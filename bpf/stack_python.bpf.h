@@ -97,7 +97,8 @@ static __always_inline void python_walk(struct tm_scratch *s)
 	__u64 lo = 0, hi = 0;
 	int i;
 
-	for (i = 0; i < TM_FRAMES_WALK + TM_SKIPPED_MAX; i++) {
+	/* cfg_frames is a constant to the verifier: it simulates no more rounds than are asked for. */
+	for (i = 0; i < (int)cfg_frames + 1 + TM_SKIPPED_MAX; i++) {
 		__u64 code, instr, off;
 		__u32 n = s->frame_count;
 		__u8 owner;

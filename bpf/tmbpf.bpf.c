@@ -3,10 +3,13 @@
  * What happens at a hit. Every program sits on an instruction that the kernel emulates (a conditional
  * jump, a push), chosen by decoding the target's files; which register holds what rides in the cookie.
  *
- *   pop_site      a pymalloc block is handed out: book it to the current stack
- *   refill_return the first block of a pool that was just opened: the same
- *   newref_site   an object is born in a block, fresh or from a free list: book re-used blocks
- *   alloc_enter / alloc_return / free_enter   libc's malloc family
+ *   record_site   books a block to the current stack:
+ *                   pop: a pymalloc block is handed out
+ *                   refill: the first block of a pool that was just opened, at the refill's return
+ *                   new reference: an object is born in a block, fresh or from a free list
+ *                   return of an outermost call of libc's malloc family
+ *   alloc_enter   a call of that family begins
+ *   free_enter    a malloc block ends
  *   code_dealloc  a code object dies: keep its name
  */
 #include "vmlinux.h"
@@ -70,9 +73,8 @@ struct pool_head {
 	__u32 arenaindex, szidx;    /* @32, @36 */
 };
 
-static __always_inline void pop_record(struct pt_regs *ctx)
+static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 {
-	__u64 cookie = bpf_get_attach_cookie(ctx);
 	__u64 pool = reg_get(ctx, TM_COOKIE_REG(cookie)), block;
 	struct pool_head head;
 	__u32 *slot, stack;
@@ -103,20 +105,6 @@ static __always_inline void pop_record(struct pt_regs *ctx)
 	*slot = stack ? stack | run_epoch << TM_MARK_SHIFT : 0;
 }
 
-SEC("uprobe")
-int pop_site(struct pt_regs *ctx)
-{
-	__u64 t;
-
-	if (!is_target())
-		return 0;
-	t = stats_begin(TM_PROG_POP);
-	if (!run_trial)
-		pop_record(ctx);
-	stats_end(TM_PROG_POP, t);
-	return 0;
-}
-
 static __always_inline void refill_record(__u64 block)
 {
 	__u64 pool = block & ~(cfg_pool_bytes - 1);
@@ -137,23 +125,8 @@ static __always_inline void refill_record(__u64 block)
 	*slot = stack ? stack | run_epoch << TM_MARK_SHIFT : 0;
 }
 
-SEC("uretprobe")
-int refill_return(struct pt_regs *ctx)
+static __always_inline void newref_record(struct pt_regs *ctx, __u64 cookie)
 {
-	__u64 t;
-
-	if (!is_target())
-		return 0;
-	t = stats_begin(TM_PROG_REFILL);
-	if (!run_trial)
-		refill_record(ctx->ax);
-	stats_end(TM_PROG_REFILL, t);
-	return 0;
-}
-
-static __always_inline void newref_record(struct pt_regs *ctx)
-{
-	__u64 cookie = bpf_get_attach_cookie(ctx);
 	__u64 op = reg_get(ctx, TM_COOKIE_REG(cookie));
 	struct tm_dir_entry *e = pool_find(op & ~(cfg_pool_bytes - 1));
 	struct tm_site_count *count;
@@ -182,20 +155,6 @@ static __always_inline void newref_record(struct pt_regs *ctx)
 	}
 	stack = stack_current(TM_DOMAIN_PYTHON, 0);
 	*slot = stack;
-}
-
-SEC("uprobe")
-int newref_site(struct pt_regs *ctx)
-{
-	__u64 t;
-
-	if (!is_target())
-		return 0;
-	t = stats_begin(TM_PROG_NEWREF);
-	if (!run_trial)
-		newref_record(ctx);
-	stats_end(TM_PROG_NEWREF, t);
-	return 0;
 }
 
 /* ---- libc ---- */
@@ -305,17 +264,44 @@ static __always_inline void alloc_end(struct pt_regs *ctx)
 		live_add(block, TM_LIVE_META(stack, call->bytes));
 }
 
-SEC("uretprobe")
-int alloc_return(struct pt_regs *ctx)
+static __always_inline enum tm_prog_kind prog_kind(__u32 kind)
 {
-	__u64 t;
+	switch (kind) {
+	case TM_KIND_POP: return TM_PROG_POP;
+	case TM_KIND_NEWREF: return TM_PROG_NEWREF;
+	case TM_KIND_REFILL: return TM_PROG_REFILL;
+	default: return TM_PROG_MALLOC;
+	}
+}
+
+/*
+ * Everything that books a block to the current stack. One program for all kinds of site, because the
+ * verifier takes its time with the stack walk, and takes it once a program.
+ */
+SEC("uprobe")
+int record_site(struct pt_regs *ctx)
+{
+	enum tm_prog_kind prog;
+	__u64 cookie, t;
+	__u32 kind;
 
 	if (!is_target())
 		return 0;
-	t = stats_begin(TM_PROG_MALLOC);
-	if (!run_trial)
+	cookie = bpf_get_attach_cookie(ctx);
+	kind = TM_COOKIE_KIND(cookie);
+	prog = prog_kind(kind);
+	t = stats_begin(prog);
+	if (run_trial)
+		return 0;
+	if (kind == TM_KIND_POP)
+		pop_record(ctx, cookie);
+	else if (kind == TM_KIND_NEWREF)
+		newref_record(ctx, cookie);
+	else if (kind == TM_KIND_REFILL)
+		refill_record(ctx->ax);
+	else
 		alloc_end(ctx);
-	stats_end(TM_PROG_MALLOC, t);
+	stats_end(prog, t);
 	return 0;
 }
 

@@ -211,10 +211,19 @@ struct tm_cpu_stats {
 
 /* ---- cookies ---- */
 
-/* pop: reg | kind << 8. new reference: reg | flags << 8 | site index << 16. malloc: fn | sp_bytes << 8 */
+/*
+ * record_site:  register | kind << 4 | flags << 8 | index << 16
+ * alloc_enter:  function (enum libc_fn) | sp_bytes << 8
+ */
 #define TM_COOKIE_REG(c)   ((c) & 0xf)
+#define TM_COOKIE_KIND(c)  (((c) >> 4) & 0xf)
 #define TM_COOKIE_FLAGS(c) (((c) >> 8) & 0xff)
 #define TM_COOKIE_IDX(c)   (((c) >> 16) & 0xffff)
+#define TM_COOKIE(reg, kind, flags, idx)                                                           \
+	((__u64)(reg) | (__u64)(kind) << 4 | (__u64)(flags) << 8 | (__u64)(idx) << 16)
+
+/* Kinds of record_site. */
+enum tm_kind { TM_KIND_POP = 0, TM_KIND_NEWREF = 1, TM_KIND_REFILL = 2, TM_KIND_ALLOC_RETURN = 3 };
 
 #define TM_POP_AFTER 1    /* the jump behind the pop: reg holds the pool, TM_COOKIE_IDX the block's register */
 /*

@@ -91,7 +91,7 @@ static int run(const struct bpf_session *s, pid_t child, int memfd, int in, int 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", memfd);
 	if (!read_in_time(in, &ready, 1))
 		return -EIO;
-	err = uprobe_link_attach(s->skel->progs.pop_site, &sites, s->multi, &link);
+	err = uprobe_link_attach(s->skel->progs.record_site, &sites, s->multi, &link);
 	if (err)
 		return err;
 	if (write(out, "g", 1) != 1 || !read_in_time(in, rounds, ROUNDS * sizeof(double)))

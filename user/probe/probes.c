@@ -102,10 +102,10 @@ static int attach_pops(struct probes *p)
 		const struct site *s = &py->pops[i];
 
 		batch_add(b, s->file_off,
-			  s->reg | (uint64_t)(s->after_pop ? TM_POP_AFTER : 0) << 8 |
-				  (uint64_t)(s->after_pop ? s->reg2 : 0) << 16);
+			  s->after_pop ? TM_COOKIE(s->reg, TM_KIND_POP, TM_POP_AFTER, s->reg2) :
+					 TM_COOKIE(s->reg, TM_KIND_POP, 0, 0));
 	}
-	return attach(p, p->plan.session->skel->progs.pop_site, p->plan.py_object->open_path, b, false,
+	return attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->open_path, b, false,
 		      &p->pops);
 }
 
@@ -140,9 +140,8 @@ int probes_set_newrefs(struct probes *p, const uint64_t *skip, size_t skip_count
 	for (size_t i = 0; i < py->newref_count; i++)
 		if (!listed(skip, skip_count, py->newrefs[i].vaddr))
 			batch_add(b, py->newrefs[i].file_off,
-				  py->newrefs[i].reg | (uint64_t)(keep ? TM_NEWREF_KEEP : 0) << 8 |
-					  (uint64_t)i << 16);
-	err = attach(p, p->plan.session->skel->progs.newref_site, p->plan.py_object->open_path, b, false,
+				  TM_COOKIE(py->newrefs[i].reg, TM_KIND_NEWREF, keep ? TM_NEWREF_KEEP : 0, i));
+	err = attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->open_path, b, false,
 		     &link);
 	if (err)
 		return err;
@@ -168,7 +167,8 @@ static int attach_python_rest(struct probes *p)
 	path = p->plan.py_object->open_path;
 	err = attach_one(p, skel->progs.code_dealloc, path, p->plan.code_dealloc_off, 0, false, &p->death);
 	if (!err)
-		err = attach_one(p, skel->progs.refill_return, path, p->plan.py_sites->refill_off, 0, true,
+		err = attach_one(p, skel->progs.record_site, path, p->plan.py_sites->refill_off,
+				 TM_COOKIE(0, TM_KIND_REFILL, 0, 0), true,
 				 &p->refill);
 	return err;
 }
@@ -180,7 +180,7 @@ static void batch_add_fn(struct site_batch *enter, struct site_batch *ret, const
 	if (!f->present)
 		return;
 	batch_add(enter, f->file_off, fn | (uint64_t)f->sp_bytes << 8);
-	batch_add(ret, f->sp_bytes ? f->entry_off : f->file_off, 0);
+	batch_add(ret, f->sp_bytes ? f->entry_off : f->file_off, TM_COOKIE(0, TM_KIND_ALLOC_RETURN, 0, 0));
 }
 
 /* The malloc family; slow: malloc and calloc only where they reach _int_malloc. */
@@ -210,7 +210,7 @@ static int attach_libc(struct probes *p, bool slow)
 	err = attach_one(p, skel->progs.free_enter, path, libc->fn[FN_FREE].file_off, 0, false,
 			 &p->free_enter);
 	if (!err)
-		err = attach(p, skel->progs.alloc_return, path, ret, true, &p->alloc_return);
+		err = attach(p, skel->progs.record_site, path, ret, true, &p->alloc_return);
 	if (!err)
 		err = attach(p, skel->progs.alloc_enter, path, enter, false, &p->alloc_enter);
 	return err;

@@ -118,6 +118,8 @@ int fn_site_at(const struct elf_image *img, uint64_t vaddr, uint64_t len, uint16
 	}
 	decode_release(&body);
 	s.file_off = s.entry_off + (s.vaddr - s.entry_vaddr);
+	s.ret_vaddr = s.sp_bytes ? s.entry_vaddr : s.vaddr;
+	s.ret_off = s.sp_bytes ? s.entry_off : s.file_off;
 	*out = s;
 	return 0;
 }

@@ -98,24 +98,6 @@ static enum flow_step fast_store(void *ctx, const struct code *code, size_t idx,
 	return w->count ? FLOW_DONE : FLOW_ON;
 }
 
-/* Backwards: the count or the type stored through the register that the slow path named. */
-static enum flow_step store_before(void *ctx, const struct code *code, const struct flow_place *at)
-{
-	struct store_walk *w = ctx;
-	const struct insn *in = &code->insns[at->idx];
-
-	if (in->op == OP_CALL || in->op == OP_CALL_IND)
-		return FLOW_CUT;
-	if (in->op != OP_MOV || in->dst != OPERAND_MEM || in->width < 4 || in->base != at->reg ||
-	    in->index != REG_NONE)
-		return FLOW_ON;
-	if (in->src == OPERAND_IMM && in->imm == 1 && in->disp == w->op.c + OB_REFCNT)
-		w->count = true;
-	if (in->width == 8 && in->disp == w->op.c + OB_TYPE)
-		w->type = true;
-	return w->count ? FLOW_DONE : FLOW_ON;
-}
-
 /* The conditional jump on "word is zero" behind the read at idx; CODE_NONE when there is none. */
 static size_t test_jump(const struct code *code, size_t idx)
 {
@@ -169,6 +151,26 @@ static bool hold_the_same(const struct code *code, size_t jump, uint8_t a, uint8
 
 	return flow_back(code, jump, b, STORE_SPAN, copied_from, &from_a) ||
 	       flow_back(code, jump, a, STORE_SPAN, copied_from, &from_b);
+}
+
+/* Backwards: the count or the type stored through the register that the slow path named. */
+static enum flow_step store_before(void *ctx, const struct code *code, const struct flow_place *at)
+{
+	struct store_walk *w = ctx;
+	const struct insn *in = &code->insns[at->idx];
+
+	if (in->op == OP_CALL || in->op == OP_CALL_IND)
+		return FLOW_CUT;
+	if (in->op != OP_MOV || in->dst != OPERAND_MEM || in->width < 4 || in->base > 15 ||
+	    in->index != REG_NONE)
+		return FLOW_ON;
+	if (in->src == OPERAND_IMM && in->imm == 1 && in->disp == w->op.c + OB_REFCNT)
+		w->count = in->base == at->reg || hold_the_same(code, at->idx, at->reg, in->base);
+	if (in->base != at->reg)
+		return w->count ? FLOW_DONE : FLOW_ON;
+	if (in->width == 8 && in->disp == w->op.c + OB_TYPE)
+		w->type = true;
+	return w->count ? FLOW_DONE : FLOW_ON;
 }
 
 /* Backwards from a jump: at->reg was loaded from, or saved to, the stack word. */

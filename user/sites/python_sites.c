@@ -59,7 +59,12 @@ static int judge_refill(const struct elf_image *img, const struct code *code,
 	if (!elf_image_file_off(img, r->vaddr, &s->refill_off) || !is_function_entry(code, idx))
 		return reject(s, "refill target 0x%" PRIx64 " does not look like a function",
 			      r->vaddr);
-	s->refill_vaddr = r->vaddr;
+	/* A return probe works as long as nothing is pushed: take the push behind endbr64, it is emulated. */
+	if (code->insns[idx].op == OP_ENDBR && decode_next(code, idx) != CODE_NONE) {
+		s->refill_off += code->insns[idx].len;
+		idx++;
+	}
+	s->refill_vaddr = insn_vaddr(code, idx);
 	s->refill_calls = r->votes;
 	return 0;
 }
@@ -91,9 +96,9 @@ static int find_pops(const struct elf_image *img, const struct code *code, struc
 			 "%zu pop sites; %zu of %zu calls of refill 0x%" PRIx64 " behind them%s; ",
 			 s->pop_count, refill.calls - refill.calls_missed, refill.calls,
 			 refill.vaddr,
-			 code->insns[decode_find(code, refill.vaddr)].flags & INSN_EMULATED
+			 code->insns[decode_find(code, s->refill_vaddr)].flags & INSN_EMULATED
 				 ? ""
-				 : " (entry is single-stepped)");
+				 : " (single-stepped)");
 	return err;
 }
 

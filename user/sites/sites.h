@@ -42,8 +42,10 @@ enum libc_fn {
 
 struct fn_site {
 	bool present;
-	uint64_t entry_vaddr;  /* the function's first instruction: where a return probe goes */
+	uint64_t entry_vaddr;  /* the function's first instruction */
 	uint64_t entry_off;    /* its file offset */
+	uint64_t ret_vaddr;    /* cheapest place for a return probe: emulated, nothing pushed yet; else the entry */
+	uint64_t ret_off;
 	uint64_t vaddr;        /* the emulated instruction that every path passes, arguments untouched */
 	uint64_t file_off;
 	uint8_t sp_bytes;      /* bytes pushed between entry and vaddr: return address is at [rsp + sp_bytes] */
@@ -56,7 +58,7 @@ struct python_sites {
 	struct site *newrefs;
 	size_t newref_count;
 	size_t newref_disagree; /* candidates dropped because the two ways named different registers */
-	uint64_t refill_vaddr, refill_off; /* allocate_from_new_pool: return probe */
+	uint64_t refill_vaddr, refill_off; /* allocate_from_new_pool, behind endbr64: return probe */
 	size_t refill_calls;               /* calls of it found from pop sites */
 	uint64_t trace_word_vaddr;         /* the word that new-reference sites test */
 	char reason[SITES_REASON_LEN];     /* why it is believed, one line */

@@ -13,7 +13,7 @@
 
 #include "base/cleanup.h"
 
-#define BUILD_ID_MAX     32                    /* bytes; SHA-1 notes have 20 */
+#define BUILD_ID_MAX	 32 /* bytes; SHA-1 notes have 20 */
 #define BUILD_ID_HEX_LEN (2 * BUILD_ID_MAX + 1)
 
 struct elf_segment { /* one PT_LOAD */
@@ -23,10 +23,10 @@ struct elf_segment { /* one PT_LOAD */
 
 struct elf_symbol {
 	uint64_t vaddr;
-	uint64_t len; /* st_size, 0 = unknown */
+	uint64_t len;	  /* st_size, 0 = unknown */
 	const char *name; /* borrowed from the image */
-	uint8_t type;     /* STT_*; of STT_TLS vaddr is an offset in the TLS block */
-	bool local;       /* STB_LOCAL: other files cannot bind to it */
+	uint8_t type;	  /* STT_*; of STT_TLS vaddr is an offset in the TLS block */
+	bool local;	  /* STB_LOCAL: other files cannot bind to it */
 };
 
 struct elf_image {

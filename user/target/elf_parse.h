@@ -6,10 +6,10 @@
 #include "base/cursor.h"
 #include "target/elf_image.h"
 
-struct elf_section { /* one section header whose bytes lie in the file */
+struct elf_section {	  /* one section header whose bytes lie in the file */
 	const char *name; /* borrowed from the file; "" unknown */
-	uint32_t type;    /* SHT_*; SHT_NULL when its range is a lie */
-	uint32_t link;    /* index of the string table */
+	uint32_t type;	  /* SHT_*; SHT_NULL when its range is a lie */
+	uint32_t link;	  /* index of the string table */
 	uint64_t vaddr, file_off, len;
 };
 
@@ -21,8 +21,8 @@ struct elf_priv {
 	struct elf_section *sections; /* by section number; owned */
 	size_t section_count;
 	struct elf_dynamic dynamic;
-	bool mapped;   /* data is an mmap, else malloc'ed */
-	char **names;  /* copies of names that carried a version suffix; owned */
+	bool mapped;  /* data is an mmap, else malloc'ed */
+	char **names; /* copies of names that carried a version suffix; owned */
 	size_t name_count, name_cap;
 	size_t name_bytes; /* bounded by the size of the file */
 };

@@ -13,13 +13,13 @@
 /* Longer names are dropped: bounds what a file of overlapping strings can cost. */
 #define NAME_MAX_LEN 16384
 /* How many symbols symbol_at() looks back over for one that covers the address. */
-#define LOOK_BACK 64
+#define LOOK_BACK     64
 #define VERSYM_HIDDEN 0x8000 /* not the default version; LSB 5.0 "Symbol Version Table" */
 
 enum rank { /* which of several symbols of one name is meant: the lower */
-	RANK_OLD_VERSION = 1,
-	RANK_SYMTAB = 2,
-	RANK_LOCAL = 4,
+	    RANK_OLD_VERSION = 1,
+	    RANK_SYMTAB = 2,
+	    RANK_LOCAL = 4,
 };
 
 struct entry {

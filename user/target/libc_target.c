@@ -19,6 +19,18 @@ static bool defines(const struct target_object *o, const char *name)
 	return s && !s->local;
 }
 
+/* A statically linked glibc has the first name only when the program calls it, the second always. */
+static const char *const glibc_names[] = {"gnu_get_libc_version", "_IO_2_1_stdout_"};
+
+static bool defines_any(const struct target_object *o, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (defines(o, names[i]))
+			return true;
+	}
+	return false;
+}
+
 /* The string behind a marker that is in the text once; version ends at the first other character. */
 static void version_after(const struct elf_image *img, const char *marker, char out[32])
 {
@@ -70,7 +82,7 @@ static void identify(struct libc_target *out)
 {
 	const struct target_object *o = out->object;
 
-	if (defines(o, "gnu_get_libc_version")) {
+	if (defines_any(o, glibc_names, ARRAY_LEN(glibc_names))) {
 		out->kind = LIBC_GLIBC;
 		version_after(o->image, "release version ", out->version);
 	} else if (defines(o, "__libc_start_main") && defines(o, "__dls3")) {
@@ -102,5 +114,9 @@ int libc_target_find(struct target *t, struct libc_target *out)
 
 bool libc_is_glibc(struct target *t)
 {
-	return target_object_defining(t, "gnu_get_libc_version") != NULL;
+	for (size_t i = 0; i < ARRAY_LEN(glibc_names); i++) {
+		if (target_object_defining(t, glibc_names[i]))
+			return true;
+	}
+	return false;
 }

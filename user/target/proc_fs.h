@@ -11,8 +11,8 @@
 
 struct proc_stat { /* of /proc/PID/stat, see proc_pid_stat(5) */
 	char comm[16];
-	char state;           /* field 3 */
-	pid_t ppid;           /* field 4 */
+	char state;	      /* field 3 */
+	pid_t ppid;	      /* field 4 */
 	uint64_t start_ticks; /* field 22 */
 	uint64_t start_stack; /* field 28; 0 without ptrace access */
 };

@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 
 /* A process may have vm.max_map_count (up to 2^31) mappings; this is about two million of them. */
-#define MAPS_TEXT_MAX ((size_t)256 << 20)
+#define MAPS_TEXT_MAX  ((size_t)256 << 20)
 
 #define DELETED_SUFFIX " (deleted)"
 
@@ -165,7 +165,8 @@ int proc_maps_parse(char *text, size_t len, struct proc_maps *out)
 	}
 	if (!sorted)
 		qsort(items, count, sizeof(*items), compare_start);
-	*out = (struct proc_maps){.items = take_ptr(items), .count = count, .text = take_ptr(owned)};
+	*out = (struct proc_maps){
+		.items = take_ptr(items), .count = count, .text = take_ptr(owned)};
 	return 0;
 }
 

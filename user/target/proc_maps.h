@@ -13,7 +13,7 @@ struct mapping {
 	uint32_t dev_major, dev_minor;
 	uint64_t inode; /* 0 = anonymous */
 	bool read, write, exec, shared;
-	bool deleted;     /* the path carried " (deleted)", which is cut off */
+	bool deleted;	  /* the path carried " (deleted)", which is cut off */
 	const char *path; /* "" anonymous, "[heap]", or the unescaped path; owned by the set */
 };
 
@@ -35,7 +35,13 @@ void proc_maps_release(struct proc_maps *maps);
 /** The mapping that holds addr, or NULL. */
 const struct mapping *proc_maps_find(const struct proc_maps *maps, uint64_t addr);
 
-#define tm_for_each_mapping(m, maps)                                                               \
-	for (const struct mapping *m = (maps)->items; m < (maps)->items + (maps)->count; m++)
+/* One past the last; no arithmetic on the NULL of an empty set. */
+static inline const struct mapping *proc_maps_end(const struct proc_maps *maps)
+{
+	return maps->count ? maps->items + maps->count : maps->items;
+}
+
+#define tm_for_each_mapping(m, maps) \
+	for (const struct mapping *m = (maps)->items; m < proc_maps_end(maps); m++)
 
 #endif

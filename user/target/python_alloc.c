@@ -74,7 +74,7 @@ static enum py_allocator classify_table(const struct target *t, const struct pyt
 	if (e[2].malloc == e[0].malloc)
 		return PY_ALLOC_MALLOC;
 	return e[2].malloc == e[1].malloc && e[2].free == e[1].free ? PY_ALLOC_PYMALLOC
-								   : PY_ALLOC_OTHER;
+								    : PY_ALLOC_OTHER;
 }
 
 /*
@@ -201,8 +201,8 @@ static enum py_allocator ask_environment(const struct target *t)
 
 		if (malloc_name && strcmp(malloc_name, "malloc") == 0)
 			found = PY_ALLOC_MALLOC;
-		else if (malloc_name && (strstr(malloc_name, "debug") ||
-					 strncmp(malloc_name, "mimalloc", 8) == 0))
+		else if (malloc_name &&
+			 (strstr(malloc_name, "debug") || strncmp(malloc_name, "mimalloc", 8) == 0))
 			found = PY_ALLOC_OTHER;
 		else if (!malloc_name && dev_mode && *dev_mode)
 			found = PY_ALLOC_OTHER;

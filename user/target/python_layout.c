@@ -66,7 +66,7 @@ bool python_version_read(const struct target_object *obj, uint64_t runtime_vaddr
 
 /* Where struct _Py_DebugOffsets of 3.13 keeps what a row has; python-frames.md section 1 */
 static const struct debug_field {
-	uint16_t at; /* in the table, u64 */
+	uint16_t at;  /* in the table, u64 */
 	uint16_t row; /* in struct py_offsets, u16 */
 	const char *name;
 } debug_fields_313[] = {
@@ -89,9 +89,9 @@ static const struct debug_field {
 	{560, offsetof(struct py_offsets, str_ascii_data), "unicode_object.asciiobject_size"},
 };
 
-#define DEBUG_OFFSETS_313_BYTES 584 /* python-frames.md section 1, "sizes" */
-#define DEBUG_FINALIZING_AT     32  /* runtime_state.finalizing, the same in 3.13 to 3.15 */
-#define FIELD_MAX               4096 /* no structure of interest is larger */
+#define DEBUG_OFFSETS_313_BYTES 584  /* python-frames.md section 1, "sizes" */
+#define DEBUG_FINALIZING_AT	32   /* runtime_state.finalizing, the same in 3.13 to 3.15 */
+#define FIELD_MAX		4096 /* no structure of interest is larger */
 
 static void take_field(struct py_offsets *row, const struct debug_field *f, uint64_t value,
 		       unsigned *changed)

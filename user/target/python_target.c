@@ -123,15 +123,17 @@ static int read_version(struct target *t, uint64_t runtime_vaddr, struct python_
 static int read_tss_key(const struct target *t, struct python_target *out)
 {
 	uint32_t tss[2] = {0, 0};
-	int err = target_read(t, out->runtime_addr + out->offsets->runtime_tsskey, tss, sizeof(tss));
+	int err =
+		target_read(t, out->runtime_addr + out->offsets->runtime_tsskey, tss, sizeof(tss));
 
 	if (err)
 		return log_err(err, "cannot read _PyRuntime of process %d at 0x%llx", t->pid,
 			       (unsigned long long)out->runtime_addr);
 	if (tss[0] != 1 && tss[0] != 0)
-		return log_coded_err(-EBADMSG, "E304", NATIVE_STILL,
-				     "_PyRuntime of process %d does not look like that of CPython %s",
-				     t->pid, out->version);
+		return log_coded_err(
+			-EBADMSG, "E304", NATIVE_STILL,
+			"_PyRuntime of process %d does not look like that of CPython %s", t->pid,
+			out->version);
 	if (!tss[0])
 		return log_coded_err(-EAGAIN, "E304", "wait until it has started and try again",
 				     "CPython %s in process %d is not initialised yet",
@@ -159,8 +161,8 @@ static uint64_t glibc_first_block(struct target *t)
 	uint32_t off = cursor_u32(&c);
 
 	/* 32 pointers, told as one element of 2048 bits or as 32 of 64 */
-	if ((uint64_t)bits * (count ? count : 1) < 2048 || off < GLIBC_BLOCK_KEYS * GLIBC_ENTRY_BYTES ||
-	    off > 1 << 16)
+	if ((uint64_t)bits * (count ? count : 1) < 2048 ||
+	    off < GLIBC_BLOCK_KEYS * GLIBC_ENTRY_BYTES || off > 1 << 16)
 		return 0;
 	if (off != GLIBC_FIRST_BLOCK + GLIBC_BLOCK_KEYS * GLIBC_ENTRY_BYTES)
 		log_info("struct pthread of this glibc has its keys at %u", off);
@@ -172,10 +174,11 @@ static int find_tstate_slot(struct target *t, struct python_target *out)
 	uint64_t first = libc_is_glibc(t) ? glibc_first_block(t) : 0;
 
 	if (!first)
-		return log_coded_err(-ENOTSUP, "E303", NATIVE_STILL,
-				     "CPython %s in process %d runs on a C library whose thread data "
-				     "we cannot read (musl?); supported: glibc",
-				     out->version, t->pid);
+		return log_coded_err(
+			-ENOTSUP, "E303", NATIVE_STILL,
+			"CPython %s in process %d runs on a C library whose thread data "
+			"we cannot read (musl?); supported: glibc",
+			out->version, t->pid);
 	if (out->tss_key >= GLIBC_BLOCK_KEYS)
 		return log_coded_err(-ENOTSUP, "E303", NATIVE_STILL,
 				     "process %d created so many thread keys before CPython that "
@@ -203,10 +206,11 @@ static int find_code_type(struct target *t, struct python_target *out)
 		s = global_object(o, "PyCode_Type");
 	}
 	if (!s)
-		return log_coded_err(-EBADMSG, "E304", NATIVE_STILL,
-				     "CPython %s in %s has no symbol PyCode_Type (looked in .dynsym "
-				     "and .symtab)",
-				     out->version, out->object->path);
+		return log_coded_err(
+			-EBADMSG, "E304", NATIVE_STILL,
+			"CPython %s in %s has no symbol PyCode_Type (looked in .dynsym "
+			"and .symtab)",
+			out->version, out->object->path);
 	out->code_type_addr = s->vaddr + o->bias;
 	int err = target_read_u64(t, out->code_type_addr + out->offsets->type_dealloc,
 				  &out->code_dealloc_addr);
@@ -268,7 +272,8 @@ static bool is_python_child(pid_t pid, void *ctx)
 
 	if (!found && proc_maps_read(pid, &maps) == 0) {
 		for (size_t i = 0; i < maps.count && !found; i++)
-			found = maps.items[i].exec && is_python_name(maps.items[i].path, search->version);
+			found = maps.items[i].exec &&
+				is_python_name(maps.items[i].path, search->version);
 	}
 	proc_maps_release(&maps);
 	if (found)

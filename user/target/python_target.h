@@ -7,22 +7,24 @@
 #include "target/target.h"
 
 enum py_allocator { /* which allocator serves the "obj" domain now */
-	PY_ALLOC_PYMALLOC = 0,
-	PY_ALLOC_MALLOC = 1,
-	PY_ALLOC_OTHER = 2, /* debug hooks, tracemalloc, memray, mimalloc */
-	PY_ALLOC_UNKNOWN = 3,
+		    PY_ALLOC_PYMALLOC = 0,
+		    PY_ALLOC_MALLOC = 1,
+		    PY_ALLOC_OTHER = 2, /* debug hooks, tracemalloc, memray, mimalloc */
+		    PY_ALLOC_UNKNOWN = 3,
 };
 
 struct python_target {
 	struct target_object *object; /* the executable or libpython; borrowed from the target */
-	unsigned major, minor, micro; /* from the target's Py_Version / DebugOffsets / version string */
-	char version[32];             /* "3.11.2" */
-	const struct py_offsets *offsets; /* static, or the target's own; borrowed from the target */
-	uint64_t runtime_addr;       /* of _PyRuntime */
-	uint32_t tss_key;            /* autoTSSkey */
-	int64_t tstate_slot_off;     /* thread pointer + this = slot that holds PyThreadState * */
-	uint64_t code_dealloc_addr;  /* process address PyCode_Type.tp_dealloc points to */
-	uint64_t code_type_addr;     /* of PyCode_Type: what ob_type of a code object must be */
+	unsigned major, minor,
+		micro;	  /* from the target's Py_Version / DebugOffsets / version string */
+	char version[32]; /* "3.11.2" */
+	const struct py_offsets
+		*offsets;	    /* static, or the target's own; borrowed from the target */
+	uint64_t runtime_addr;	    /* of _PyRuntime */
+	uint32_t tss_key;	    /* autoTSSkey */
+	int64_t tstate_slot_off;    /* thread pointer + this = slot that holds PyThreadState * */
+	uint64_t code_dealloc_addr; /* process address PyCode_Type.tp_dealloc points to */
+	uint64_t code_type_addr;    /* of PyCode_Type: what ob_type of a code object must be */
 	enum py_allocator allocator;
 };
 

@@ -78,7 +78,8 @@ static bool same_namespace(pid_t pid, const char *name, bool *known)
 {
 	_cleanup_free_ char *ours = NULL, *theirs = NULL;
 
-	*known = proc_readlink(getpid(), name, &ours) == 0 && proc_readlink(pid, name, &theirs) == 0;
+	*known =
+		proc_readlink(getpid(), name, &ours) == 0 && proc_readlink(pid, name, &theirs) == 0;
 	return *known && strcmp(ours, theirs) == 0;
 }
 
@@ -142,9 +143,10 @@ static int read_identity(struct target *t)
 	t->start_stack = st.start_stack;
 	memcpy(t->comm, st.comm, sizeof(t->comm));
 	if (st.state == 'Z' || st.state == 'X')
-		return log_coded_err(-ESRCH, "E305", NULL,
-				     "process %d (%s) has ended and waits for its parent (state %c)",
-				     t->pid, t->comm, st.state);
+		return log_coded_err(
+			-ESRCH, "E305", NULL,
+			"process %d (%s) has ended and waits for its parent (state %c)", t->pid,
+			t->comm, st.state);
 	return 0;
 }
 
@@ -170,7 +172,11 @@ static int read_image(struct target *t)
 				     t->pid, t->comm);
 	}
 	t->first_start = t->maps.items[0].start;
-	return 0;
+	/* maps needs less than reading memory does (Yama, a container without SYS_PTRACE): find out now. */
+	char byte;
+
+	err = target_read(t, t->first_start, &byte, 1);
+	return err == -EPERM || err == -EACCES ? no_permission(t, err) : 0;
 }
 
 int target_open(pid_t pid, struct target **out)

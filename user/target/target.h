@@ -19,12 +19,13 @@
  * target_object_defining() or target_object_open(); open_path, image and bias are valid after that.
  */
 struct target_object {
-	const struct mapping *first; /* its lowest mapping; valid until target_refresh_maps(); NULL: gone */
-	const struct mapping *exec;  /* its lowest executable mapping; the same */
-	char *path;                  /* as the target sees it; owned */
-	char *open_path;             /* what we open: map_files or root path, dev:inode checked; owned */
-	struct elf_image *image;     /* owned; NULL before opening, or when that failed */
-	uint64_t bias;               /* process address = vaddr + bias; 0 for ET_EXEC */
+	/* Valid until target_refresh_maps(); NULL when it is mapped no more. */
+	const struct mapping *first; /* its lowest mapping */
+	const struct mapping *exec;  /* its lowest executable mapping */
+	char *path;		     /* as the target sees it; owned */
+	char *open_path; /* what we open: map_files or root path, dev:inode checked; owned */
+	struct elf_image *image; /* owned; NULL before opening, or when that failed */
+	uint64_t bias;		 /* process address = vaddr + bias; 0 for ET_EXEC */
 	uint32_t dev_major, dev_minor;
 	uint64_t inode;
 	int open_err; /* why it could not be opened, negative errno; not tried again */
@@ -33,15 +34,15 @@ struct target_object {
 struct py_offsets;
 
 struct target {
-	pid_t pid;                 /* in our pid namespace */
-	pid_t ns_pid;              /* innermost number, from NSpid: (what the target sees) */
+	pid_t pid;		   /* in our pid namespace */
+	pid_t ns_pid;		   /* innermost number, from NSpid: (what the target sees) */
 	uint64_t start_time_ticks; /* /proc/PID/stat field 22 */
 	char comm[16];
-	char *exe;                 /* readlink /proc/PID/exe, " (deleted)" cut; owned */
+	char *exe; /* readlink /proc/PID/exe, " (deleted)" cut; owned */
 	bool exe_deleted;
-	uint64_t start_stack;      /* field 28: moves at exec; 0 = we may not see it */
+	uint64_t start_stack;	     /* field 28: moves at exec; 0 = we may not see it */
 	uint64_t exe_dev, exe_inode; /* of stat(/proc/PID/exe); 0 = we may not see it */
-	uint64_t first_start;      /* of the first mapping when opened */
+	uint64_t first_start;	     /* of the first mapping when opened */
 	bool other_pid_ns, other_mnt_ns, chrooted;
 	char *root; /* readlink /proc/PID/root when chrooted in our mount namespace, else NULL; owned */
 	struct proc_maps maps;
@@ -60,7 +61,7 @@ DEFINE_CLEANUP(struct target *, target_free);
 
 /** Same process as when opened? False after exit, zombie, or a re-used pid. */
 bool target_is_alive(const struct target *t);
-/** Still the same program? False after exec (exe's dev:inode or the first mapping changed). */
+/** Still the same program? False after exec (stack, exe's dev:inode or the first mapping changed). */
 bool target_same_image(const struct target *t);
 
 /**

@@ -19,9 +19,9 @@
 #include "target/elf_parse.h"
 
 #define OVERLAYFS_MAGIC 0x794c7630 /* Linux include/uapi/linux/magic.h */
-#define BTRFS_MAGIC     0x9123683e
-#define LINK_MAP_MAX    4096 /* objects in a linker's list; more is a loop */
-#define PAGE_MASK_LOW   ((uint64_t)4095)
+#define BTRFS_MAGIC	0x9123683e
+#define LINK_MAP_MAX	4096 /* objects in a linker's list; more is a loop */
+#define PAGE_MASK_LOW	((uint64_t)4095)
 
 static bool is_file_of(const struct mapping *m, const struct target_object *o)
 {
@@ -175,7 +175,8 @@ int target_objects_update(struct target *t)
 			continue;
 		struct target_object *o = new_object(t, m);
 		struct target_object **grown =
-			o ? array_grow(list, &cap, count + 1, sizeof(struct target_object *)) : NULL;
+			o ? array_grow(list, &cap, count + 1, sizeof(struct target_object *))
+			  : NULL;
 
 		if (!grown) {
 			object_free(o);
@@ -291,7 +292,8 @@ static int find_bias(struct target_object *o)
 	for (size_t i = 0; i < img->segment_count; i++) {
 		const struct elf_segment *s = &img->segments[i];
 
-		if (!s->exec || off + PAGE_MASK_LOW < s->file_off || off >= s->file_off + s->file_len)
+		if (!s->exec || off + PAGE_MASK_LOW < s->file_off ||
+		    off >= s->file_off + s->file_len)
 			continue;
 		o->bias = o->exec->start - (s->vaddr + off - s->file_off);
 		if (img->type == ET_EXEC && o->bias != 0)
@@ -304,7 +306,8 @@ static int find_bias(struct target_object *o)
 static void warn_deleted(const struct target *t, const struct target_object *o)
 {
 	if (is_exe(t, o))
-		log_coded_warn("W130", NULL, "target replaced its binary on disk (%s (deleted)); using %s",
+		log_coded_warn("W130", NULL,
+			       "target replaced its binary on disk (%s (deleted)); using %s",
 			       o->path, o->open_path);
 	else
 		log_info("%s was deleted or replaced on disk; using %s", o->path, o->open_path);

@@ -85,6 +85,22 @@ static void pointers_stay_good_while_the_pool_grows(void **state)
 	intern_free(in);
 }
 
+/* Chunks have 65536 bytes: the second string would fit but for its NUL. */
+static void a_string_that_just_does_not_fit_goes_elsewhere(void **state)
+{
+	struct intern *in = intern_new();
+	char *text = calloc(1, 40001);
+	str_id_t a, b;
+
+	memset(text, 'y', 40000);
+	assert_int_equal(intern_add(in, text, 30000, &a), 0);
+	assert_int_equal(intern_add(in, text, 65536 - 30001, &b), 0);
+	assert_int_equal(strlen(intern_get(in, a)), 30000);
+	assert_int_equal(strlen(intern_get(in, b)), 35535);
+	free(text);
+	intern_free(in);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -92,6 +108,7 @@ int main(void)
 		cmocka_unit_test(equal_bytes_get_the_equal_dense_id),
 		cmocka_unit_test(bytes_may_hold_nul_and_are_terminated),
 		cmocka_unit_test(pointers_stay_good_while_the_pool_grows),
+		cmocka_unit_test(a_string_that_just_does_not_fit_goes_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,17 +33,18 @@ struct code_child {
 	size_t count;
 };
 
+static inline unsigned nibble(char c)
+{
+	return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
 static inline uint8_t *unhex(const char *hex, size_t *len)
 {
 	size_t n = hex[0] == '-' ? 0 : strlen(hex) / 2;
 	uint8_t *out = calloc(1, n + 1);
 
-	for (size_t i = 0; out && i < n; i++) {
-		unsigned byte = 0;
-
-		sscanf(hex + 2 * i, "%2x", &byte);
-		out[i] = (uint8_t)byte;
-	}
+	for (size_t i = 0; out && i < n; i++)
+		out[i] = (uint8_t)(nibble(hex[2 * i]) << 4 | nibble(hex[2 * i + 1]));
 	*len = n;
 	return out;
 }

@@ -74,7 +74,7 @@ def made():
     code = compile(SOURCE, "x", "exec")
     yield code.replace(co_filename="/a\0b.py")
     yield code.replace(co_filename=Str("/srv/subclass.py"), co_qualname=Str("sub.\u65e5"))
-    yield compile("\n" * 100 + "f(\n" + "a.b,\n" * 20000 + ")", "big-table.py", "exec")
+    yield compile("\n" * 100 + "f(\n" + "a.b,\n" * 4000 + ")", "big-table.py", "exec")
 
 
 def first_traceable(code):

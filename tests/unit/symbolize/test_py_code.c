@@ -45,26 +45,38 @@ static void scene_close(struct scene *s)
 	code_child_stop(&s->child);
 }
 
-static void for_each_python(void (*check)(struct scene *))
+static struct scene scenes[PYTHONS_MAX];
+static size_t scene_count;
+
+static int open_scenes(void **state)
 {
 	struct pythons p;
-	size_t seen = 0;
 
 	pythons_find(&p);
 	for (size_t i = 0; i < p.count; i++) {
-		struct scene s = {0};
-
 		if (!py_offsets_get(p.minor[i]))
 			continue;
-		scene_open(&s, p.path[i], p.minor[i]);
-		check(&s);
-		print_message("%s: %zu code objects\n", p.path[i], s.child.count);
-		scene_close(&s);
-		seen++;
+		scene_open(&scenes[scene_count], p.path[i], p.minor[i]);
+		print_message("%s: %zu code objects\n", p.path[i],
+			      scenes[scene_count++].child.count);
 	}
 	pythons_release(&p);
-	if (!seen)
+	return 0;
+}
+
+static int close_scenes(void **state)
+{
+	for (size_t i = 0; i < scene_count; i++)
+		scene_close(&scenes[i]);
+	return 0;
+}
+
+static void for_each_python(void (*check)(struct scene *))
+{
+	if (!scene_count)
 		skip();
+	for (size_t i = 0; i < scene_count; i++)
+		check(&scenes[i]);
 }
 
 static void assert_same_lines(const struct scene *s, const struct py_code *code,
@@ -354,5 +366,5 @@ int main(void)
 		cmocka_unit_test(what_is_no_code_object_is_refused),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, open_scenes, close_scenes);
 }

@@ -23,7 +23,7 @@ struct tiny {
 	Elf64_Shdr shdrs[4]; /* null, dynsym, dynstr, shstrtab = dynstr */
 };
 
-#define BASE    0x10000
+#define BASE	0x10000
 #define AT(fld) (BASE + offsetof(struct tiny, fld))
 
 static void fill_symbols(struct tiny *t)
@@ -56,8 +56,9 @@ static struct tiny *new_tiny(void)
 	t->phdrs[0] = (Elf64_Phdr){PT_LOAD, PF_R | PF_X, 0, BASE, 0, sizeof(*t), 0x2000, 4096};
 	t->phdrs[1] = (Elf64_Phdr){
 		PT_NOTE, PF_R, offsetof(struct tiny, note), AT(note), 0, 12 + 4 + 20, 36, 4};
-	t->phdrs[2] = (Elf64_Phdr){PT_DYNAMIC, PF_R, offsetof(struct tiny, dyn), AT(dyn), 0,
-				   sizeof(t->dyn), sizeof(t->dyn), 8};
+	t->phdrs[2] = (Elf64_Phdr){PT_DYNAMIC,	   PF_R, offsetof(struct tiny, dyn),
+				   AT(dyn),	   0,	 sizeof(t->dyn),
+				   sizeof(t->dyn), 8};
 	t->note = (Elf64_Nhdr){4, 20, NT_GNU_BUILD_ID};
 	memcpy(t->note_name, "GNU", 4);
 	memset(t->note_desc, 0xab, sizeof(t->note_desc));
@@ -287,7 +288,8 @@ static void a_file_cut_under_us_does_no_harm(void **state)
 	assert_int_equal(elf_image_open_fd(fd, &img), 0);
 	assert_int_equal(ftruncate(fd, 0), 0);
 	assert_non_null(elf_image_symbol(img, "main"));
-	const struct elf_symbol *s = elf_image_symbol_at(img, elf_image_symbol(img, "main")->vaddr + 1);
+	const struct elf_symbol *s =
+		elf_image_symbol_at(img, elf_image_symbol(img, "main")->vaddr + 1);
 
 	assert_string_equal(s->name, "main");
 	elf_image_free(img);
