@@ -68,7 +68,12 @@ static int no_permission(const struct target *t, int err)
 	if (n > 0)
 		self[n] = '\0';
 	/* The absolute path: sudo's secure_path hides virtual environments. */
-	snprintf(fix, sizeof(fix), "sudo %s -p %d", self, t->pid);
+	if (geteuid() != 0)
+		snprintf(fix, sizeof(fix), "sudo %s -p %d", self, t->pid);
+	else
+		snprintf(
+			fix, sizeof(fix),
+			"give this container the capability (docker, podman: --cap-add=SYS_PTRACE)");
 	return log_coded_err(err, "E401", fix,
 			     "not allowed to look into process %d (%s): need cap_sys_ptrace",
 			     t->pid, t->comm);

@@ -69,7 +69,12 @@ static void growth_is_counted_and_rated_against_the_interval_before(void **state
 	e = entry_of(c, 0, BY_LINENO);
 	assert_true(e->bytes_per_s == -100);
 	assert_int_equal(e->grew, 2);
-	assert_int_equal(hist.intervals, 3);
+	c->elapsed_s = 50;
+	update(c, BY_LINENO); /* as it was: that is not growth */
+	e = entry_of(c, 0, BY_LINENO);
+	assert_true(e->bytes_per_s == 0);
+	assert_int_equal(e->grew, 2);
+	assert_int_equal(hist.intervals, 4);
 }
 
 static void sites_are_told_apart_by_domain_line_symbol_and_callers(void **state)

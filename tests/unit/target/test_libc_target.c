@@ -49,8 +49,10 @@ static void a_preloaded_allocator_is_in_force(void **state)
 	if (build(lib, "-shared -fPIC -nostdlib",
 		  "#include <stddef.h>\nvoid *__libc_malloc(size_t); void __libc_free(void *);"
 		  "void *malloc(size_t n) { return __libc_malloc(n); }"
-		  "void free(void *p) { __libc_free(p); }"))
+		  "void free(void *p) { __libc_free(p); }")) {
+		rmdir(dir);
 		skip();
+	}
 	snprintf(env, sizeof(env), "LD_PRELOAD=%s", lib);
 	char *const envp[] = {env, NULL};
 	pid_t pid = start_sleep(envp);
@@ -78,8 +80,10 @@ static void a_static_binary_has_malloc_only_with_symbols(void **state)
 	for (int stripped = 0; stripped < 2; stripped++) {
 		if (build(exe, stripped ? "-static -s" : "-static",
 			  "#include <stdlib.h>\n#include <unistd.h>\n"
-			  "int main(void) { free(malloc(1)); write(1, \"x\", 1); pause(); }"))
+			  "int main(void) { free(malloc(1)); write(1, \"x\", 1); pause(); }")) {
+			rmdir(dir);
 			skip();
+		}
 		char *const argv[] = {exe, NULL};
 		pid_t pid = child_start(argv, NULL, 1);
 		struct target *t = NULL;

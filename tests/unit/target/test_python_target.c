@@ -168,7 +168,7 @@ static void the_slot_holds_the_thread_state(void **state)
 		assert_int_equal(glob(pattern, 0, NULL, &tasks), 0);
 		assert_int_equal(tasks.gl_pathc, 2);
 		for (size_t k = 0; k < tasks.gl_pathc; k++) {
-			pid_t tid = atoi(strrchr(tasks.gl_pathv[k], '/') + 1);
+			pid_t tid = (pid_t)strtol(strrchr(tasks.gl_pathv[k], '/') + 1, NULL, 10);
 			uint64_t tp = thread_pointer(tid);
 			uint64_t tstate = 0, interp = 0, word = 0, thread_id = 0;
 			char name[32];
