@@ -38,7 +38,8 @@ def test_no_such_pid():
 def test_wrong_usage_is_2(args):
     out = harness.run_tool(*args)
     assert out.returncode == 2, said(out)
-    assert out.stderr and not out.stdout
+    assert not out.stdout
+    assert out.stderr, "a reason is expected"
 
 
 def test_help_and_version_are_0():
@@ -91,7 +92,7 @@ def test_unsupported_version_is_named(version):
         out = harness.run_tool("-p", p.pid, "--mode", "exact", 1, 1)
         assert re.search(r"[EW]30\d|[EW]1\d\d", said(out)), said(out)
         assert version.rsplit(".", 1)[0] in said(out)
-        assert out.returncode in (0, 5)
+        assert out.returncode in (0, 3, 5)  # native only, or refused: 2.3 names both
         assert p.poll() is None
     finally:
         p.kill()
@@ -256,7 +257,7 @@ def test_other_allocators_are_named_or_refused(setting, debian, tool):
         time.sleep(0.5)
         t = tool("-p", p.pid, "--mode", "exact", 1, 1)
         rc = t.read_to_end()
-        assert rc in (0, 5)
+        assert rc in (0, 3, 5)
         assert re.search(r"[EW]\d\d\d", t.stderr() + str(t.warnings())), (t.stderr(), t.records)
         assert p.poll() is None
     finally:

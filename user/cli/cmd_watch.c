@@ -15,7 +15,8 @@
 #include "cli/capture.h"
 #include "cli/cmd.h"
 
-#define STEP_MS 100
+#define STEP_MS  100
+#define HELD_MAX 16
 
 struct watch {
 	struct options opts;
@@ -24,6 +25,11 @@ struct watch {
 	struct snapshot *last; /* what was printed last */
 	int signals;           /* signalfd */
 	bool cost_warned;
+	bool said_hello;
+	struct held { /* coded messages from before hello, which is the first line of -j */
+		char *code, *message, *fix;
+	} held[HELD_MAX];
+	size_t held_count;
 };
 
 static int signals_open(void)
@@ -46,8 +52,28 @@ static void on_message(void *ctx, enum log_level level, const char *code, const 
 	struct watch *w = ctx;
 
 	(void)level;
-	if (w->opts.json && w->report)
+	if (!w->opts.json || !w->report)
+		return;
+	if (w->said_hello)
 		report_warning(w->report, code, message, fix);
+	else if (w->held_count < HELD_MAX)
+		w->held[w->held_count++] = (struct held){strdup(code), strdup(message), fix ? strdup(fix) : NULL};
+}
+
+/* Say what was held back, and forget it. */
+static void release_held(struct watch *w)
+{
+	w->said_hello = true;
+	for (size_t i = 0; i < w->held_count; i++) {
+		struct held *h = &w->held[i];
+
+		if (h->code && h->message)
+			report_warning(w->report, h->code, h->message, h->fix);
+		free(h->code);
+		free(h->message);
+		free(h->fix);
+	}
+	w->held_count = 0;
 }
 
 static unsigned terminal_width(void)
@@ -225,6 +251,8 @@ int cmd_watch(int argc, char **argv)
 		err = capture_open(&w.opts, &w.capture);
 	if (!err)
 		err = say_hello(&w);
+	/* Also when there was no hello: then the errors are all there is to say. */
+	release_held(&w);
 	if (!err) {
 		why = run(&w, &err);
 		status = watch_status(&w, why, err);

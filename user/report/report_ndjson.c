@@ -151,7 +151,10 @@ static void write_interval(struct report *r, const struct snapshot *now,
 	json_double(&w, "elapsed_s", now->elapsed_s);
 	json_u64(&w, "live_bytes", now->live_bytes);
 	json_u64(&w, "live_blocks", now->live_blocks);
-	json_u64(&w, "rss_bytes", now->rss_bytes);
+	if (now->rss_bytes)
+		json_u64(&w, "rss_bytes", now->rss_bytes);
+	else /* no living process has none: it could not be read */
+		json_null(&w, "rss_bytes");
 	json_str(&w, "mode", now->mode);
 	put_coverage(&w, now);
 	put_losses(&w, now);

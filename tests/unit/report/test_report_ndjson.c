@@ -77,6 +77,7 @@ static void what_is_unknown_is_null_and_top_0_shows_all(void **state)
 	struct report *r = new_report(BY_FILENAME, 0);
 
 	s->coverage[SNAP_NATIVE].known = true;
+	s->rss_bytes = 0;
 	s->elapsed_s = 0; /* no time, no rate */
 	s->cost_uncertainty = 0.5;
 	ADD(s, SNAP_NATIVE, 30, 2, frame("/usr/lib/libx.so", 0, "f"));
@@ -84,7 +85,7 @@ static void what_is_unknown_is_null_and_top_0_shows_all(void **state)
 	assert_int_equal(report_interval(r, s, NULL), 0);
 	assert_written(
 		"{\"type\":\"interval\",\"time\":\"2026-11-22T14:02:20.013Z\",\"seq\":2,"
-		"\"elapsed_s\":0,\"live_bytes\":46,\"live_blocks\":3,\"rss_bytes\":420000000,"
+		"\"elapsed_s\":0,\"live_bytes\":46,\"live_blocks\":3,\"rss_bytes\":null,"
 		"\"mode\":\"exact\",\"coverage\":{\"python\":null,\"native\":{\"ratio\":null,"
 		"\"recorded\":0,\"missed\":0,\"moving\":0}},\"lost\":{},"
 		"\"cost_cpu_ratio\":null,\"cost_uncertainty\":null,\"events\":0}\n"
