@@ -75,7 +75,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 262144);
+	__uint(max_entries, 131072);
 	__type(key, __u64);
 	__type(value, __u32); /* death_gen at which it was seen first */
 } codes SEC(".maps");
@@ -83,7 +83,7 @@ struct {
 /* New stacks and dying code objects, in the order they happened. Full: RING_FULL, CODE_DEATH. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20);
+	__uint(max_entries, 4 << 20);
 } ring SEC(".maps");
 
 #define TM_WINDOW_BYTES 1024 /* of frames read at once; see stack_python.bpf.h */

@@ -9,7 +9,7 @@
 #ifndef TM_STACK_INTERN_BPF_H
 #define TM_STACK_INTERN_BPF_H
 
-#define TM_RING_WAKE_BYTES (2u << 20) /* data waiting in the ring from which a record wakes user space */
+#define TM_RING_WAKE_BYTES (1u << 20) /* data waiting in the ring from which a record wakes user space */
 
 static __always_inline __u64 ring_flags(void)
 {

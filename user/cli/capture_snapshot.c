@@ -102,6 +102,7 @@ static int fill_head(struct capture *c, struct snapshot *s)
 	if (bpf_session_stats(c->session, &c->stats))
 		return 0;
 	memcpy(s->drops, c->stats.drops, sizeof(s->drops));
+	s->drain_s = c->result ? (double)c->result->duration_ns / 1e9 : 0;
 	s->drops[TM_DROP_MOVING] += c->result ? c->result->moving_pools : 0;
 	fill_cost(c, s, (double)(now - c->last_snapshot_ns) / 1e9);
 	c->stats_before = c->stats;
@@ -124,9 +125,9 @@ int capture_snapshot(struct capture *c, bool final, struct snapshot **out)
 		return err;
 	/* Stacks that came in while the heap was read. */
 	(void)capture_step(c);
-	for (uint32_t id = 1; c->result && id < c->result->stack_cap; id++) {
-		if (!c->result->by_stack[id].blocks)
-			continue;
+	for (size_t i = 0; c->result && i < c->result->id_count; i++) {
+		uint32_t id = c->result->ids[i];
+
 		err = add_stack(c, s, id, &c->result->by_stack[id]);
 		if (err)
 			return err;

@@ -25,6 +25,20 @@ struct drain {
 	int err;
 };
 
+static int result_new(struct drain_result *r, size_t ids)
+{
+	r->stack_cap = ids;
+	r->by_stack = calloc(ids, sizeof(*r->by_stack));
+	r->ids = calloc(ids, sizeof(*r->ids));
+	return r->by_stack && r->ids ? 0 : -ENOMEM;
+}
+
+static void result_release(struct drain_result *r)
+{
+	free(r->by_stack);
+	free(r->ids);
+}
+
 int drain_new(struct bpf_session *s, struct target *t, const struct python_target *py,
 	      const struct drain_opts *opts, struct drain **out)
 {
@@ -38,14 +52,15 @@ int drain_new(struct bpf_session *s, struct target *t, const struct python_targe
 	d->target = t;
 	d->py = py;
 	d->opts = *opts;
-	d->now.stack_cap = d->next.stack_cap = ids;
-	d->now.by_stack = calloc(ids, sizeof(*d->now.by_stack));
-	d->next.by_stack = calloc(ids, sizeof(*d->next.by_stack));
-	err = census_new(&d->census);
+	err = result_new(&d->now, ids);
+	if (!err)
+		err = result_new(&d->next, ids);
+	if (!err)
+		err = census_new(&d->census);
 	if (!err && opts->python)
 		err = heap_reader_new(t, py->offsets, &d->heap);
-	if (err || !d->now.by_stack || !d->next.by_stack)
-		return -ENOMEM;
+	if (err)
+		return err;
 	*out = take_ptr(d);
 	return 0;
 }
@@ -54,8 +69,8 @@ void drain_free(struct drain *d)
 {
 	if (!d)
 		return;
-	free(d->now.by_stack);
-	free(d->next.by_stack);
+	result_release(&d->now);
+	result_release(&d->next);
 	heap_reader_free(d->heap);
 	census_free(d->census);
 	free(d->pools);
@@ -107,6 +122,8 @@ static void book(struct drain_result *r, uint32_t id, uint64_t bytes, uint64_t b
 {
 	if (id >= r->stack_cap)
 		id = TM_STACK_LOST;
+	if (!r->by_stack[id].blocks)
+		r->ids[r->id_count++] = id;
 	r->by_stack[id].bytes += bytes;
 	r->by_stack[id].blocks += blocks;
 }
@@ -244,13 +261,14 @@ static int read_live_table(struct drain *d)
 	return bpf_session_each_spilled(s, on_spilled, d);
 }
 
+/* Only what was touched: the tables are large and mostly empty. */
 static void reset_next(struct drain *d)
 {
-	struct stack_total *keep = d->next.by_stack;
-	size_t cap = d->next.stack_cap;
+	struct drain_result *r = &d->next;
 
-	memset(keep, 0, cap * sizeof(*keep));
-	d->next = (struct drain_result){.by_stack = keep, .stack_cap = cap};
+	for (size_t i = 0; i < r->id_count; i++)
+		r->by_stack[r->ids[i]] = (struct stack_total){0};
+	*r = (struct drain_result){.by_stack = r->by_stack, .stack_cap = r->stack_cap, .ids = r->ids};
 }
 
 static int64_t now_ns(void)

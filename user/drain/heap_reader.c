@@ -12,7 +12,7 @@
 #include "base/log.h"
 
 #define HEAD_BYTES  48  /* sizeof(struct pool_header) */
-#define BATCH_POOLS 256 /* 4 MiB of 16 KiB pools at once */
+#define BATCH_POOLS 64 /* 1 MiB of 16 KiB pools at once */
 #define RETRIES     3
 #define PAGE        4096ull
 #define PRESENT     (1ull << 63) /* Documentation/admin-guide/mm/pagemap.rst */

@@ -161,6 +161,7 @@ static void write_interval(struct report *r, const struct snapshot *now,
 	json_double(&w, "cost_cpu_ratio", cost_known ? now->cost_cpu_ratio : (double)NAN);
 	json_double(&w, "cost_uncertainty", cost_known ? now->cost_uncertainty : (double)NAN);
 	json_u64(&w, "events", now->events);
+	json_double(&w, "drain_s", now->drain_s);
 	end_line(&w);
 	for (size_t i = 0; i < report_shown(r, top); i++)
 		write_site(r, now, &top->items[i]);

@@ -27,6 +27,8 @@ struct object_at {
 	bool known;
 	uint8_t reg;
 	int64_t c;
+	bool spilled; /* it is in the stack word at `slot` too */
+	int64_t slot;
 };
 
 struct slow_walk {
@@ -87,6 +89,11 @@ static enum flow_step fast_store(void *ctx, const struct code *code, size_t idx,
 	    in->index != REG_NONE || in->width < 4)
 		return FLOW_ON;
 	base = &st->reg[in->base];
+	if (base->known && base->reg == FLOW_STACK && w->op.spilled && base->c == w->op.slot &&
+	    in->disp == OB_REFCNT && is_one(in, st)) {
+		w->count = true;
+		return FLOW_DONE;
+	}
 	if (!base->known || base->reg > 15)
 		return FLOW_ON;
 	c = (int64_t)((uint64_t)base->c + (uint64_t)(int64_t)in->disp);
@@ -197,7 +204,7 @@ static bool register_of_stack(const struct code *code, size_t jump, struct objec
 	for (uint8_t r = 0; r < 16; r++) {
 		if (r == REG_RSP || !flow_back(code, jump, r, STORE_SPAN, same_as_stack, &w))
 			continue;
-		*op = (struct object_at){.known = true, .reg = r, .c = 0};
+		*op = (struct object_at){.known = true, .reg = r, .spilled = true, .slot = op->c};
 		return true;
 	}
 	return false;

@@ -174,8 +174,8 @@ static enum flow_step pop_guard(void *ctx, const struct code *code, const struct
 			 .reg2 = REG_NONE,
 			 .evidence = w->evidence};
 
-	if (insn_is_store(in, at->reg, POOL_FREEBLOCK))
-		return FLOW_CUT; /* the pop before this one, or ours when it stores first */
+	if (insn_is_store(in, at->reg, POOL_FREEBLOCK) && at->idx != w->pop->store)
+		return FLOW_CUT; /* the pop before this one */
 	if (in->op != OP_JCC || (in->cc != CC_E && in->cc != CC_NE))
 		return FLOW_ON;
 	flow_back(code, at->idx, at->reg, CMP_BACK, guard_compare, &g);
@@ -256,16 +256,14 @@ static enum flow_step stored_from_block(void *ctx, const struct code *code,
 int pops_find(const struct code *code, struct site_list *out)
 {
 	for (size_t i = 0; i < code->count; i++) {
-		struct pop_walk w = {.out = out};
 		struct pop p;
+		struct pop_walk w = {.out = out, .pop = &p};
 
 		if (!is_anchor(&code->insns[i]) || !pop_recognise(code, i, &p))
 			continue;
 		/* second sign: the new freeblock is the first word of the old one */
 		w.evidence = 1 + flow_back(code, p.store, p.stored, POP_SPAN, stored_from_block, &p);
 		flow_back(code, i, p.pool, GUARD_BACK, pop_guard, &w);
-		if (!w.added && p.store < p.anchor)
-			flow_back(code, p.load, code->insns[p.load].base, GUARD_BACK, pop_guard, &w);
 		if (!w.added && w.evidence > 1)
 			w.err = pop_add_after(code, &p, w.evidence, out);
 		if (w.err)

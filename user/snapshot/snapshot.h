@@ -46,6 +46,7 @@ struct snapshot {
 	uint64_t rss_bytes;
 	int64_t time_ns;     /* CLOCK_REALTIME */
 	double elapsed_s;    /* since attach */
+	double drain_s;      /* how long reading the heap and the tables took */
 	uint32_t seq;        /* 1, 2, ... */
 	const char *mode;    /* "exact", "pools" */
 	double cost_cpu_ratio; /* of one CPU, this interval: events x calibrated ns; < 0 unknown */

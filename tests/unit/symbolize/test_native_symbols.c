@@ -78,22 +78,19 @@ static void address_behind_a_function_belongs_to_it(void **state)
 	assert_string_not_equal(function_of(start), "a_local_function");
 }
 
+/* libc is stripped of its local functions: there are gaps between the names. */
 static void code_without_symbol_is_an_offset(void **state)
 {
-	struct target_object *obj = target_object_at(self, (uintptr_t)a_local_function);
+	struct target_object *obj = target_object_at(self, (uintptr_t)strtoull);
+	uint64_t vaddr = (uint64_t)(uintptr_t)strtoull - obj->bias;
 	char want[32];
 
 	assert_non_null(obj);
-	for (size_t i = 0; i < obj->image->segment_count; i++) {
-		const struct elf_segment *seg = &obj->image->segments[i];
-
-		if (!seg->exec || elf_image_symbol_at(obj->image, seg->vaddr + 0x18))
-			continue;
-		snprintf(want, sizeof(want), "+0x%lx", (unsigned long)seg->vaddr + 0x19);
-		assert_string_equal(function_of(seg->vaddr + obj->bias + 0x19), want);
-		return;
-	}
-	skip();
+	for (size_t i = 0; i < 1 << 16 && elf_image_symbol_at(obj->image, vaddr); i++)
+		vaddr += 16;
+	snprintf(want, sizeof(want), "+0x%lx", (unsigned long)vaddr + 1);
+	assert_string_equal(function_of(vaddr + 1 + obj->bias), want);
+	assert_string_equal(file_of(vaddr + 1 + obj->bias), "libc.so.6");
 }
 
 static void what_is_no_object_is_unknown(void **state)
