@@ -48,7 +48,7 @@ const volatile __u32 cfg_stack_mask = 0;
 
 /* ---- moved while running; one writer (user space), except where said ---- */
 
-__u32 run_trial = 1;        /* only count hits */
+__u32 run_stop = TM_STOP_HIT; /* enum tm_stop */
 __u32 run_pools_mode = 0;   /* book a whole pool to the stack that opened it */
 __u32 run_epoch = 1;        /* learning epoch, 1..15 */
 __u64 run_min_bytes = 0;    /* malloc blocks below this are not recorded */

@@ -138,6 +138,10 @@ __noinline __u32 stack_current(__u32 domain, __u64 native_ip)
 	s->hash = hash_mix(0x243f6a8885a308d3ull + domain, native_ip + s->rec.death_gen);
 	if (cfg_python)
 		python_walk(s);
+	if (run_stop == TM_STOP_WALK) {
+		scratch_release(s);
+		return TM_STACK_NONE;
+	}
 	hash = s->hash | (s->hash == 0);
 	if (!s->frame_count && !native_ip) {
 		scratch_release(s);

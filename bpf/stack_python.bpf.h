@@ -38,7 +38,8 @@ static __always_inline struct tm_scratch *scratch_claim(void)
 
 static __always_inline void scratch_release(struct tm_scratch *s)
 {
-	__sync_lock_test_and_set(&s->busy, 0);
+	/* Stores are not moved behind later ones on this machine: no locked instruction is needed. */
+	*(volatile __u32 *)&s->busy = 0;
 }
 
 /* The newest frame of the current thread; 0: no Python here (foreign thread, or nothing running). */

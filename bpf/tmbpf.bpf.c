@@ -97,10 +97,14 @@ static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 		tm_drop(TM_DROP_POOL_BAD);
 		return;
 	}
+	if (run_stop == TM_STOP_READ)
+		return;
+	stack = stack_current(TM_DOMAIN_PYTHON, 0);
+	if (run_stop == TM_STOP_WALK)
+		return;
 	slot = slot_claim(pool, block, head.szidx);
 	if (!slot)
 		return;
-	stack = stack_current(TM_DOMAIN_PYTHON, 0);
 	/* No stack, no record: what the slot said before belonged to the block's previous owner. */
 	*slot = stack ? stack | run_epoch << TM_MARK_SHIFT : 0;
 }
@@ -225,7 +229,7 @@ int alloc_enter(struct pt_regs *ctx)
 	if (!is_target())
 		return 0;
 	t = stats_begin(TM_PROG_MALLOC);
-	if (!run_trial) {
+	if (run_stop != TM_STOP_HIT) {
 		cookie = bpf_get_attach_cookie(ctx);
 		alloc_begin(ctx, cookie & 0xff, TM_COOKIE_FLAGS(cookie));
 	}
@@ -291,7 +295,7 @@ int record_site(struct pt_regs *ctx)
 	kind = TM_COOKIE_KIND(cookie);
 	prog = prog_kind(kind);
 	t = stats_begin(prog);
-	if (run_trial)
+	if (run_stop == TM_STOP_HIT)
 		return 0;
 	if (kind == TM_KIND_POP)
 		pop_record(ctx, cookie);
@@ -313,7 +317,7 @@ int free_enter(struct pt_regs *ctx)
 	if (!is_target() || !ctx->di)
 		return 0;
 	t = stats_begin(TM_PROG_FREE);
-	if (!run_trial)
+	if (run_stop != TM_STOP_HIT)
 		live_remove(ctx->di);
 	stats_end(TM_PROG_FREE, t);
 	return 0;

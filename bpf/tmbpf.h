@@ -222,6 +222,12 @@ struct tm_cpu_stats {
 #define TM_COOKIE(reg, kind, flags, idx)                                                           \
 	((__u64)(reg) | (__u64)(kind) << 4 | (__u64)(flags) << 8 | (__u64)(idx) << 16)
 
+/*
+ * How far a hit goes. HIT: it is counted, for the trial window; READ and WALK end a hit early, so that a
+ * benchmark can tell the parts of its cost.
+ */
+enum tm_stop { TM_STOP_NOT = 0, TM_STOP_HIT = 1, TM_STOP_READ = 2, TM_STOP_WALK = 3 };
+
 /* Kinds of record_site. */
 enum tm_kind { TM_KIND_POP = 0, TM_KIND_NEWREF = 1, TM_KIND_REFILL = 2, TM_KIND_ALLOC_RETURN = 3 };
 

@@ -4,7 +4,7 @@
  * clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. -Iuser tests/fuzz/fuzz_sites.c \
  *	user/sites/{decode,flow,site_list,site_check,python_pops,refill,python_newrefs}.c \
  *	user/sites/{trace_word,python_sites,libc_sites,libc_slow}.c user/base/{buf,cursor,log}.c \
- *	user/target/elf_*.c -lZydis
+ *	user/target/elf_*.c -lZydis -lZycore
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "sites/python_newrefs.h"
 #include "sites/python_pops.h"
 #include "sites/sites.h"
+#include "tests/unit/sites/elf_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -41,37 +42,34 @@ static void fuzz_code(const uint8_t *data, size_t len)
 	decode_release(&code);
 }
 
-/* The same bytes inside an image, with two symbols into them. */
+/* The same bytes inside an ELF file, with symbols into them. */
 static void fuzz_image(const uint8_t *data, size_t len)
 {
-	struct elf_segment seg = {.vaddr = 0x1000, .file_len = len, .mem_len = len, .exec = true};
-	struct elf_symbol syms[] = {
-		{.vaddr = 0x1000, .len = len / 2, .name = "malloc", .type = 2},
-		{.vaddr = 0x1000 + len / 2, .name = "free", .type = 2},
+	const struct fix_sym syms[] = {
+		{"malloc", 0, len / 2},	       {"free", len / 2, 0},
+		{"calloc", len / 4, 64},       {"reallocarray", len / 3, 64},
+		{"PyTraceMalloc_Track", 0, 0}, {"PyRefTracer_GetTracer", len / 2, 0},
+		{"_PyRuntime", 16, 0},
 	};
-	struct elf_symbol names[] = {syms[1], syms[0]};
-	struct elf_image img = {.data = data,
-				.len = len,
-				.segments = &seg,
-				.segment_count = 1,
-				.symbols = syms,
-				.symbol_count = 2,
-				.by_name = names};
+	struct elf_image *img = fix_open(data, len, syms, ARRAY_LEN(syms));
 	struct python_sites py;
 	struct libc_sites libc;
 
+	if (!img)
+		return;
 	for (unsigned minor = 7; minor < 15; minor += 3) {
-		if (python_sites_find(&img, minor, &py) == 0 && py.pop_count == 0)
+		if (python_sites_find(img, minor, &py) == 0 && py.pop_count == 0)
 			abort();
 		python_sites_release(&py);
 	}
-	libc_sites_find(&img, &libc);
+	libc_sites_find(img, &libc);
+	elf_image_free(img);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	fuzz_code(data, len);
-	if (len > 1)
+	if (len > 1 && len <= sizeof(((struct fix_file *)0)->code))
 		fuzz_image(data, len);
 	return 0;
 }

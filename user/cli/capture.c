@@ -152,7 +152,7 @@ static int attach_exact(struct capture *c)
 	if (c->has_python && c->opts->use_cache &&
 	    learned_sites_load(c->py.object->image, &known, &count))
 		count = 0;
-	bpf_session_set_trial(c->session, false);
+	bpf_session_set_stop(c->session, c->opts->stop);
 	err = probes_attach_exact(c->probes, known, count);
 	if (!err && c->has_python)
 		err = learn_new(c->probes, c->session, &c->py_sites, known, count, &c->learn);
@@ -173,7 +173,7 @@ static int attach_all(struct capture *c)
 	c->pools_mode = c->guard.pools;
 	if (c->pools_mode) {
 		bpf_session_set_pools_mode(c->session, true, POOLS_MIN_BYTES);
-		bpf_session_set_trial(c->session, false);
+		bpf_session_set_stop(c->session, c->opts->stop);
 		return probes_attach_pools(c->probes);
 	}
 	return attach_exact(c);

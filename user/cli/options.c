@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 #include "base/units.h"
-#include "bpf/tmbpf.h"
 
 enum {
 	OPT_FRAMES = 1000,
@@ -18,6 +17,7 @@ enum {
 	OPT_BLOCKS,
 	OPT_NO_CACHE,
 	OPT_DOMAINS,
+	OPT_STOP_AFTER,
 };
 
 static const struct argp_option table[] = {
@@ -34,6 +34,8 @@ static const struct argp_option table[] = {
 	{"overhead", OPT_OVERHEAD, "P%", 0, "budget of auto, in percent of one CPU (5%)", 3},
 	{"blocks", OPT_BLOCKS, "N", 0, "live blocks to prepare for, e.g. 32M (from the target's size)", 3},
 	{"no-cache", OPT_NO_CACHE, NULL, 0, "decode the files anew, remember nothing", 3},
+	{"stop-after", OPT_STOP_AFTER, "PART", 0,
+	 "for benchmarks: end each hit after its trap, read or walk; nothing is recorded", 4},
 	{NULL, 's', "X", OPTION_HIDDEN, NULL, 0},
 	{NULL, 't', NULL, OPTION_HIDDEN, NULL, 0},
 	{0},
@@ -69,6 +71,19 @@ static int parse_mode(struct argp_state *state, char *arg, struct options *o)
 		}
 	}
 	return bad(state, "--mode", arg, "auto, exact or pools");
+}
+
+static int parse_stop(struct argp_state *state, char *arg, struct options *o)
+{
+	static const char *const names[] = {"", "trap", "read", "walk"};
+
+	for (unsigned i = TM_STOP_HIT; i <= TM_STOP_WALK; i++) {
+		if (!strcmp(arg, names[i])) {
+			o->stop = (enum tm_stop)i;
+			return 0;
+		}
+	}
+	return bad(state, "--stop-after", arg, "trap, read or walk");
 }
 
 static int parse_domains(struct argp_state *state, const char *arg, struct options *o)
@@ -140,6 +155,8 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		return parse_by(state, arg, o);
 	case OPT_MODE:
 		return parse_mode(state, arg, o);
+	case OPT_STOP_AFTER:
+		return parse_stop(state, arg, o);
 	case OPT_DOMAINS:
 		return parse_domains(state, arg, o);
 	case OPT_FRAMES:

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "analyze/top_sites.h"
+#include "bpf/tmbpf.h"
 
 enum capture_mode { MODE_AUTO = 0, MODE_EXACT = 1, MODE_POOLS = 2 };
 
@@ -21,6 +22,7 @@ struct options {
 	enum capture_mode mode;
 	double overhead;   /* of one CPU, 0.05 */
 	uint64_t blocks;   /* 0 = from RSS */
+	enum tm_stop stop; /* --stop-after, for benchmarks */
 	bool json, verbose, use_cache;
 	bool python, native; /* --domains */
 };

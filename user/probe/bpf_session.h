@@ -61,7 +61,8 @@ int bpf_session_maintain(struct bpf_session *s);
 /** Sum of the per-CPU counters. Returns: 0, -errno. */
 int bpf_session_stats(const struct bpf_session *s, struct tm_cpu_stats *sum);
 
-void bpf_session_set_trial(struct bpf_session *s, bool trial);
+/** How far a hit goes; programs are loaded with TM_STOP_HIT. */
+void bpf_session_set_stop(struct bpf_session *s, enum tm_stop stop);
 /** Pools mode: book whole pools; malloc blocks below min_bytes are not recorded. */
 void bpf_session_set_pools_mode(struct bpf_session *s, bool pools, uint64_t min_bytes);
 /** Learning epoch, 1..15. */

@@ -30,9 +30,9 @@ int bpf_session_stats(const struct bpf_session *s, struct tm_cpu_stats *sum)
 	return 0;
 }
 
-void bpf_session_set_trial(struct bpf_session *s, bool trial)
+void bpf_session_set_stop(struct bpf_session *s, enum tm_stop stop)
 {
-	__atomic_store_n(&s->skel->data->run_trial, trial, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->skel->data->run_stop, stop, __ATOMIC_RELEASE);
 }
 
 void bpf_session_set_pools_mode(struct bpf_session *s, bool pools, uint64_t min_bytes)

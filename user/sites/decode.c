@@ -15,8 +15,8 @@
 #include "base/cleanup.h"
 
 #define CALLER_SAVED 0x0fc7 /* rax rcx rdx rsi rdi r8-r11, System V ABI 3.2.1 */
-#define BOUNDS       20
-#define MEAN_LEN     3      /* bytes; only sizes the first allocation. Python 3.11: 4.03 */
+#define BOUNDS	     20
+#define MEAN_LEN     3 /* bytes; only sizes the first allocation. Python 3.11: 4.03 */
 
 struct decoder {
 	ZydisDecoder zydis;
@@ -30,8 +30,8 @@ struct decoder {
 
 static int decoder_init(struct decoder *d, struct code *code)
 {
-	if (!ZYAN_SUCCESS(ZydisDecoderInit(&d->zydis, ZYDIS_MACHINE_MODE_LONG_64,
-					   ZYDIS_STACK_WIDTH_64)))
+	if (!ZYAN_SUCCESS(
+		    ZydisDecoderInit(&d->zydis, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)))
 		return -EINVAL;
 	for (int r = 0; r <= ZYDIS_REGISTER_MAX_VALUE; r++) {
 		ZydisRegister big = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64,
@@ -208,7 +208,8 @@ static void take_insn(struct decoder *d, const uint8_t *p, struct insn *in)
 
 static int insns_grow(struct decoder *d)
 {
-	struct insn *bigger = array_grow(d->code->insns, &d->cap, d->code->count + 1, sizeof(*bigger));
+	struct insn *bigger =
+		array_grow(d->code->insns, &d->cap, d->code->count + 1, sizeof(*bigger));
 
 	if (!bigger)
 		return -ENOMEM;

@@ -14,16 +14,16 @@
 #include "target/elf_image.h"
 
 #define CODE_SPAN_MAX ((uint64_t)512 << 20) /* bytes of text we are willing to decode */
-#define CODE_NONE     SIZE_MAX              /* "no such instruction" */
+#define CODE_NONE     SIZE_MAX		    /* "no such instruction" */
 
-#define REG_RAX  0
-#define REG_RCX  1
-#define REG_RDX  2
-#define REG_RSP  4
-#define REG_RSI  6
-#define REG_RDI  7
-#define REG_RIP  16 /* as base of a memory operand */
-#define REG_NONE 255
+#define REG_RAX	      0
+#define REG_RCX	      1
+#define REG_RDX	      2
+#define REG_RSP	      4
+#define REG_RSI	      6
+#define REG_RDI	      7
+#define REG_RIP	      16 /* as base of a memory operand */
+#define REG_NONE      255
 
 enum insn_op {
 	OP_OTHER = 0,
@@ -41,35 +41,35 @@ enum insn_op {
 	OP_NOP,
 	OP_ENDBR,
 	OP_JCC,
-	OP_JMP,      /* direct */
+	OP_JMP,	     /* direct */
 	OP_JMP_IND,  /* through a register or memory */
 	OP_CALL,     /* direct */
 	OP_CALL_IND, /* through a register or memory */
 	OP_RET,
 	OP_TRAP, /* ud2, hlt, int3: nothing runs behind it */
-	OP_BAD,  /* not an instruction; one byte long */
+	OP_BAD,	 /* not an instruction; one byte long */
 };
 
 enum operand_kind { OPERAND_NONE = 0, OPERAND_REG, OPERAND_MEM, OPERAND_IMM };
 
-#define INSN_EMULATED    0x01 /* the kernel emulates it under a uprobe, on every version */
+#define INSN_EMULATED	 0x01 /* the kernel emulates it under a uprobe, on every version */
 #define INSN_FLAGS_WRITE 0x02 /* changes ZF */
-#define INSN_MEM_WRITE   0x04 /* its memory operand is written */
+#define INSN_MEM_WRITE	 0x04 /* its memory operand is written */
 
-#define CC_E  4 /* condition of je, Intel SDM vol. 2 appendix B.1.4.7 */
-#define CC_NE 5
+#define CC_E		 4 /* condition of je, Intel SDM vol. 2 appendix B.1.4.7 */
+#define CC_NE		 5
 
 /* One instruction. At most one memory operand: base + index * scale + disp. */
 struct insn {
 	uint32_t off; /* from code.base_vaddr */
 	uint8_t len;
-	uint8_t op;    /* enum insn_op */
-	uint8_t flags; /* INSN_* */
-	uint8_t width; /* bytes of the first operand */
-	uint8_t dst, src;         /* enum operand_kind */
+	uint8_t op;		  /* enum insn_op */
+	uint8_t flags;		  /* INSN_* */
+	uint8_t width;		  /* bytes of the first operand */
+	uint8_t dst, src;	  /* enum operand_kind */
 	uint8_t dst_reg, src_reg; /* REG_NONE when that operand is no general-purpose register */
-	uint8_t base, index;      /* memory operand; REG_NONE, base may be REG_RIP */
-	uint8_t cc;               /* OP_JCC: condition 0..15 */
+	uint8_t base, index;	  /* memory operand; REG_NONE, base may be REG_RIP */
+	uint8_t cc;		  /* OP_JCC: condition 0..15 */
 	uint8_t scale;
 	uint16_t reads, writes; /* general-purpose registers, bit n = register n */
 	int32_t disp;
@@ -87,7 +87,7 @@ struct code {
 	uint64_t base_vaddr;
 	struct insn *insns; /* sorted by off */
 	size_t count;
-	size_t bad_count;             /* bytes that are no instruction */
+	size_t bad_count;	      /* bytes that are no instruction */
 	struct code_branch *branches; /* jmp and jcc by target */
 	size_t branch_count;
 };

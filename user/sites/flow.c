@@ -114,8 +114,9 @@ static struct flow_value value_of(const struct insn *in, struct flow_state *st)
 		if (in->width != 8 || in->base > 15 || in->index != REG_NONE ||
 		    !st->reg[in->base].known || st->reg[in->base].reg == FLOW_STACK)
 			return none;
-		return (struct flow_value){true, st->reg[in->base].reg,
-					   (int64_t)((uint64_t)st->reg[in->base].c + (uint64_t)(int64_t)in->disp)};
+		return (struct flow_value){
+			true, st->reg[in->base].reg,
+			(int64_t)((uint64_t)st->reg[in->base].c + (uint64_t)(int64_t)in->disp)};
 	case OP_XOR:
 		if (in->dst == OPERAND_REG && in->src == OPERAND_REG && in->dst_reg == in->src_reg)
 			return (struct flow_value){true, REG_NONE, 0};

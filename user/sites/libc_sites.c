@@ -13,12 +13,12 @@
 #include "sites/sites.h"
 
 #define BODY_MAX   4096 /* bytes of one function that we decode */
-#define BODY_GUESS 512  /* when its symbol has no size */
-#define PLT_ENTRY  16   /* bytes, System V ABI 5.2 */
+#define BODY_GUESS 512	/* when its symbol has no size */
+#define PLT_ENTRY  16	/* bytes, System V ABI 5.2 */
 
-#define ARG1 (1u << REG_RDI)
-#define ARG2 (ARG1 | 1u << REG_RSI)
-#define ARG3 (ARG2 | 1u << REG_RDX)
+#define ARG1	   (1u << REG_RDI)
+#define ARG2	   (ARG1 | 1u << REG_RSI)
+#define ARG3	   (ARG2 | 1u << REG_RDX)
 
 static const struct {
 	const char *name;
@@ -48,8 +48,8 @@ static bool stack_step(const struct insn *in, unsigned *sp_bytes)
 		return true;
 	if (in->op == OP_PUSH)
 		*sp_bytes += 8;
-	else if (in->op == OP_SUB && in->src == OPERAND_IMM && in->dst_reg == REG_RSP && in->imm > 0 &&
-		 in->imm < UINT8_MAX)
+	else if (in->op == OP_SUB && in->src == OPERAND_IMM && in->dst_reg == REG_RSP &&
+		 in->imm > 0 && in->imm < UINT8_MAX)
 		*sp_bytes += (unsigned)in->imm;
 	else
 		return false;
@@ -152,7 +152,8 @@ static bool ends_in_realloc(const struct elf_image *img, const struct fn_site *f
 			continue;
 		found = realloc_fn->present && to == realloc_fn->entry_vaddr;
 		/* or to its entry in the PLT, as the function may be interposed */
-		if (!found && address_is_code(img, to) && !fn_body_decode(img, to, PLT_ENTRY, &stub)) {
+		if (!found && address_is_code(img, to) &&
+		    !fn_body_decode(img, to, PLT_ENTRY, &stub)) {
 			for (size_t k = 0; k < stub.count && !found; k++)
 				found = stub.insns[k].op == OP_JMP_IND;
 			decode_release(&stub);
@@ -170,8 +171,8 @@ static void reason_write(struct libc_sites *s, const char *slow)
 		present += s->fn[f].present;
 		cheap += s->fn[f].present && !s->fn[f].single_step;
 	}
-	snprintf(s->reason, sizeof(s->reason), "%u functions, %u of them at an emulated instruction; %s",
-		 present, cheap, slow);
+	snprintf(s->reason, sizeof(s->reason),
+		 "%u functions, %u of them at an emulated instruction; %s", present, cheap, slow);
 }
 
 int libc_sites_find(const struct elf_image *img, struct libc_sites *out)

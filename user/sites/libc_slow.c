@@ -12,13 +12,13 @@
 #include "base/cleanup.h"
 #include "sites/flow.h"
 
-#define TARGETS_MAX 32  /* distinct functions called from one body */
+#define TARGETS_MAX 32	/* distinct functions called from one body */
 #define TRACE_BACK  250 /* instructions from a call back to the function's entry */
-#define ARGS_BACK   10  /* the second argument is set this shortly before the call */
+#define ARGS_BACK   10	/* the second argument is set this shortly before the call */
 
 struct callee {
 	uint64_t vaddr;
-	unsigned calls;     /* with both arguments set, rsi = the caller's rdi */
+	unsigned calls;	    /* with both arguments set, rsi = the caller's rdi */
 	unsigned all_calls; /* with rsi set */
 };
 
@@ -28,8 +28,9 @@ static enum flow_step is_first_argument(void *ctx, const struct code *code,
 	const struct insn *in = &code->insns[at->idx];
 
 	if (insn_writes(in, at->reg))
-		return insn_is_copy(in) ? (at->idx == 0 && in->src_reg == REG_RDI ? FLOW_DONE : FLOW_ON)
-					: FLOW_CUT;
+		return insn_is_copy(in)
+			       ? (at->idx == 0 && in->src_reg == REG_RDI ? FLOW_DONE : FLOW_ON)
+			       : FLOW_CUT;
 	return at->idx == 0 && at->reg == REG_RDI ? FLOW_DONE : FLOW_ON;
 }
 
@@ -123,7 +124,8 @@ void slow_malloc_find(const struct elf_image *img, struct libc_sites *s, char *r
 	s->slow_malloc = (struct fn_site){.present = false};
 	from_malloc = best_callee(img, &vaddr);
 	if (from_malloc < 2) {
-		snprintf(reason, len, "slow path not found: malloc calls nothing twice with its size");
+		snprintf(reason, len,
+			 "slow path not found: malloc calls nothing twice with its size");
 		return;
 	}
 	from_calloc = calls_from(img, "calloc", vaddr);

@@ -17,10 +17,11 @@
 #define TEST_AHEAD 8  /* from the read of the word to the jump */
 #define CALL_AHEAD 24 /* from the jump to the slow path's call */
 #define STORE_SPAN 28 /* from the jump to the store of the reference count, either way */
-#define OBJECT_OFF 32 /* an object starts at most this far behind its block: GC header, pre-header */
+#define OBJECT_OFF \
+	32 /* an object starts at most this far behind its block: GC header, pre-header */
 
 #define OB_REFCNT 0 /* offsetof(PyObject, ob_refcnt), CPython v3.8-v3.15 Include/object.h */
-#define OB_TYPE   8 /* offsetof(PyObject, ob_type), same */
+#define OB_TYPE	  8 /* offsetof(PyObject, ob_type), same */
 
 /* Where the object is at the jump: register + c. */
 struct object_at {
@@ -62,9 +63,9 @@ static enum flow_step slow_call(void *ctx, const struct code *code, size_t idx,
 }
 
 struct store_walk {
-	struct object_at op;    /* what the slow path says */
+	struct object_at op;	/* what the slow path says */
 	struct object_at other; /* the first 1 stored through something else */
-	bool count, type;       /* stored through op */
+	bool count, type;	/* stored through op */
 };
 
 static bool is_one(const struct insn *in, const struct flow_state *st)
@@ -222,8 +223,7 @@ static bool object_by_call(const struct code *code, size_t jump, size_t slow,
 		stats->destroy++;
 		return false;
 	}
-	if (!w.op.known ||
-	    (w.op.reg == FLOW_STACK && !register_of_stack(code, jump, &w.op))) {
+	if (!w.op.known || (w.op.reg == FLOW_STACK && !register_of_stack(code, jump, &w.op))) {
 		stats->no_call++;
 		return false;
 	}

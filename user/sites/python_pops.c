@@ -23,18 +23,18 @@
 #define POOL_FREEBLOCK 8
 #define POOL_NEXTPOOL  16
 
-#define POP_SPAN   14 /* instructions of the pop itself */
-#define GUARD_BACK 24 /* from the pop back to the compare */
-#define CMP_BACK   8  /* from the jump back to its compare */
-#define LOAD_BACK  16 /* from the compare back to the load of nextpool */
+#define POP_SPAN       14 /* instructions of the pop itself */
+#define GUARD_BACK     24 /* from the pop back to the compare */
+#define CMP_BACK       8  /* from the jump back to its compare */
+#define LOAD_BACK      16 /* from the compare back to the load of nextpool */
 
 /* What is known about one anchor. */
 struct pop {
 	size_t anchor;
 	uint8_t pool;
-	size_t load; /* instruction that loads the block, CODE_NONE */
-	uint8_t block; /* its register */
-	size_t store; /* instruction that stores the new freeblock, CODE_NONE */
+	size_t load;	/* instruction that loads the block, CODE_NONE */
+	uint8_t block;	/* its register */
+	size_t store;	/* instruction that stores the new freeblock, CODE_NONE */
 	uint8_t stored; /* its register */
 };
 
@@ -262,7 +262,8 @@ int pops_find(const struct code *code, struct site_list *out)
 		if (!is_anchor(&code->insns[i]) || !pop_recognise(code, i, &p))
 			continue;
 		/* second sign: the new freeblock is the first word of the old one */
-		w.evidence = 1 + flow_back(code, p.store, p.stored, POP_SPAN, stored_from_block, &p);
+		w.evidence =
+			1 + flow_back(code, p.store, p.stored, POP_SPAN, stored_from_block, &p);
 		flow_back(code, i, p.pool, GUARD_BACK, pop_guard, &w);
 		if (!w.added && w.evidence > 1)
 			w.err = pop_add_after(code, &p, w.evidence, out);

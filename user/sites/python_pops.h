@@ -12,10 +12,10 @@ int pops_find(const struct code *code, struct site_list *out);
 
 /* The function that gives a fresh pool when nextpool == pool. */
 struct refill {
-	uint64_t vaddr;      /* 0: no single function stood out */
-	size_t votes;        /* pop sites whose equal edge calls it */
+	uint64_t vaddr;	     /* 0: no single function stood out */
+	size_t votes;	     /* pop sites whose equal edge calls it */
 	size_t best_other;   /* pop sites that reach the runner-up instead */
-	size_t calls;        /* calls and tail jumps to it in the whole text */
+	size_t calls;	     /* calls and tail jumps to it in the whole text */
 	size_t calls_missed; /* of those, not reached from any pop site */
 };
 

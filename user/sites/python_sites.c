@@ -13,9 +13,10 @@
 #include "sites/sites.h"
 
 #define REFILL_VOTES_PCT 80 /* of the pop sites must agree on the refill function */
-#define REFILL_MISS_PCT  2  /* of its calls may lie outside the pop sites (rounded up) */
+#define REFILL_MISS_PCT	 2  /* of its calls may lie outside the pop sites (rounded up) */
 
-__attribute__((format(printf, 2, 3))) static int reject(struct python_sites *s, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static int reject(struct python_sites *s, const char *fmt,
+							...)
 {
 	char text[SITES_REASON_LEN];
 	va_list ap;
@@ -53,8 +54,9 @@ static int judge_refill(const struct elf_image *img, const struct code *code,
 			      ", %zu another one",
 			      s->pop_count, r->votes, r->vaddr, r->best_other);
 	if (r->calls_missed * 100 > r->calls * REFILL_MISS_PCT + 99)
-		return reject(s, "%zu of %zu calls of the refill function 0x%" PRIx64
-				 " lie behind no pop site",
+		return reject(s,
+			      "%zu of %zu calls of the refill function 0x%" PRIx64
+			      " lie behind no pop site",
 			      r->calls_missed, r->calls, r->vaddr);
 	if (!elf_image_file_off(img, r->vaddr, &s->refill_off) || !is_function_entry(code, idx))
 		return reject(s, "refill target 0x%" PRIx64 " does not look like a function",
@@ -81,7 +83,8 @@ static int find_pops(const struct elf_image *img, const struct code *code, struc
 	s->pops = pops.v;
 	s->pop_count = pops.count;
 	if (err == -EFBIG)
-		return reject(s, "more than %d pop sites: the anchor matched something else", SITES_MAX);
+		return reject(s, "more than %d pop sites: the anchor matched something else",
+			      SITES_MAX);
 	if (err)
 		return err;
 	if (s->pop_count == 0)
@@ -138,7 +141,8 @@ int python_sites_find(const struct elf_image *img, unsigned minor, struct python
 	int err = decode_image(img, &code);
 
 	if (err == -ENOENT || err == -EFBIG) {
-		reject(&s, err == -EFBIG ? "text is too large or overlaps" : "no executable segment");
+		reject(&s,
+		       err == -EFBIG ? "text is too large or overlaps" : "no executable segment");
 		*out = s;
 		return err == -EFBIG ? -EBADMSG : -ENOENT;
 	}

@@ -8,7 +8,7 @@
 #include "sites/python_pops.h"
 
 #define REFILL_AHEAD 14 /* from the jump to the call */
-#define SITE_CALLS   8  /* distinct calls looked at per site */
+#define SITE_CALLS   8	/* distinct calls looked at per site */
 
 /* One call reached from the equal edge of a pop site. */
 struct reach {
@@ -50,7 +50,8 @@ static int reach_cmp(const void *a, const void *b)
 }
 
 /* Calls that the equal edges reach, sorted by target, then site. */
-static size_t reach_collect(const struct code *code, const struct site_list *pops, struct reach *all)
+static size_t reach_collect(const struct code *code, const struct site_list *pops,
+			    struct reach *all)
 {
 	size_t n = 0;
 
@@ -60,7 +61,8 @@ static size_t reach_collect(const struct code *code, const struct site_list *pop
 
 		if (pops->v[i].after_pop || idx == CODE_NONE)
 			continue;
-		from = code->insns[idx].cc == CC_E ? decode_target(code, idx) : decode_next(code, idx);
+		from = code->insns[idx].cc == CC_E ? decode_target(code, idx)
+						   : decode_next(code, idx);
 		if (from != CODE_NONE)
 			flow_ahead(code, from, REFILL_AHEAD, reach_call, &w);
 		for (unsigned k = 0; k < w.count; k++)
@@ -87,7 +89,8 @@ static void count_calls(const struct code *code, const struct reach *all, size_t
 	for (size_t i = 0; i < code->count; i++) {
 		const struct insn *in = &code->insns[i];
 
-		if ((in->op != OP_CALL && in->op != OP_JMP) || in->imm < 0 || (uint64_t)in->imm != off)
+		if ((in->op != OP_CALL && in->op != OP_JMP) || in->imm < 0 ||
+		    (uint64_t)in->imm != off)
 			continue;
 		out->calls++;
 		out->calls_missed += !is_reached(all, n, i);

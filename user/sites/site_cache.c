@@ -14,9 +14,9 @@
 #include "sites/site_check.h"
 #include "sites/sites.h"
 
-#define MAGIC         0x5345544953504d54u /* "TMPSITES" */
+#define MAGIC	      0x5345544953504d54u /* "TMPSITES" */
 #define LEARNED_MAGIC 0x4e5241454c504d54u /* "TMPLEARN" */
-#define CACHE_VERSION 1 /* raise it when the finders or this layout change */
+#define CACHE_VERSION 1			  /* raise it when the finders or this layout change */
 
 static void put_u32(struct buf *b, uint32_t v)
 {
@@ -139,8 +139,8 @@ static int get_all(const struct elf_image *img, unsigned minor, const struct buf
 		err = get_sites(&c, img, &s.pops, &s.pop_count);
 	if (!err)
 		err = get_sites(&c, img, &s.newrefs, &s.newref_count);
-	if (!err && (!cursor_ok(&c) || cursor_left(&c) || s.pop_count == 0 ||
-		     s.refill_calls > s.pop_count))
+	if (!err &&
+	    (!cursor_ok(&c) || cursor_left(&c) || s.pop_count == 0 || s.refill_calls > s.pop_count))
 		err = -EBADMSG;
 	if (err)
 		python_sites_release(&s);

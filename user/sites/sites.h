@@ -13,16 +13,16 @@
 
 #include "target/elf_image.h"
 
-#define SITES_MAX        4096 /* of one kind in one file; more means the anchor matched the wrong thing */
+#define SITES_MAX	 4096 /* of one kind in one file; more means the anchor matched the wrong thing */
 #define SITES_REASON_LEN 160
 
 struct site {
 	uint64_t vaddr;
 	uint64_t file_off;
-	uint8_t reg;      /* pop: holds the pool; new reference: holds the object */
+	uint8_t reg;	  /* pop: holds the pool; new reference: holds the object */
 	uint8_t evidence; /* number of independent ways that named the same register */
-	bool after_pop;   /* pop sites of the second form: the jump behind the pop; block = see reg2 */
-	uint8_t reg2;     /* after_pop: holds the block that was popped */
+	bool after_pop; /* pop sites of the second form: the jump behind the pop; block = see reg2 */
+	uint8_t reg2;	/* after_pop: holds the block that was popped */
 };
 
 /* One libc entry point at its cheap instruction. */
@@ -42,14 +42,15 @@ enum libc_fn {
 
 struct fn_site {
 	bool present;
-	uint64_t entry_vaddr;  /* the function's first instruction */
-	uint64_t entry_off;    /* its file offset */
-	uint64_t ret_vaddr;    /* cheapest place for a return probe: emulated, nothing pushed yet; else the entry */
+	uint64_t entry_vaddr; /* the function's first instruction */
+	uint64_t entry_off;   /* its file offset */
+	uint64_t
+		ret_vaddr; /* cheapest place for a return probe: emulated, nothing pushed yet; else the entry */
 	uint64_t ret_off;
-	uint64_t vaddr;        /* the emulated instruction that every path passes, arguments untouched */
+	uint64_t vaddr; /* the emulated instruction that every path passes, arguments untouched */
 	uint64_t file_off;
-	uint8_t sp_bytes;      /* bytes pushed between entry and vaddr: return address is at [rsp + sp_bytes] */
-	bool single_step;      /* nothing emulated was found: vaddr is the entry, and expensive */
+	uint8_t sp_bytes; /* bytes pushed between entry and vaddr: return address is at [rsp + sp_bytes] */
+	bool single_step; /* nothing emulated was found: vaddr is the entry, and expensive */
 };
 
 struct python_sites {
@@ -58,16 +59,18 @@ struct python_sites {
 	struct site *newrefs;
 	size_t newref_count;
 	size_t newref_disagree; /* candidates dropped because the two ways named different registers */
-	uint64_t refill_vaddr, refill_off; /* allocate_from_new_pool, behind endbr64: return probe */
-	size_t refill_calls;               /* calls of it found from pop sites */
-	uint64_t trace_word_vaddr;         /* the word that new-reference sites test */
-	char reason[SITES_REASON_LEN];     /* why it is believed, one line */
+	uint64_t refill_vaddr,
+		refill_off;	       /* allocate_from_new_pool, behind endbr64: return probe */
+	size_t refill_calls;	       /* calls of it found from pop sites */
+	uint64_t trace_word_vaddr;     /* the word that new-reference sites test */
+	char reason[SITES_REASON_LEN]; /* why it is believed, one line */
 	bool from_cache;
 };
 
 struct libc_sites {
 	struct fn_site fn[FN_COUNT];
-	struct fn_site slow_malloc; /* glibc's _int_malloc(arena, bytes): the slow path; present = false if not proven */
+	struct fn_site
+		slow_malloc; /* glibc's _int_malloc(arena, bytes): the slow path; present = false if not proven */
 	char reason[SITES_REASON_LEN];
 };
 

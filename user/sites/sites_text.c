@@ -86,7 +86,8 @@ static void print_list(FILE *out, const struct elf_image *img, const char *what,
 
 	for (size_t i = 0; i < count; i++) {
 		if (v[i].after_pop)
-			snprintf(regs, sizeof(regs), "%s,%s", reg_name(v[i].reg), reg_name(v[i].reg2));
+			snprintf(regs, sizeof(regs), "%s,%s", reg_name(v[i].reg),
+				 reg_name(v[i].reg2));
 		else
 			snprintf(regs, sizeof(regs), "%s", reg_name(v[i].reg));
 		fprintf(out, "  %-6s 0x%-10" PRIx64 " %-7s %u  %s\n", what, v[i].vaddr, regs,
@@ -100,14 +101,16 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 	char name[96];
 
 	fprintf(out, "python small-object allocator, build-id %s%s\n",
-		img->build_id_len ? img->build_id_hex : "none", s->from_cache ? " (from cache)" : "");
+		img->build_id_len ? img->build_id_hex : "none",
+		s->from_cache ? " (from cache)" : "");
 	print_kind(out, "pop sites", "pool in", s->pops, s->pop_count);
 	print_kind(out, "new-reference sites", "object in", s->newrefs, s->newref_count);
 	if (s->newref_disagree)
 		fprintf(out, "    dropped %zu where the signs named different registers\n",
 			s->newref_disagree);
 	if (s->refill_vaddr)
-		fprintf(out, "  refill function      0x%" PRIx64 "  (%s; reached from %zu pop sites)\n",
+		fprintf(out,
+			"  refill function      0x%" PRIx64 "  (%s; reached from %zu pop sites)\n",
 			s->refill_vaddr, near_symbol(img, s->refill_vaddr, name, sizeof(name)),
 			s->refill_calls);
 	if (s->trace_word_vaddr)
@@ -144,7 +147,8 @@ int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_s
 	if (verbose)
 		for (int f = 0; f < FN_COUNT; f++)
 			if (!s->fn[f].present)
-				fprintf(out, "  %-16s no probe: absent, an alias, or covered by another\n",
+				fprintf(out,
+					"  %-16s no probe: absent, an alias, or covered by another\n",
 					libc_fn_name((enum libc_fn)f));
 	return ferror(out) ? -EIO : 0;
 }

@@ -17,7 +17,7 @@
 
 struct base_walk {
 	uint64_t vaddr; /* address that the register holds, when found */
-	uint64_t slot;  /* or the memory word it was loaded from */
+	uint64_t slot;	/* or the memory word it was loaded from */
 };
 
 static enum flow_step base_def(void *ctx, const struct code *code, const struct flow_place *at)
@@ -147,9 +147,9 @@ int trace_word_find(const struct elf_image *img, const struct code *code, unsign
 	if (!config)
 		return word_by_track(img, code, "_Py_tracemalloc_config", out);
 	/* The function only says whether there is a GOT slot; the symbol says where the word is. */
-	if (word_by_track(img, code, "_Py_tracemalloc_config", out) ||
-	    out->disp != CONFIG_TRACING)
-		*out = (struct trace_word){.base = config->vaddr, .disp = CONFIG_TRACING, .width = 4};
+	if (word_by_track(img, code, "_Py_tracemalloc_config", out) || out->disp != CONFIG_TRACING)
+		*out = (struct trace_word){
+			.base = config->vaddr, .disp = CONFIG_TRACING, .width = 4};
 	out->vaddr = config->vaddr + CONFIG_TRACING;
 	return 0;
 }

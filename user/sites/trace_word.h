@@ -8,11 +8,11 @@
 #include "sites/decode.h"
 
 struct trace_word {
-	uint64_t vaddr;    /* 0: only known through the GOT slot */
-	uint64_t base;     /* symbol it lies behind; 0 = none exported */
+	uint64_t vaddr;	   /* 0: only known through the GOT slot */
+	uint64_t base;	   /* symbol it lies behind; 0 = none exported */
 	uint64_t got_slot; /* GOT entry that holds base; 0 = accessed directly */
-	int32_t disp;      /* vaddr - base */
-	uint8_t width;     /* 4 (tracing flag) or 8 (tracer function) */
+	int32_t disp;	   /* vaddr - base */
+	uint8_t width;	   /* 4 (tracing flag) or 8 (tracer function) */
 };
 
 /** Which word, by version and exported symbols. Returns: 0, -ENOENT. */

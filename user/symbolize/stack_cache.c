@@ -214,6 +214,9 @@ static void resolve_native(struct stack_cache *c)
 			continue;
 		if (s->have_native)
 			break;
+		/* Loaded since we last looked. A failure leaves "[unknown]", which is what it then is. */
+		if (!proc_maps_find(&c->target->maps, s->native_ip))
+			(void)target_refresh_maps(c->target);
 		native_resolve(c->target, c->strings, s->native_ip, &s->native);
 		s->have_native = true;
 	}

@@ -29,7 +29,11 @@ struct sym_frame {
 	int32_t line; /* 0 = unknown */
 };
 
-/** Read a live code object. Returns: 0, -EFAULT (gone or not readable), -EBADMSG (not a code object). */
+/**
+ * Read a live code object, in three system calls; one that died and was replaced meanwhile is -EFAULT.
+ * The caller still checks that it did not die before the first of them.
+ * Returns: 0, -EFAULT (gone or not readable), -EBADMSG (not a code object), -ENOMEM, -ESRCH, -EPERM.
+ */
 int py_code_read(const struct target *t, const struct python_target *py, struct intern *strings,
 		 uint64_t code_addr, struct py_code *out);
 

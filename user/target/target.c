@@ -56,7 +56,7 @@ static int no_such_process(pid_t pid)
 				     "pid %d is not visible here; %u containers have a process "
 				     "with that number",
 				     pid, search.found);
-	return log_coded_err(-ESRCH, "E301", "list the processes that can be traced: tmbpf ls",
+	return log_coded_err(-ESRCH, "E301", "list the processes: ps -eo pid,user,args",
 			     "no process %d", pid);
 }
 

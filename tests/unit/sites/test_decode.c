@@ -16,9 +16,9 @@ ASM_CODE(stepped, "endbr64\n test %rdi,%rdi\n mov %rax,%rbx\n"
 		  ".byte 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0\n" /* nop10: refused */
 		  ".byte 0x66, 0x90\n"
 		  ".byte 0xf2, 0xe9, 0, 0, 0, 0\n" /* bnd jmp */
-		  ".byte 0x3e, 0x74, 0\n"	     /* hinted je */
-		  ".byte 0x66, 0x50\n"		     /* push %ax */
-		  ".byte 0x48, 0x50\n"		     /* rex.w push: the kernel knows 0x41 only */
+		  ".byte 0x3e, 0x74, 0\n"	   /* hinted je */
+		  ".byte 0x66, 0x50\n"		   /* push %ax */
+		  ".byte 0x48, 0x50\n"		   /* rex.w push: the kernel knows 0x41 only */
 		  "pop %rax\n ret\n call *%rax\n jmp *%rax\n push $1\n jrcxz .\n");
 ASM_CODE(branches, "1: cmp %rax,%rbx\n je 1b\n jne 2f\n call 1b\n 2: ret\n");
 ASM_CODE(operands, "addl $1,(%rbx)\n mov 0x10(%rax),%rcx\n mov %rcx,0x8(%r12)\n"

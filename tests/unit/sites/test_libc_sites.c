@@ -33,8 +33,8 @@ ASM_CODE(libc_like,
 	 ".balign 64\n");
 
 static const struct fix_sym syms[] = {
-	{"malloc", 0, 56},	    {"free", 64, 16},		{"calloc", 128, 32},
-	{"realloc", 192, 32},	    {"memalign", 256, 16},	{"aligned_alloc", 256, 16},
+	{"malloc", 0, 56},	     {"free", 64, 16},		{"calloc", 128, 32},
+	{"realloc", 192, 32},	     {"memalign", 256, 16},	{"aligned_alloc", 256, 16},
 	{"posix_memalign", 320, 16}, {"reallocarray", 384, 16},
 };
 

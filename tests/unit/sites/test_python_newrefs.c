@@ -41,10 +41,11 @@ NEWREF(creation, "movq $1,(%rbx)\n mov word(%rip),%rax\n test %rax,%rax\n je 1f\
 NEWREF(destruction, "movq $1,(%rbx)\n mov word(%rip),%rax\n test %rax,%rax\n je 1f\n"
 		    "mov %rbx,%rdi\n mov $1,%esi\n mov word+8(%rip),%rdx\n call *%rax\n 1: ret\n");
 /* 3.14: the default tracer is compared and inlined first */
-NEWREF(default_tracer, "movq $1,(%rbx)\n mov word(%rip),%rax\n test %rax,%rax\n je 1f\n"
-		       "lea 7f(%rip),%rcx\n cmp %rcx,%rax\n jne 9f\n mov word+16(%rip),%rdi\n call 7f\n"
-		       "1: ret\n 9: mov %rbx,%rdi\n xor %esi,%esi\n call *%rax\n ret\n"
-		       "7: push %rbx\n ret\n");
+NEWREF(default_tracer,
+       "movq $1,(%rbx)\n mov word(%rip),%rax\n test %rax,%rax\n je 1f\n"
+       "lea 7f(%rip),%rcx\n cmp %rcx,%rax\n jne 9f\n mov word+16(%rip),%rdi\n call 7f\n"
+       "1: ret\n 9: mov %rbx,%rdi\n xor %esi,%esi\n call *%rax\n ret\n"
+       "7: push %rbx\n ret\n");
 /* shared library: the word behind a GOT slot */
 NEWREF(through_got, "mov word(%rip),%rdx\n push %rbx\n mov %rdi,%rbx\n mov 0x4(%rdx),%eax\n"
 		    "test %eax,%eax\n jne 9f\n 1: movq $1,(%rbx)\n ret\n"
@@ -111,8 +112,8 @@ static void destruction_is_no_site(void **state)
 
 static void word_behind_a_got_slot_is_followed(void **state)
 {
-	struct trace_word w = {.got_slot = WORD, .disp = 4, .width = 4, .vaddr = 0x77777774,
-			       .base = 0x77777770};
+	struct trace_word w = {
+		.got_slot = WORD, .disp = 4, .width = 4, .vaddr = 0x77777774, .base = 0x77777770};
 	struct newref_stats st;
 	struct site_list l;
 

@@ -10,36 +10,50 @@
 #include "elf_fixture.h"
 #include "sites/python_pops.h"
 
-ASM_CODE(je_form, POP_GUARD("rax", "rdx") "je 9f\n" POP_BODY("rax", "rdx", "rcx") "ret\n"
-		  "9: call 8f\n ret\n 8: push %rbx\n ret\n");
+ASM_CODE(je_form, POP_GUARD("rax", "rdx") "je 9f\n" POP_BODY(
+			  "rax", "rdx", "rcx") "ret\n"
+					       "9: call 8f\n ret\n 8: push %rbx\n ret\n");
 /* guard far away, reached by the taken edge of a jne; compare the other way round; incl */
-ASM_CODE(jne_form, "jmp 1f\n"
-		   "2: mov 0x8(%rdi),%r14\n incl (%rdi)\n mov (%r14),%rsi\n mov %rsi,0x8(%rdi)\n ret\n"
-		   "1: mov 0x10(%rdi),%rsi\n cmp %rdi,%rsi\n jne 2b\n call 8f\n ret\n"
-		   "8: push %rbx\n ret\n");
-ASM_CODE(memory_compare, "cmp %rbx,0x10(%rbx)\n je 9f\n" POP_BODY("rbx", "rdx", "rcx") "ret\n"
-			 "9: call 8f\n ret\n 8: push %rbx\n ret\n");
+ASM_CODE(jne_form,
+	 "jmp 1f\n"
+	 "2: mov 0x8(%rdi),%r14\n incl (%rdi)\n mov (%r14),%rsi\n mov %rsi,0x8(%rdi)\n ret\n"
+	 "1: mov 0x10(%rdi),%rsi\n cmp %rdi,%rsi\n jne 2b\n call 8f\n ret\n"
+	 "8: push %rbx\n ret\n");
+ASM_CODE(memory_compare,
+	 "cmp %rbx,0x10(%rbx)\n je 9f\n" POP_BODY("rbx", "rdx",
+						  "rcx") "ret\n"
+							 "9: call 8f\n ret\n 8: push %rbx\n ret\n");
 /* the load stands before the jump, the count behind the store */
 ASM_CODE(scheduled, POP_GUARD("rax", "rdx") "mov 0x8(%rax),%rcx\n je 9f\n mov (%rcx),%rdx\n"
-		    "mov %rdx,0x8(%rax)\n addl $1,(%rax)\n ret\n"
-		    "9: call 8f\n ret\n 8: push %rbx\n ret\n");
+					    "mov %rdx,0x8(%rax)\n addl $1,(%rax)\n ret\n"
+					    "9: call 8f\n ret\n 8: push %rbx\n ret\n");
 /* pool copied to another register behind the jump: the site's register is the one at the jump */
-ASM_CODE(copied, POP_GUARD("rax", "rdx") "je 9f\n mov %rax,%rsi\n" POP_BODY("rsi", "rdx", "rcx") "ret\n"
-		 "9: call 8f\n ret\n 8: push %rbx\n ret\n");
+ASM_CODE(copied, POP_GUARD("rax", "rdx") "je 9f\n mov %rax,%rsi\n" POP_BODY(
+			 "rsi", "rdx", "rcx") "ret\n"
+					      "9: call 8f\n ret\n 8: push %rbx\n ret\n");
 /* two guards share one pop */
-ASM_CODE(shared_tail, POP_GUARD("rax", "rdx") "je 9f\n"
-		      "1:" POP_BODY("rax", "rdx", "rcx") "ret\n"
-		      "9: call 8f\n ret\n" POP_GUARD("rax", "r8") "jne 1b\n jmp 9b\n"
-		      "8: push %rbx\n ret\n");
+ASM_CODE(shared_tail,
+	 POP_GUARD("rax", "rdx") "je 9f\n"
+				 "1:" POP_BODY("rax", "rdx",
+					       "rcx") "ret\n"
+						      "9: call 8f\n ret\n" POP_GUARD(
+							      "rax", "r8") "jne 1b\n jmp 9b\n"
+									   "8: push %rbx\n ret\n");
 /* no jump before the pop, the one behind it serves */
 ASM_CODE(after_form, "mov (%rdi),%rax\n" POP_BODY("rax", "rdx", "rcx") "je 9f\n ret\n 9: ret\n");
 /* pool rewritten between compare and pop: not this pool's guard */
-ASM_CODE(rewritten, POP_GUARD("rax", "rdx") "je 9f\n mov 0x20(%rax),%rax\n"
-		    "mov 0x8(%rax),%rcx\n addl $1,(%rax)\n mov %rdx,0x8(%rax)\n ret\n 9: ret\n");
+ASM_CODE(
+	rewritten,
+	POP_GUARD(
+		"rax",
+		"rdx") "je 9f\n mov 0x20(%rax),%rax\n"
+		       "mov 0x8(%rax),%rcx\n addl $1,(%rax)\n mov %rdx,0x8(%rax)\n ret\n 9: ret\n");
 ASM_CODE(incref, POP_GUARD("rax", "rdx") "je 9f\n mov 0x8(%rax),%rcx\n addq $1,(%rax)\n"
-		 "mov (%rcx),%rdx\n mov %rdx,0x8(%rax)\n ret\n 9: ret\n");
-ASM_CODE(no_store, POP_GUARD("rax", "rdx") "je 9f\n mov 0x8(%rax),%rcx\n addl $1,(%rax)\n ret\n 9: ret\n");
-ASM_CODE(on_stack, "mov 0x8(%rsp),%rcx\n addl $1,(%rsp)\n mov (%rcx),%rdx\n mov %rdx,0x8(%rsp)\n ret\n");
+					 "mov (%rcx),%rdx\n mov %rdx,0x8(%rax)\n ret\n 9: ret\n");
+ASM_CODE(no_store,
+	 POP_GUARD("rax", "rdx") "je 9f\n mov 0x8(%rax),%rcx\n addl $1,(%rax)\n ret\n 9: ret\n");
+ASM_CODE(on_stack,
+	 "mov 0x8(%rsp),%rcx\n addl $1,(%rsp)\n mov (%rcx),%rdx\n mov %rdx,0x8(%rsp)\n ret\n");
 
 #define FIND(name, list) find(name, ASM_LEN(name), list)
 

@@ -14,11 +14,12 @@
 #include "elf_fixture.h"
 #include "sites/sites.h"
 
-ASM_CODE(popper, POP_GUARD("rax", "rdx") "je 9f\n" POP_BODY("rax", "rdx", "rcx") "ret\n"
-		 "9: call 8f\n ret\n 8: push %rbx\n ret\n");
+ASM_CODE(popper, POP_GUARD("rax", "rdx") "je 9f\n" POP_BODY(
+			 "rax", "rdx", "rcx") "ret\n"
+					      "9: call 8f\n ret\n 8: push %rbx\n ret\n");
 
 #define FILE_OF_FIX "abababababababababababababababababababab.py311.sites"
-#define LEARNED     "abababababababababababababababababababab.learned"
+#define LEARNED	    "abababababababababababababababababababab.learned"
 
 static char dir[64], sub[80], path[256];
 
@@ -135,10 +136,10 @@ static void forged_content_is_ignored(void **state)
 		size_t at;
 		uint8_t value;
 	} lies[] = {
-		{0, 'X'},      {8, 99},	    {12, 12},	   {16, 1},	 {24, 0xaa},
-		{56 + 4, 1},   {calls, 77}, {reason, 0x1b}, {count, 0},	 {count, 200},
-		{count + 3, 1}, {vaddr, 0},  {vaddr + 5, 1}, {bits, 16},	 {bits, 4},
-		{bits + 1, 3}, {bits + 2, 1}, {bits + 2, 2}, {bits + 4, 1},
+		{0, 'X'},	{8, 99},       {12, 12},       {16, 1},	      {24, 0xaa},
+		{56 + 4, 1},	{calls, 77},   {reason, 0x1b}, {count, 0},    {count, 200},
+		{count + 3, 1}, {vaddr, 0},    {vaddr + 5, 1}, {bits, 16},    {bits, 4},
+		{bits + 1, 3},	{bits + 2, 1}, {bits + 2, 2},  {bits + 4, 1},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
@@ -210,12 +211,9 @@ static void learned_sites_come_back_sorted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(second_time_comes_from_the_cache),
-		CASE(every_changed_byte_is_noticed),
-		CASE(forged_content_is_ignored),
-		CASE(what_others_could_write_is_ignored),
-		CASE(no_build_id_means_no_cache),
-		CASE(learned_sites_come_back_sorted),
+		CASE(second_time_comes_from_the_cache), CASE(every_changed_byte_is_noticed),
+		CASE(forged_content_is_ignored),	CASE(what_others_could_write_is_ignored),
+		CASE(no_build_id_means_no_cache),	CASE(learned_sites_come_back_sorted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
