@@ -231,6 +231,15 @@ class Tool:
     def interval(self, timeout=60):
         return self.wait_type("interval", timeout)
 
+    def drop_old(self):
+        """Forget intervals that were printed before now; the next one is a new one."""
+        while True:
+            try:
+                if self.next(0.05) is None:
+                    return
+            except TimeoutError:
+                return
+
     def read_to_end(self, timeout=60):
         deadline = time.monotonic() + timeout
         while self.next(max(0.01, deadline - time.monotonic())) is not None:

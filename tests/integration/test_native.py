@@ -92,4 +92,4 @@ def test_malloc_before_attach_freed_later_changes_nothing(debian, program, tool)
     _, sites, _ = t.stop()
     big = [s for s in sites if s["domain"] == "native" and s["bytes"] >= 700 * 3000]
     assert big and 700 <= big[0]["blocks"] <= 710
-    assert big[0]["file"] == "<string>" and big[0]["line"] == 10
+    assert big[0]["file"] == "<string>" and big[0]["line"] == 11

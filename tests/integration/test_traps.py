@@ -9,12 +9,6 @@ import harness
 N = 100000
 
 
-def events(interval):
-    if "hits" in interval:
-        return sum(interval["hits"].values())
-    return interval["events"]
-
-
 @pytest.fixture
 def counted(program, interpreter, target_script):
     p = program(interpreter.path, target_script("counted.py"))
@@ -25,36 +19,30 @@ def counted(program, interpreter, target_script):
     return p, run
 
 
-def measure(t, run, loop, count):
-    """Events of one loop alone: the target idles before and after, so intervals cannot mix."""
-    quiet = t.interval()
-    run(loop, count)
-    total = 0
-    seen = 0
-    while seen < 2:  # the interval that contained it, and one more
-        i = t.interval()
-        total += events(i)
-        seen += 1
-    assert quiet["seq"] + 2 == i["seq"]
-    return total
-
-
 def test_hits_per_loop(counted, tool, show, interpreter):
+    """Steps of range() make a new int each (above 256), so every loop has one allocation of its own."""
     p, run = counted
-    t = tool("-p", p.pid, "--mode", "exact", "-T", 0, 1)
+    t = tool("-p", p.pid, "--mode", "exact", "-T", 1, "--overhead", "100000%", 1)
     t.hello()
-    run("reuse", 200000)  # let the new-reference sites be learned
-    run("allocate", N)
-    run("release", N)
-    time.sleep(2.5)
+    for _ in range(3):  # the new-reference sites are learned meanwhile
+        for loop in ("allocate", "release", "reuse", "nothing"):
+            run(loop, N)
+        time.sleep(0.5)
     rows = []
-    for loop in ("nothing", "allocate", "release", "reuse", "nothing"):
-        rows.append([loop, N, measure(t, run, loop, N)])
+    for loop in ("nothing", "allocate", "release", "reuse"):
+        t.drop_old()
+        seen = len(t.records)
+        run(loop, N)
+        t.interval()  # the one it ran in, or the next
+        t.interval()
+        hits = sum(r["events"] for r in t.records[seen:] if r["type"] == "interval")
+        rows.append([loop, N, hits])
     show("traps, %s" % interpreter.label, harness.table(
-        [r + ["%.4f" % (r[2] / r[1])] for r in rows], ["loop", "steps", "events", "per step"]))
+        [r + ["%.4f" % (r[2] / r[1])] for r in rows], ["loop", "steps", "traps", "per step"]))
     by = {r[0]: r[2] for r in rows}
-    noise = by["nothing"] + N * 0.02  # ints above 256 of the loop counter re-use one block
-    assert by["release"] <= noise
-    assert N <= by["allocate"] <= N + noise
-    assert by["reuse"] <= N + noise
+    slack = 0.02 * N
+    assert abs(by["nothing"] - N) <= slack, "one trap for the int of each step"
+    assert abs(by["release"] - N) <= slack, "no trap for a free"
+    assert abs(by["allocate"] - 2 * N) <= slack, "one trap for a fresh object"
+    assert abs(by["reuse"] - 2 * N) <= slack, "one trap for an object from a free list"
     t.stop()

@@ -1,8 +1,141 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* placeholder until the printing functions of sites/ are in */
+/* `tmbpf sites FILE|-p PID`: which instructions would be probed, and why they are believed. No attach. */
+#include <argp.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/units.h"
 #include "cli/cmd.h"
+#include "sites/sites.h"
+#include "target/libc_target.h"
+#include "target/python_target.h"
+
+struct sites_options {
+	pid_t pid;
+	const char *file;
+	bool verbose, use_cache;
+};
+
+static error_t parse_one(int key, char *arg, struct argp_state *state)
+{
+	struct sites_options *o = state->input;
+	uint64_t pid;
+
+	switch (key) {
+	case 'p':
+		if (units_parse_count(arg, 1, INT32_MAX, &pid))
+			argp_error(state, "-p %s: expected a process number", arg);
+		o->pid = (pid_t)pid;
+		return 0;
+	case 'v':
+		o->verbose = true;
+		return 0;
+	case 'C':
+		o->use_cache = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num)
+			argp_error(state, "one file at a time: %s", arg);
+		o->file = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (!o->file == !o->pid)
+			argp_error(state, "give either a file or -p PID");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static int print_python(const struct elf_image *img, unsigned minor, const struct sites_options *o)
+{
+	struct python_sites sites;
+	int err = python_sites_get(img, minor, o->use_cache, &sites);
+
+	if (err == -ENOENT)
+		return log_coded_err(err, "E304", NULL, "no allocation sites of CPython: %s", sites.reason);
+	if (err)
+		return log_err(err, "cannot decode it");
+	err = python_sites_print(stdout, img, &sites, o->verbose);
+	python_sites_release(&sites);
+	return err;
+}
+
+static int print_libc(const struct elf_image *img, const struct sites_options *o)
+{
+	struct libc_sites sites;
+	int err = libc_sites_find(img, &sites);
+
+	return err ? err : libc_sites_print(stdout, img, &sites, o->verbose);
+}
+
+static int sites_of_file(const struct sites_options *o)
+{
+	_cleanup_(elf_image_freep) struct elf_image *img = NULL;
+	unsigned minor;
+	int err = elf_image_open(o->file, &img);
+
+	if (err == -EBADMSG)
+		return log_coded_err(err, "E302", NULL, "%s is not an x86-64 ELF file", o->file);
+	if (err)
+		return log_coded_err(err, "E301", NULL, "cannot read %s: %s", o->file, strerror(-err));
+	if (python_image_minor(img, &minor))
+		return print_python(img, minor, o);
+	err = print_libc(img, o);
+	if (err == -ENOENT)
+		return log_coded_err(err, "E302", "give it a python executable, a libpython, or a libc",
+				     "%s is neither CPython 3.11+ nor does it define malloc and free", o->file);
+	return err;
+}
+
+static int sites_of_process(const struct sites_options *o)
+{
+	_cleanup_(target_freep) struct target *t = NULL;
+	struct python_target py;
+	struct libc_target libc;
+	int err = target_open(o->pid, &t), py_err;
+
+	if (err)
+		return err;
+	py_err = python_target_find(t, &py);
+	if (!py_err) {
+		printf("%s (CPython %s)\n", py.object->path, py.version);
+		py_err = print_python(py.object->image, py.minor, o);
+	}
+	if (py_err && py_err != -ENOENT)
+		return py_err;
+	err = libc_target_find(t, &libc);
+	if (!err) {
+		printf("%s\n", libc.object->path);
+		err = print_libc(libc.object->image, o);
+	}
+	if (err == -ENOENT && !py_err)
+		return 0;
+	return err;
+}
+
 int cmd_sites(int argc, char **argv)
 {
-	(void)argc; (void)argv;
-	return 2;
+	static const struct argp_option table[] = {
+		{"pid", 'p', "PID", 0, "the files of this process", 0},
+		{"verbose", 'v', NULL, 0, "a line for every site", 0},
+		{"cached", 'C', NULL, 0, "what the cache holds, as tracing would use it", 0},
+		{0},
+	};
+	static const struct argp argp = {
+		.options = table,
+		.parser = parse_one,
+		.args_doc = "FILE\n-p PID",
+		.doc = "Which instructions would be probed in a file or a process, and why they are believed.",
+	};
+	struct sites_options o = {0};
+	int err;
+
+	argp_err_exit_status = 2;
+	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	err = o.file ? sites_of_file(&o) : sites_of_process(&o);
+	if (!err && fflush(stdout))
+		err = -EIO;
+	return err ? log_exit_status(err == -EIO ? 7 : 3) : 0;
 }

@@ -180,7 +180,7 @@ static void batch_add_fn(struct site_batch *enter, struct site_batch *ret, const
 	if (!f->present)
 		return;
 	batch_add(enter, f->file_off, fn | (uint64_t)f->sp_bytes << 8);
-	batch_add(ret, f->sp_bytes ? f->entry_off : f->file_off, TM_COOKIE(0, TM_KIND_ALLOC_RETURN, 0, 0));
+	batch_add(ret, f->ret_off, TM_COOKIE(0, TM_KIND_ALLOC_RETURN, 0, 0));
 }
 
 /* The malloc family; slow: malloc and calloc only where they reach _int_malloc. */

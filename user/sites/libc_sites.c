@@ -133,31 +133,41 @@ static bool is_taken(const struct libc_sites *s, uint64_t vaddr)
 	return false;
 }
 
-/*
- * glibc's reallocarray only checks the product and jumps to realloc, which has a probe of its own:
- * a single-stepped probe at its entry would see the same call a second time.
- */
-static bool ends_in_realloc(const struct elf_image *img, const struct fn_site *f, uint64_t len,
-			    const struct fn_site *realloc_fn)
+static bool is_plt_entry(const struct elf_image *img, uint64_t vaddr)
 {
-	struct code body, stub;
+	struct code stub;
 	bool found = false;
 
-	if (fn_body_decode(img, f->entry_vaddr, len, &body))
+	if (!address_is_code(img, vaddr) || fn_body_decode(img, vaddr, PLT_ENTRY, &stub))
+		return false;
+	for (size_t k = 0; k < stub.count && !found; k++)
+		found = stub.insns[k].op == OP_JMP_IND;
+	decode_release(&stub);
+	return found;
+}
+
+/*
+ * glibc's reallocarray only checks the product and jumps to realloc (through the PLT, as realloc may be
+ * interposed), musl's valloc jumps to memalign: those have probes of their own, and a single-stepped
+ * probe here would see the same call a second time.
+ */
+static bool is_covered(const struct elf_image *img, const struct libc_sites *s, int fn)
+{
+	const struct elf_symbol *sym = elf_image_symbol(img, fns[fn].name);
+	struct code body;
+	bool found = false;
+
+	if (!sym || fn_body_decode(img, sym->vaddr, sym->len, &body))
 		return false;
 	for (size_t i = 0; i < body.count && !found; i++) {
 		uint64_t to = insn_target_vaddr(&body, i);
 
 		if (body.insns[i].op != OP_JMP || decode_target(&body, i) != CODE_NONE)
 			continue;
-		found = realloc_fn->present && to == realloc_fn->entry_vaddr;
-		/* or to its entry in the PLT, as the function may be interposed */
-		if (!found && address_is_code(img, to) &&
-		    !fn_body_decode(img, to, PLT_ENTRY, &stub)) {
-			for (size_t k = 0; k < stub.count && !found; k++)
-				found = stub.insns[k].op == OP_JMP_IND;
-			decode_release(&stub);
-		}
+		for (int f = 0; f < FN_COUNT && !found; f++)
+			found = f != fn && s->fn[f].present && !s->fn[f].single_step &&
+				s->fn[f].entry_vaddr == to;
+		found = found || (fn == FN_REALLOCARRAY && is_plt_entry(img, to));
 	}
 	decode_release(&body);
 	return found;
@@ -185,10 +195,10 @@ int libc_sites_find(const struct elf_image *img, struct libc_sites *out)
 
 		if (sym && !is_taken(&s, sym->vaddr))
 			fn_site_at(img, sym->vaddr, sym->len, fns[f].args, &s.fn[f]);
-		if (f == FN_REALLOCARRAY && s.fn[f].present && s.fn[f].single_step &&
-		    ends_in_realloc(img, &s.fn[f], sym->len, &s.fn[FN_REALLOC]))
-			s.fn[f].present = false;
 	}
+	for (int f = 0; f < FN_COUNT; f++)
+		if (s.fn[f].present && s.fn[f].single_step && is_covered(img, &s, f))
+			s.fn[f].present = false;
 	if (!s.fn[FN_MALLOC].present || !s.fn[FN_FREE].present)
 		return -ENOENT;
 	slow_malloc_find(img, &s, slow, sizeof(slow));

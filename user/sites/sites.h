@@ -44,12 +44,11 @@ struct fn_site {
 	bool present;
 	uint64_t entry_vaddr; /* the function's first instruction */
 	uint64_t entry_off;   /* its file offset */
-	uint64_t
-		ret_vaddr; /* cheapest place for a return probe: emulated, nothing pushed yet; else the entry */
-	uint64_t ret_off;
+	/* Where a return probe is cheapest: vaddr while nothing is pushed there, else the entry. */
+	uint64_t ret_vaddr, ret_off;
 	uint64_t vaddr; /* the emulated instruction that every path passes, arguments untouched */
 	uint64_t file_off;
-	uint8_t sp_bytes; /* bytes pushed between entry and vaddr: return address is at [rsp + sp_bytes] */
+	uint8_t sp_bytes; /* pushed between entry and vaddr: return address at [rsp + sp_bytes] */
 	bool single_step; /* nothing emulated was found: vaddr is the entry, and expensive */
 };
 
@@ -59,9 +58,9 @@ struct python_sites {
 	struct site *newrefs;
 	size_t newref_count;
 	size_t newref_disagree; /* candidates dropped because the two ways named different registers */
-	uint64_t refill_vaddr,
-		refill_off;	       /* allocate_from_new_pool, behind endbr64: return probe */
-	size_t refill_calls;	       /* calls of it found from pop sites */
+	uint64_t refill_vaddr; /* allocate_from_new_pool, behind endbr64: return probe */
+	uint64_t refill_off;
+	size_t refill_calls;	       /* pop sites that lead to it */
 	uint64_t trace_word_vaddr;     /* the word that new-reference sites test */
 	char reason[SITES_REASON_LEN]; /* why it is believed, one line */
 	bool from_cache;
@@ -70,7 +69,7 @@ struct python_sites {
 struct libc_sites {
 	struct fn_site fn[FN_COUNT];
 	struct fn_site
-		slow_malloc; /* glibc's _int_malloc(arena, bytes): the slow path; present = false if not proven */
+		slow_malloc; /* glibc's _int_malloc(arena, bytes); not present = not proven */
 	char reason[SITES_REASON_LEN];
 };
 

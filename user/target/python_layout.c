@@ -46,6 +46,21 @@ static uint64_t table_u64(const uint8_t *table, size_t at)
 	return cursor_u64(&c);
 }
 
+bool python_image_minor(const struct elf_image *img, unsigned *minor)
+{
+	const struct elf_symbol *s = elf_image_symbol(img, "Py_Version");
+	const uint8_t *bytes = s ? elf_image_bytes(img, s->vaddr, 4) : NULL;
+	struct cursor c;
+	uint32_t hex;
+
+	if (!bytes)
+		return false;
+	c = cursor_init(bytes, 4);
+	hex = cursor_u32(&c); /* PY_VERSION_HEX, Include/patchlevel.h: major, minor, micro, level */
+	*minor = hex >> 16 & 0xff;
+	return hex >> 24 == 3;
+}
+
 bool python_version_read(const struct target_object *obj, uint64_t runtime_vaddr,
 			 struct python_target *out)
 {

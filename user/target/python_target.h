@@ -42,4 +42,7 @@ int python_target_find(struct target *t, struct python_target *out);
  */
 int python_target_hint_child(pid_t pid, char *out, size_t cap);
 
+/** 3.minor of a file that exports Py_Version (3.11+). Returns: true when it does and is CPython 3. */
+bool python_image_minor(const struct elf_image *img, unsigned *minor);
+
 #endif

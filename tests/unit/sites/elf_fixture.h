@@ -71,7 +71,7 @@ static inline void fix_symbols(struct fix_file *f, const struct fix_sym *syms, s
 					    .st_shndx = 1,
 					    .st_value = fix_vaddr(syms[i].off),
 					    .st_size = syms[i].len};
-		strcpy(f->str + at, syms[i].name);
+		memcpy(f->str + at, syms[i].name, strlen(syms[i].name) + 1);
 		at += strlen(syms[i].name) + 1;
 	}
 }

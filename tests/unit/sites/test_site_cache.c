@@ -27,7 +27,7 @@ static int setup(void **state)
 {
 	struct elf_image *img;
 
-	strcpy(dir, "/tmp/tmbpf-cache-XXXXXX");
+	snprintf(dir, sizeof(dir), "/tmp/tmbpf-cache-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	setenv("XDG_CACHE_HOME", dir, 1);
 	snprintf(sub, sizeof(sub), "%s/tmbpf", dir);
