@@ -106,7 +106,13 @@ unit: ## unit tests under ASan and UBSan
 	$(Q)./scripts/run-units.sh $(OUTPUT)/san
 
 integration: $(OUTPUT)/tmbpf ## tests on real processes (root)
-	$(Q)/usr/bin/python3 -m pytest -q -x --timeout 300 tests/integration
+	$(Q)/usr/bin/python3 -m pytest -q -p no:cacheprovider --timeout 300 tests/integration
+
+fuzz: ## every parser of untrusted bytes, 60 s each
+	$(Q)./tests/fuzz/run.sh 60
+
+check-all: ## check, with the long runs: 200 attach cycles, 50 SIGKILLs, 5 million blocks (root)
+	$(Q)TMBPF_FULL=1 ./scripts/check.sh
 
 lint: ## layers, format, warnings
 	$(Q)./scripts/check-layers.sh

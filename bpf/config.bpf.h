@@ -7,19 +7,22 @@
 #ifndef TM_CONFIG_BPF_H
 #define TM_CONFIG_BPF_H
 
+#include "tmbpf.h"
+
 /* Which process. In a nested pid namespace the number counts only together with dev and inode of it. */
 const volatile __u32 cfg_tgid = 0;
-const volatile __u64 cfg_pidns_dev = 0, cfg_pidns_ino = 0; /* 0: cfg_tgid is the kernel's own number */
+const volatile __u64 cfg_pidns_dev = 0,
+		     cfg_pidns_ino = 0; /* 0: cfg_tgid is the kernel's own number */
 
 const volatile __u32 cfg_cpus = 1; /* possible CPUs */
 
 /* Python frames; offsets from target/py_offsets.h. cfg_python = 0 folds the whole walk away. */
 const volatile __u8 cfg_python = 0;
-const volatile __u32 cfg_frames = 25;          /* --frames */
-const volatile __s64 cfg_tstate_slot = 0;      /* from the thread pointer */
-const volatile __u8 cfg_has_cframe = 0;        /* 3.11, 3.12 */
-const volatile __u32 cfg_tstate_frame = 0;     /* cframe or current_frame in PyThreadState */
-const volatile __u32 cfg_cframe_frame = 0;     /* current_frame in _PyCFrame */
+const volatile __u32 cfg_frames = 25;	   /* --frames */
+const volatile __s64 cfg_tstate_slot = 0;  /* from the thread pointer */
+const volatile __u8 cfg_has_cframe = 0;	   /* 3.11, 3.12 */
+const volatile __u32 cfg_tstate_frame = 0; /* cframe or current_frame in PyThreadState */
+const volatile __u32 cfg_cframe_frame = 0; /* current_frame in _PyCFrame */
 const volatile __u32 cfg_frame_code = 0;
 const volatile __u32 cfg_frame_previous = 8;
 const volatile __u32 cfg_frame_instr = 56;
@@ -49,11 +52,11 @@ const volatile __u32 cfg_stack_mask = 0;
 /* ---- moved while running; one writer (user space), except where said ---- */
 
 __u32 run_stop = TM_STOP_HIT; /* enum tm_stop */
-__u32 run_pools_mode = 0;   /* book a whole pool to the stack that opened it */
-__u32 run_epoch = 1;        /* learning epoch, 1..15 */
-__u64 run_min_bytes = 0;    /* malloc blocks below this are not recorded */
-__u32 run_chunks_avail = 0; /* slot chunks that have a segment */
-__u32 run_live_levels = 1;  /* levels of the live table that exist */
+__u32 run_pools_mode = 0;     /* book a whole pool to the stack that opened it */
+__u32 run_epoch = 1;	      /* learning epoch, 1..15 */
+__u64 run_min_bytes = 0;      /* malloc blocks below this are not recorded */
+__u32 run_chunks_avail = 0;   /* slot chunks that have a segment */
+__u32 run_live_levels = 1;    /* levels of the live table that exist */
 __u32 run_live_mask[TM_LIVE_LEVELS] = {};
 
 /* Written here, read by user space. */

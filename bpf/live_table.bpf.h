@@ -8,6 +8,8 @@
 #ifndef TM_LIVE_TABLE_BPF_H
 #define TM_LIVE_TABLE_BPF_H
 
+#include "stats.bpf.h"
+
 static __always_inline __u64 live_hash(__u64 addr)
 {
 	return (addr >> 4) * 0x9e3779b97f4a7c15ull;

@@ -3,6 +3,8 @@
 #ifndef TM_MAPS_BPF_H
 #define TM_MAPS_BPF_H
 
+#include "tmbpf.h"
+
 /*
  * pool address -> where its slots are. Hash buckets of one cache line, two choices.
  * Sized from RSS or --blocks; BPF inserts, user space reads through mmap. Full: POOL_DIR.
@@ -87,7 +89,8 @@ struct {
 } ring SEC(".maps");
 
 #define TM_WINDOW_BYTES 1024 /* of frames read at once; see stack_python.bpf.h */
-#define TM_WINDOW_ROOM  2048 /* TM_WINDOW_BYTES + a frame, rounded so that a mask bounds the offset */
+#define TM_WINDOW_ROOM \
+	2048 /* TM_WINDOW_BYTES + a frame, rounded so that a mask bounds the offset */
 
 /*
  * Working area of one hit. Two per CPU: a handler may be preempted by another thread of the target
@@ -145,11 +148,11 @@ struct {
  * pthread_exit: a table by tid would leak.
  */
 struct tm_call {
-	__u64 sp;    /* address of the return address; 0 = no call under way */
+	__u64 sp; /* address of the return address; 0 = no call under way */
 	__u64 bytes;
 	__u64 old_addr, old_meta; /* realloc: the record taken out at entry */
-	__u64 out;   /* posix_memalign: where the result goes */
-	__u64 caller; /* return address */
+	__u64 out;		  /* posix_memalign: where the result goes */
+	__u64 caller;		  /* return address */
 };
 
 struct {

@@ -10,6 +10,8 @@
 #ifndef TM_POOLS_BPF_H
 #define TM_POOLS_BPF_H
 
+#include "stats.bpf.h"
+
 static __always_inline __u32 class_bytes(__u32 szidx)
 {
 	return (szidx + 1) << cfg_pool_align_shift;
@@ -173,7 +175,8 @@ static __always_inline __u32 *slot_claim(__u64 pool, __u64 block, __u32 szidx)
 	struct tm_dir_entry *e;
 	__u32 *slot;
 
-	if (szidx >= TM_SIZE_CLASSES || block - pool < TM_POOL_HEADER || block - pool >= cfg_pool_bytes) {
+	if (szidx >= TM_SIZE_CLASSES || block - pool < TM_POOL_HEADER ||
+	    block - pool >= cfg_pool_bytes) {
 		tm_drop(TM_DROP_POOL_BAD);
 		return NULL;
 	}

@@ -9,12 +9,16 @@
 #ifndef TM_STACK_INTERN_BPF_H
 #define TM_STACK_INTERN_BPF_H
 
-#define TM_RING_WAKE_BYTES (1u << 20) /* data waiting in the ring from which a record wakes user space */
+#include "stack_python.bpf.h"
+
+#define TM_RING_WAKE_BYTES \
+	(1u << 20) /* data waiting in the ring from which a record wakes user space */
 
 static __always_inline __u64 ring_flags(void)
 {
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > TM_RING_WAKE_BYTES ? BPF_RB_FORCE_WAKEUP :
-										  BPF_RB_NO_WAKEUP;
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > TM_RING_WAKE_BYTES
+		       ? BPF_RB_FORCE_WAKEUP
+		       : BPF_RB_NO_WAKEUP;
 }
 
 /* Remember the code objects of a new stack, so that their deaths are reported. */
@@ -50,9 +54,9 @@ __noinline int stack_publish(struct tm_scratch *s, __u32 id)
 	s->rec.stack_id = id;
 	s->rec.frame_count = n;
 	s->rec.tid = (__u32)bpf_get_current_pid_tgid();
-	return bpf_ringbuf_output(&ring, &s->rec,
-				  sizeof(s->rec) - sizeof(s->rec.frames) + n * sizeof(struct tm_frame),
-				  ring_flags());
+	return bpf_ringbuf_output(
+		&ring, &s->rec,
+		sizeof(s->rec) - sizeof(s->rec.frames) + n * sizeof(struct tm_frame), ring_flags());
 }
 
 static __always_inline __u32 stack_find(struct tm_stack_bucket *b, __u32 idx, __u64 hash)
@@ -65,8 +69,8 @@ static __always_inline __u32 stack_find(struct tm_stack_bucket *b, __u32 idx, __
 	return TM_STACK_NONE;
 }
 
-static __always_inline __u32 stack_insert(struct tm_scratch *s, struct tm_stack_bucket *b, __u32 idx,
-					  __u64 hash)
+static __always_inline __u32 stack_insert(struct tm_scratch *s, struct tm_stack_bucket *b,
+					  __u32 idx, __u64 hash)
 {
 	int way;
 

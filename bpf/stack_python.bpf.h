@@ -11,8 +11,10 @@
 #ifndef TM_STACK_PYTHON_BPF_H
 #define TM_STACK_PYTHON_BPF_H
 
+#include "stats.bpf.h"
+
 #define TM_SKIPPED_MAX 16 /* entry frames and shims that may stand between the ones we keep */
-#define TM_PAGE        4096ull
+#define TM_PAGE	       4096ull
 
 static __always_inline __u64 hash_mix(__u64 h, __u64 v)
 {

@@ -3,6 +3,9 @@
 #ifndef TM_STATS_BPF_H
 #define TM_STATS_BPF_H
 
+#include "config.bpf.h"
+#include "maps.bpf.h"
+
 static __always_inline struct tm_cpu_stats *stats_get(void)
 {
 	__u32 zero = 0;

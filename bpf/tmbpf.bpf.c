@@ -17,14 +17,14 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "tmbpf.h"
 #include "config.bpf.h"
-#include "maps.bpf.h"
-#include "stats.bpf.h"
-#include "stack_python.bpf.h"
-#include "stack_intern.bpf.h"
-#include "pools.bpf.h"
 #include "live_table.bpf.h"
+#include "maps.bpf.h"
+#include "pools.bpf.h"
+#include "stack_intern.bpf.h"
+#include "stack_python.bpf.h"
+#include "stats.bpf.h"
+#include "tmbpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -34,43 +34,59 @@ char LICENSE[] SEC("license") = "GPL";
  * One load by hand: clang joins plain or volatile loads of a switch into one at a computed offset, which
  * the verifier refuses ("dereference of modified ctx ptr"). pt_regs is the kernel's ABI, the offset fixed.
  */
-#define CTX_REG(field)                                                                             \
-	({                                                                                         \
-		__u64 v_;                                                                          \
-		asm volatile("%0 = *(u64 *)(%1 + %2)"                                              \
-			     : "=r"(v_)                                                            \
-			     : "r"(ctx), "i"(__builtin_offsetof(struct pt_regs, field)));          \
-		v_;                                                                                \
+#define CTX_REG(field)                                                                    \
+	({                                                                                \
+		__u64 v_;                                                                 \
+		asm volatile("%0 = *(u64 *)(%1 + %2)"                                     \
+			     : "=r"(v_)                                                   \
+			     : "r"(ctx), "i"(__builtin_offsetof(struct pt_regs, field))); \
+		v_;                                                                       \
 	})
 
 /* A register by number (rax rcx rdx rbx rsp rbp rsi rdi r8..r15). */
 static __always_inline __u64 reg_get(const struct pt_regs *ctx, __u32 reg)
 {
 	switch (reg & 0xf) {
-	case 0: return CTX_REG(ax);
-	case 1: return CTX_REG(cx);
-	case 2: return CTX_REG(dx);
-	case 3: return CTX_REG(bx);
-	case 4: return CTX_REG(sp);
-	case 5: return CTX_REG(bp);
-	case 6: return CTX_REG(si);
-	case 7: return CTX_REG(di);
-	case 8: return CTX_REG(r8);
-	case 9: return CTX_REG(r9);
-	case 10: return CTX_REG(r10);
-	case 11: return CTX_REG(r11);
-	case 12: return CTX_REG(r12);
-	case 13: return CTX_REG(r13);
-	case 14: return CTX_REG(r14);
-	default: return CTX_REG(r15);
+	case 0:
+		return CTX_REG(ax);
+	case 1:
+		return CTX_REG(cx);
+	case 2:
+		return CTX_REG(dx);
+	case 3:
+		return CTX_REG(bx);
+	case 4:
+		return CTX_REG(sp);
+	case 5:
+		return CTX_REG(bp);
+	case 6:
+		return CTX_REG(si);
+	case 7:
+		return CTX_REG(di);
+	case 8:
+		return CTX_REG(r8);
+	case 9:
+		return CTX_REG(r9);
+	case 10:
+		return CTX_REG(r10);
+	case 11:
+		return CTX_REG(r11);
+	case 12:
+		return CTX_REG(r12);
+	case 13:
+		return CTX_REG(r13);
+	case 14:
+		return CTX_REG(r14);
+	default:
+		return CTX_REG(r15);
 	}
 }
 
 /* struct pool_header from freeblock to szidx, Objects/obmalloc.c (Include/internal/pycore_obmalloc.h) */
 struct pool_head {
-	__u64 freeblock;            /* @8 */
-	__u64 nextpool, prevpool;   /* @16, @24 */
-	__u32 arenaindex, szidx;    /* @32, @36 */
+	__u64 freeblock;	  /* @8 */
+	__u64 nextpool, prevpool; /* @16, @24 */
+	__u32 arenaindex, szidx;  /* @32, @36 */
 };
 
 static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
@@ -180,11 +196,19 @@ enum {
 static __always_inline __u64 requested_bytes(const struct pt_regs *ctx, __u32 fn)
 {
 	switch (fn) {
-	case FN_CALLOC: return ctx->di * ctx->si;
-	case FN_REALLOC: case FN_MEMALIGN: case FN_ALIGNED_ALLOC: case FN_SLOW_MALLOC: return ctx->si;
-	case FN_POSIX_MEMALIGN: return ctx->dx;
-	case FN_REALLOCARRAY: return ctx->si * ctx->dx;
-	default: return ctx->di;
+	case FN_CALLOC:
+		return ctx->di * ctx->si;
+	case FN_REALLOC:
+	case FN_MEMALIGN:
+	case FN_ALIGNED_ALLOC:
+	case FN_SLOW_MALLOC:
+		return ctx->si;
+	case FN_POSIX_MEMALIGN:
+		return ctx->dx;
+	case FN_REALLOCARRAY:
+		return ctx->si * ctx->dx;
+	default:
+		return ctx->di;
 	}
 }
 
@@ -271,10 +295,14 @@ static __always_inline void alloc_end(struct pt_regs *ctx)
 static __always_inline enum tm_prog_kind prog_kind(__u32 kind)
 {
 	switch (kind) {
-	case TM_KIND_POP: return TM_PROG_POP;
-	case TM_KIND_NEWREF: return TM_PROG_NEWREF;
-	case TM_KIND_REFILL: return TM_PROG_REFILL;
-	default: return TM_PROG_MALLOC;
+	case TM_KIND_POP:
+		return TM_PROG_POP;
+	case TM_KIND_NEWREF:
+		return TM_PROG_NEWREF;
+	case TM_KIND_REFILL:
+		return TM_PROG_REFILL;
+	default:
+		return TM_PROG_MALLOC;
 	}
 }
 
@@ -425,8 +453,7 @@ int code_dealloc(struct pt_regs *ctx)
 	s->rec.death_gen = __sync_fetch_and_add(&death_gen, 1) + 1;
 	if (death_fill(&s->rec, code)) {
 		len = s->rec.hdr.len;
-		if (len > sizeof(s->rec) ||
-		    bpf_ringbuf_output(&ring, &s->rec, len, ring_flags()))
+		if (len > sizeof(s->rec) || bpf_ringbuf_output(&ring, &s->rec, len, ring_flags()))
 			tm_drop(TM_DROP_CODE_DEATH);
 	} else {
 		tm_drop(TM_DROP_CODE_DEATH);

@@ -14,29 +14,37 @@
 
 /* ---- limits ---- */
 
-#define TM_FRAMES_MAX     128 /* --frames */
-#define TM_FRAMES_WALK    (TM_FRAMES_MAX + 1) /* one more: the innermost may be incomplete and skipped */
-#define TM_SIZE_CLASSES   64  /* 3.6, 3.7 have 64 classes of 8 bytes, later ones 32 of 16 */
-#define TM_POOL_HEADER    48  /* sizeof(struct pool_header), Objects/obmalloc.c */
-#define TM_SITES_MAX      4096
+#define TM_FRAMES_MAX 128 /* --frames */
+#define TM_FRAMES_WALK \
+	(TM_FRAMES_MAX + 1) /* one more: the innermost may be incomplete and skipped */
+#define TM_SIZE_CLASSES 64  /* 3.6, 3.7 have 64 classes of 8 bytes, later ones 32 of 16 */
+#define TM_POOL_HEADER	48  /* sizeof(struct pool_header), Objects/obmalloc.c */
+#define TM_SITES_MAX	4096
 
 /* ---- losses: enum, JSON key and explanation come from this one list ---- */
 
-#define TM_DROP_LIST(X)                                                                            \
-	X(RING_FULL, ring_full, "a new stack did not fit the ring buffer; its blocks are booked to <lost>") \
-	X(STACK_TABLE, stack_table_full, "no room for another distinct stack; booked to <lost>")   \
-	X(SCRATCH_BUSY, scratch_busy, "all scratch areas of a CPU were in use; block not recorded") \
-	X(POOL_DIR, pool_directory_full, "no room for another pool; block not recorded")           \
-	X(SLOTS, slot_segments_full, "slot storage was not extended in time; block not recorded")  \
-	X(POOL_READ, pool_unreadable, "the pool header could not be read; block not recorded")     \
-	X(POOL_BAD, pool_malformed, "the pool header made no sense; block not recorded")           \
-	X(LIVE_TABLE, live_table_full, "the table of malloc blocks is full; block not recorded")   \
-	X(NESTED, call_state_lost, "no per-thread state for an allocator call; block not recorded") \
-	X(TSTATE_READ, tstate_unreadable, "the thread state could not be read; stack is <unknown>") \
-	X(FRAME_READ, frame_unreadable, "a frame could not be read; the stack is cut there")       \
-	X(CODE_TABLE, code_table_full, "no room for another code object; its name is lost if it dies") \
-	X(CODE_DEATH, code_death_lost, "the record of a dying code object was lost; its frames are <unknown>") \
-	X(CODE_LONG, code_table_long, "the line table of a dying code object was cut; some lines are 0") \
+#define TM_DROP_LIST(X)                                                                           \
+	X(RING_FULL, ring_full,                                                                   \
+	  "a new stack did not fit the ring buffer; its blocks are booked to <lost>")             \
+	X(STACK_TABLE, stack_table_full, "no room for another distinct stack; booked to <lost>")  \
+	X(SCRATCH_BUSY, scratch_busy,                                                             \
+	  "all scratch areas of a CPU were in use; block not recorded")                           \
+	X(POOL_DIR, pool_directory_full, "no room for another pool; block not recorded")          \
+	X(SLOTS, slot_segments_full, "slot storage was not extended in time; block not recorded") \
+	X(POOL_READ, pool_unreadable, "the pool header could not be read; block not recorded")    \
+	X(POOL_BAD, pool_malformed, "the pool header made no sense; block not recorded")          \
+	X(LIVE_TABLE, live_table_full, "the table of malloc blocks is full; block not recorded")  \
+	X(NESTED, call_state_lost,                                                                \
+	  "no per-thread state for an allocator call; block not recorded")                        \
+	X(TSTATE_READ, tstate_unreadable,                                                         \
+	  "the thread state could not be read; stack is <unknown>")                               \
+	X(FRAME_READ, frame_unreadable, "a frame could not be read; the stack is cut there")      \
+	X(CODE_TABLE, code_table_full,                                                            \
+	  "no room for another code object; its name is lost if it dies")                         \
+	X(CODE_DEATH, code_death_lost,                                                            \
+	  "the record of a dying code object was lost; its frames are <unknown>")                 \
+	X(CODE_LONG, code_table_long,                                                             \
+	  "the line table of a dying code object was cut; some lines are 0")                      \
 	X(MOVING, pools_moving, "a pool changed during every read; counted from the last read")
 
 enum tm_drop {
@@ -55,10 +63,10 @@ enum { TM_DOMAIN_PYTHON = 0, TM_DOMAIN_NATIVE = 1 };
 /*
  * Stack id: position of the stack's hash in the stack table, plus TM_STACK_FIRST. 0 = no record.
  */
-#define TM_STACK_NONE    0u
-#define TM_STACK_LOST    1u /* recorded, but its stack was dropped (counted) */
+#define TM_STACK_NONE	 0u
+#define TM_STACK_LOST	 1u /* recorded, but its stack was dropped (counted) */
 #define TM_STACK_UNKNOWN 2u /* recorded, no Python frame and no native leaf */
-#define TM_STACK_FIRST   16u
+#define TM_STACK_FIRST	 16u
 #define TM_STACK_ID_MASK 0x0fffffffu
 /*
  * Mark of a slot, bits 28..31: the learning epoch (1..15) in which the block was popped and not yet
@@ -86,17 +94,17 @@ struct tm_dir_bucket {
 TM_STATIC_ASSERT(sizeof(struct tm_dir_bucket) == 64);
 
 #define TM_DIR_POOL(key)   ((key) & ~0xfffull)
-#define TM_DIR_SZIDX(key)  ((__u32)((key) & 0xff) - 1)
+#define TM_DIR_SZIDX(key)  ((__u32)((key)&0xff) - 1)
 #define TM_DIR_CHUNK(ref)  ((__u32)((ref) >> 16))
-#define TM_DIR_CHUNKS(ref) ((__u32)((ref) & 0xffff))
+#define TM_DIR_CHUNKS(ref) ((__u32)((ref)&0xffff))
 
 /* ---- slots: segments (inner maps) of chunks of 32 slots ---- */
 
-#define TM_CHUNK_SLOTS   32
-#define TM_SEG_SHIFT     13 /* chunks a segment: 8192 x 128 B = 1 MiB */
-#define TM_SEG_CHUNKS    (1u << TM_SEG_SHIFT)
-#define TM_SEGS_MAX      8192 /* 8 GiB of slots */
-#define TM_POOL_SLOTS_MAX 2048
+#define TM_CHUNK_SLOTS	   32
+#define TM_SEG_SHIFT	   13 /* chunks a segment: 8192 x 128 B = 1 MiB */
+#define TM_SEG_CHUNKS	   (1u << TM_SEG_SHIFT)
+#define TM_SEGS_MAX	   8192 /* 8 GiB of slots */
+#define TM_POOL_SLOTS_MAX  2048
 #define TM_POOL_CHUNKS_MAX (TM_POOL_SLOTS_MAX / TM_CHUNK_SLOTS)
 
 struct tm_chunk {
@@ -121,9 +129,9 @@ struct tm_live_bucket {
 TM_STATIC_ASSERT(sizeof(struct tm_live_bucket) == 64);
 
 #define TM_LIVE_BYTES_MAX ((1ull << 36) - 1)
-#define TM_LIVE_META(stack, bytes)                                                                 \
+#define TM_LIVE_META(stack, bytes) \
 	((__u64)(stack) | ((bytes) > TM_LIVE_BYTES_MAX ? TM_LIVE_BYTES_MAX : (__u64)(bytes)) << 28)
-#define TM_LIVE_STACK(meta) ((__u32)((meta) & TM_STACK_ID_MASK))
+#define TM_LIVE_STACK(meta) ((__u32)((meta)&TM_STACK_ID_MASK))
 #define TM_LIVE_BYTES(meta) ((meta) >> 28)
 
 /* ---- stack table: 64-bit hashes, 8 a bucket; the position is the id ---- */
@@ -152,8 +160,9 @@ struct tm_frame {
 	__u64 instr; /* prev_instr / instr_ptr */
 };
 
-#define TM_FRAME_OWNER_SHIFT 56 /* the owner byte rides in the top byte of code: user addresses have 47 bits */
-#define TM_FRAME_CODE_MASK   0x00ffffffffffffffull
+#define TM_FRAME_OWNER_SHIFT \
+	56 /* the owner byte rides in the top byte of code: user addresses have 47 bits */
+#define TM_FRAME_CODE_MASK 0x00ffffffffffffffull
 
 /* A stack seen for the first time. frames[] is cut to frame_count. */
 struct tm_stack_rec {
@@ -174,8 +183,8 @@ TM_STATIC_ASSERT(sizeof(struct tm_stack_rec) == 32 + 16 * TM_FRAMES_WALK);
  * other: the code object (code_len bytes), filename, qualname (raw code points, kind bytes each), and
  * the line table.
  */
-#define TM_CODE_OBJ_MAX   256
-#define TM_CODE_STR_MAX   1024 /* bytes of each string */
+#define TM_CODE_OBJ_MAX	  256
+#define TM_CODE_STR_MAX	  1024 /* bytes of each string */
 #define TM_CODE_TABLE_MAX 16384
 #define TM_DEATH_DATA_MAX (TM_CODE_OBJ_MAX + 2 * TM_CODE_STR_MAX + TM_CODE_TABLE_MAX)
 
@@ -184,10 +193,11 @@ struct tm_code_death {
 	__u64 code;
 	__u32 death_gen; /* generation that this death begins */
 	__u16 code_len;
-	__u8 filename_kind, qualname_kind; /* bytes a code point: 1 (latin-1, ASCII), 2, 4; 0 = unreadable */
-	__u32 filename_len, qualname_len;  /* bytes copied */
-	__u32 table_len;                   /* bytes copied */
-	__u32 table_full_len;              /* bytes the table has */
+	__u8 filename_kind,
+		qualname_kind; /* bytes a code point: 1 (latin-1, ASCII), 2, 4; 0 = unreadable */
+	__u32 filename_len, qualname_len; /* bytes copied */
+	__u32 table_len;		  /* bytes copied */
+	__u32 table_full_len;		  /* bytes the table has */
 	__u8 data[TM_DEATH_DATA_MAX];
 };
 
@@ -197,7 +207,15 @@ struct tm_site_count { /* per new-reference site */
 	__u64 fresh, reuse;
 };
 
-enum tm_prog_kind { TM_PROG_POP, TM_PROG_NEWREF, TM_PROG_REFILL, TM_PROG_MALLOC, TM_PROG_FREE, TM_PROG_DEATH, TM_PROG_COUNT };
+enum tm_prog_kind {
+	TM_PROG_POP,
+	TM_PROG_NEWREF,
+	TM_PROG_REFILL,
+	TM_PROG_MALLOC,
+	TM_PROG_FREE,
+	TM_PROG_DEATH,
+	TM_PROG_COUNT
+};
 
 /* Per CPU, so plain adds. ns is measured on every TM_TIME_EVERY-th event and counted in timed. */
 #define TM_TIME_EVERY 128
@@ -215,11 +233,11 @@ struct tm_cpu_stats {
  * record_site:  register | kind << 4 | flags << 8 | index << 16
  * alloc_enter:  function (enum libc_fn) | sp_bytes << 8
  */
-#define TM_COOKIE_REG(c)   ((c) & 0xf)
+#define TM_COOKIE_REG(c)   ((c)&0xf)
 #define TM_COOKIE_KIND(c)  (((c) >> 4) & 0xf)
 #define TM_COOKIE_FLAGS(c) (((c) >> 8) & 0xff)
 #define TM_COOKIE_IDX(c)   (((c) >> 16) & 0xffff)
-#define TM_COOKIE(reg, kind, flags, idx)                                                           \
+#define TM_COOKIE(reg, kind, flags, idx) \
 	((__u64)(reg) | (__u64)(kind) << 4 | (__u64)(flags) << 8 | (__u64)(idx) << 16)
 
 /*
@@ -231,7 +249,8 @@ enum tm_stop { TM_STOP_NOT = 0, TM_STOP_HIT = 1, TM_STOP_READ = 2, TM_STOP_WALK 
 /* Kinds of record_site. */
 enum tm_kind { TM_KIND_POP = 0, TM_KIND_NEWREF = 1, TM_KIND_REFILL = 2, TM_KIND_ALLOC_RETURN = 3 };
 
-#define TM_POP_AFTER 1    /* the jump behind the pop: reg holds the pool, TM_COOKIE_IDX the block's register */
+#define TM_POP_AFTER \
+	1 /* the jump behind the pop: reg holds the pool, TM_COOKIE_IDX the block's register */
 /*
  * Always record, do not look at the mark: set while some sites are detached, because a block that was
  * born at a detached site keeps its mark and would look fresh when it is re-used.

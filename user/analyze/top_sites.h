@@ -8,8 +8,10 @@
 enum group_by { BY_LINENO = 0, BY_TRACEBACK = 1, BY_FILENAME = 2 };
 
 struct site_stat {
-	struct snap_frame top;    /* lineno: the line (function of its biggest stack); filename: line 0 */
-	const struct snap_stack *biggest; /* the stack with most bytes in the group: for the full traceback */
+	struct snap_frame
+		top; /* lineno: the line (function of its biggest stack); filename: line 0 */
+	const struct snap_stack
+		*biggest; /* the stack with most bytes in the group: for the full traceback */
 	uint8_t domain;
 	uint64_t bytes, blocks;
 };

@@ -13,13 +13,13 @@
 #define _cleanup_(fn) __attribute__((cleanup(fn)))
 
 /* Makes x_freep(T **), the helper that _cleanup_(x_freep) needs, from void x_free(T *). */
-#define DEFINE_CLEANUP(type, fn)                                                                   \
-	static inline void fn##p(type *p)                                                          \
-	{                                                                                          \
-		if (*p)                                                                            \
-			fn(*p);                                                                    \
-		*p = NULL;                                                                         \
-	}                                                                                          \
+#define DEFINE_CLEANUP(type, fn)          \
+	static inline void fn##p(type *p) \
+	{                                 \
+		if (*p)                   \
+			fn(*p);           \
+		*p = NULL;                \
+	}                                 \
 	struct tm_eat_semicolon_
 
 static inline void cleanup_freep(void *p)
@@ -39,16 +39,16 @@ static inline void cleanup_fclosep(FILE **f)
 		fclose(*f);
 }
 
-#define _cleanup_free_   _cleanup_(cleanup_freep)
-#define _cleanup_close_  _cleanup_(cleanup_closep)
+#define _cleanup_free_	 _cleanup_(cleanup_freep)
+#define _cleanup_close_	 _cleanup_(cleanup_closep)
 #define _cleanup_fclose_ _cleanup_(cleanup_fclosep)
 
 /* Hands the pointer over and forgets it. */
-#define take_ptr(p)                                                                                \
-	({                                                                                         \
-		__typeof__(p) tm_taken_ = (p);                                                     \
-		(p) = NULL;                                                                        \
-		tm_taken_;                                                                         \
+#define take_ptr(p)                            \
+	({                                     \
+		__typeof__(p) tm_taken_ = (p); \
+		(p) = NULL;                    \
+		tm_taken_;                     \
 	})
 
 static inline int take_fd(int *fd)

@@ -52,10 +52,10 @@ typedef void (*log_sink_fn)(void *ctx, enum log_level level, const char *code, c
 void log_set_sink(log_sink_fn fn, void *ctx);
 
 /* Counts a message of a call site; true for the first `limit` times. */
-#define log_ratelimit(limit)                                                                       \
-	({                                                                                         \
-		static unsigned tm_seen_;                                                          \
-		tm_seen_++ < (limit);                                                              \
+#define log_ratelimit(limit)              \
+	({                                \
+		static unsigned tm_seen_; \
+		tm_seen_++ < (limit);     \
 	})
 
 #endif

@@ -8,7 +8,8 @@
 
 #include "base/log.h"
 
-#define POOLS_MIN_BYTES 1033 /* glibc's tcache serves chunks up to 1032 bytes without the slow path */
+#define POOLS_MIN_BYTES \
+	1033 /* glibc's tcache serves chunks up to 1032 bytes without the slow path */
 
 int64_t monotonic_ns(void)
 {
@@ -23,7 +24,8 @@ static void say_not_python(const struct capture *c)
 	char child[96] = "";
 
 	if (!python_target_hint_child(c->target->pid, child, sizeof(child)) && child[0])
-		log_coded_warn("W302", child, "%d is %s, not CPython: only native blocks are traced",
+		log_coded_warn("W302", child,
+			       "%d is %s, not CPython: only native blocks are traced",
 			       (int)c->target->pid, c->target->exe);
 	else
 		log_coded_warn("W302", NULL, "%d is %s, not CPython: only native blocks are traced",
@@ -40,7 +42,8 @@ static int open_python(struct capture *c)
 	if (err == -ENOENT) {
 		if (!c->opts->native)
 			return log_coded_err(-ENOENT, "E302", "tmbpf -p PID --domains native",
-					     "%d is %s, not CPython", (int)c->target->pid, c->target->exe);
+					     "%d is %s, not CPython", (int)c->target->pid,
+					     c->target->exe);
 		say_not_python(c);
 		return 0;
 	}
@@ -48,8 +51,10 @@ static int open_python(struct capture *c)
 		return err;
 	err = python_sites_get(c->py.object->image, c->py.minor, c->opts->use_cache, &c->py_sites);
 	if (err == -ENOENT)
-		return log_coded_err(err, "E304", "tmbpf sites FILE shows what was found; --domains native still works",
-				     "no allocation sites in %s: %s", c->py.object->path, c->py_sites.reason);
+		return log_coded_err(
+			err, "E304",
+			"tmbpf sites FILE shows what was found; --domains native still works",
+			"no allocation sites in %s: %s", c->py.object->path, c->py_sites.reason);
 	if (err)
 		return log_err(err, "cannot decode %s", c->py.object->path);
 	c->has_python = true;
@@ -67,10 +72,12 @@ static int open_native(struct capture *c)
 		return 0;
 	}
 	if (c->has_python) {
-		log_coded_warn("W121", NULL, "no malloc found to probe: blocks above 512 bytes are not seen");
+		log_coded_warn("W121", NULL,
+			       "no malloc found to probe: blocks above 512 bytes are not seen");
 		return 0;
 	}
-	return log_coded_err(err, "E302", NULL, "%d (%s) has no allocator that we know: neither CPython nor malloc",
+	return log_coded_err(err, "E302", NULL,
+			     "%d (%s) has no allocator that we know: neither CPython nor malloc",
 			     (int)c->target->pid, c->target->exe);
 }
 
@@ -80,11 +87,13 @@ static int check_allocator(const struct capture *c)
 	if (!c->has_python)
 		return 0;
 	if (c->py.allocator == PY_ALLOC_MALLOC)
-		log_coded_warn("W120", NULL,
-			       "the interpreter runs with PYTHONMALLOC=malloc: all its blocks are seen in malloc");
+		log_coded_warn(
+			"W120", NULL,
+			"the interpreter runs with PYTHONMALLOC=malloc: all its blocks are seen in malloc");
 	if (c->py.allocator == PY_ALLOC_OTHER)
-		return log_coded_err(-ENOTSUP, "E303", "--domains native still works",
-				     "the interpreter's allocator is replaced (debug hooks, tracemalloc, memray): its small blocks cannot be followed");
+		return log_coded_err(
+			-ENOTSUP, "E303", "--domains native still works",
+			"the interpreter's allocator is replaced (debug hooks, tracemalloc, memray): its small blocks cannot be followed");
 	return 0;
 }
 
@@ -146,17 +155,21 @@ static int open_session(struct capture *c)
 static int attach_exact(struct capture *c)
 {
 	_cleanup_free_ uint64_t *known = NULL;
-	size_t count = 0;
-	int err;
+	const uint64_t *skip = NULL;
+	size_t count = 0, skip_count = 0;
 
-	if (c->has_python && c->opts->use_cache &&
-	    learned_sites_load(c->py.object->image, &known, &count))
-		count = 0;
-	bpf_session_set_stop(c->session, c->opts->stop);
-	err = probes_attach_exact(c->probes, known, count);
-	if (!err && c->has_python)
+	if (c->has_python) {
+		int err;
+
+		if (c->opts->use_cache && learned_sites_load(c->py.object->image, &known, &count))
+			count = 0;
 		err = learn_new(c->probes, c->session, &c->py_sites, known, count, &c->learn);
-	return err;
+		if (err)
+			return err;
+		skip = learn_fresh_only(c->learn, &skip_count);
+	}
+	bpf_session_set_stop(c->session, c->opts->stop);
+	return probes_attach_exact(c->probes, skip, skip_count);
 }
 
 static int attach_all(struct capture *c)
@@ -216,6 +229,7 @@ int capture_open(const struct options *opts, struct capture *c)
 	err = open_all(c);
 	if (!err)
 		return 0;
+	/* Whatever failed first, failed because of that. */
 	if (c->target && !target_is_alive(c->target))
 		return log_coded_err(-ESRCH, "E301", NULL, "process %d ended while tmbpf attached",
 				     (int)opts->pid);

@@ -15,11 +15,11 @@
 #include "symbolize/stack_cache.h"
 #include "target/libc_target.h"
 
-struct guard_verdict { /* what the trial window said; the seam for a governor */
-	bool pools;              /* run in pools mode */
-	double events_per_s;     /* at pop sites and malloc */
-	double projected_ratio;  /* of one CPU; < 0 unknown */
-	char reason[256];        /* why, for the header; "" = nothing to say */
+struct guard_verdict {		/* what the trial window said; the seam for a governor */
+	bool pools;		/* run in pools mode */
+	double events_per_s;	/* at pop sites and malloc */
+	double projected_ratio; /* of one CPU; < 0 unknown */
+	char reason[256];	/* why, for the header; "" = nothing to say */
 };
 
 struct capture {
@@ -37,8 +37,8 @@ struct capture {
 	struct intern *strings;
 	struct stack_cache *stacks;
 	struct guard_verdict guard;
-	double trap_ns, trap_spread; /* trap_ns < 0: unknown */
-	const struct drain_result *result; /* of the last drain; NULL before the first */
+	double trap_ns, trap_spread;		 /* trap_ns < 0: unknown */
+	const struct drain_result *result;	 /* of the last drain; NULL before the first */
 	struct tm_cpu_stats stats, stats_before; /* now, and at the last snapshot */
 	int64_t start_ns, last_snapshot_ns, last_drain_ns, last_full_ns; /* monotonic */
 	uint32_t seq;

@@ -7,9 +7,9 @@
 #include "base/log.h"
 #include "cli/capture.h"
 
-#define FULL_EVERY_NS   60000000000LL /* search for pools nobody told us of */
-#define REFRESH_SHARE   50            /* a refresh may take 1/50 of the time */
-#define REFRESH_MIN_NS  1000000000LL
+#define FULL_EVERY_NS  60000000000LL /* search for pools nobody told us of */
+#define REFRESH_SHARE  50	     /* a refresh may take 1/50 of the time */
+#define REFRESH_MIN_NS 1000000000LL
 
 static int drain_now(struct capture *c, bool full)
 {
@@ -32,7 +32,8 @@ int capture_refresh(struct capture *c)
 	return drain_now(c, false);
 }
 
-static int add_stack(struct capture *c, struct snapshot *s, uint32_t id, const struct stack_total *t)
+static int add_stack(struct capture *c, struct snapshot *s, uint32_t id,
+		     const struct stack_total *t)
 {
 	struct snap_frame frames[TM_FRAMES_WALK + 1];
 	struct stack_info info;
@@ -65,7 +66,8 @@ static void fill_cost(const struct capture *c, struct snapshot *s, double second
 
 		s->events += hits;
 		if (c->stats.timed[k])
-			ns += (double)hits * (double)c->stats.timed_ns[k] / (double)c->stats.timed[k];
+			ns += (double)hits * (double)c->stats.timed_ns[k] /
+			      (double)c->stats.timed[k];
 	}
 	if (c->trap_ns < 0 || seconds <= 0)
 		return;

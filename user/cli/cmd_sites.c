@@ -54,7 +54,8 @@ static int print_python(const struct elf_image *img, unsigned minor, const struc
 	int err = python_sites_get(img, minor, o->use_cache, &sites);
 
 	if (err == -ENOENT)
-		return log_coded_err(err, "E304", NULL, "no allocation sites of CPython: %s", sites.reason);
+		return log_coded_err(err, "E304", NULL, "no allocation sites of CPython: %s",
+				     sites.reason);
 	if (err)
 		return log_err(err, "cannot decode it");
 	err = python_sites_print(stdout, img, &sites, o->verbose);
@@ -79,13 +80,15 @@ static int sites_of_file(const struct sites_options *o)
 	if (err == -EBADMSG)
 		return log_coded_err(err, "E302", NULL, "%s is not an x86-64 ELF file", o->file);
 	if (err)
-		return log_coded_err(err, "E301", NULL, "cannot read %s: %s", o->file, strerror(-err));
+		return log_coded_err(err, "E301", NULL, "cannot read %s: %s", o->file,
+				     strerror(-err));
 	if (python_image_minor(img, &minor))
 		return print_python(img, minor, o);
 	err = print_libc(img, o);
 	if (err == -ENOENT)
-		return log_coded_err(err, "E302", "give it a python executable, a libpython, or a libc",
-				     "%s is neither CPython 3.11+ nor does it define malloc and free", o->file);
+		return log_coded_err(
+			err, "E302", "give it a python executable, a libpython, or a libc",
+			"%s is neither CPython 3.11+ nor does it define malloc and free", o->file);
 	return err;
 }
 

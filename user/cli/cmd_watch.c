@@ -15,7 +15,7 @@
 #include "cli/capture.h"
 #include "cli/cmd.h"
 
-#define STEP_MS  100
+#define STEP_MS	 100
 #define HELD_MAX 16
 
 struct watch {
@@ -23,7 +23,7 @@ struct watch {
 	struct capture capture;
 	struct report *report;
 	struct snapshot *last; /* what was printed last */
-	int signals;           /* signalfd */
+	int signals;	       /* signalfd */
 	bool cost_warned;
 	bool said_hello;
 	struct held { /* coded messages from before hello, which is the first line of -j */
@@ -57,7 +57,8 @@ static void on_message(void *ctx, enum log_level level, const char *code, const 
 	if (w->said_hello)
 		report_warning(w->report, code, message, fix);
 	else if (w->held_count < HELD_MAX)
-		w->held[w->held_count++] = (struct held){strdup(code), strdup(message), fix ? strdup(fix) : NULL};
+		w->held[w->held_count++] =
+			(struct held){strdup(code), strdup(message), fix ? strdup(fix) : NULL};
 }
 
 /* Say what was held back, and forget it. */
@@ -99,8 +100,8 @@ static int report_open(struct watch *w)
 		.color = isatty(STDOUT_FILENO) && !(no_color && *no_color),
 		.interval_s = w->opts.interval_s,
 	};
-	int err = w->opts.json ? report_ndjson_new(stdout, &ro, &w->report) :
-				 report_text_new(stdout, &ro, &w->report);
+	int err = w->opts.json ? report_ndjson_new(stdout, &ro, &w->report)
+			       : report_text_new(stdout, &ro, &w->report);
 
 	if (!err)
 		log_set_sink(on_message, w);
@@ -129,7 +130,9 @@ static int say_hello(struct watch *w)
 	h.time_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec;
 	if (c->has_native)
 		snprintf(libc, sizeof(libc), "%s%s%s",
-			 c->libc.kind == LIBC_GLIBC ? "glibc" : c->libc.kind == LIBC_MUSL ? "musl" : "malloc",
+			 c->libc.kind == LIBC_GLIBC  ? "glibc"
+			 : c->libc.kind == LIBC_MUSL ? "musl"
+						     : "malloc",
 			 c->libc.version[0] ? " " : "", c->libc.version);
 	for (int fn = 0; c->has_native && fn < FN_COUNT; fn++)
 		h.libc_sites += c->libc_sites.fn[fn].present;
@@ -178,9 +181,12 @@ static const char *wait_step(struct watch *w, int timeout_ms)
 
 static const char *target_state(const struct watch *w)
 {
-	if (!target_is_alive(w->capture.target))
-		return "target-exit";
-	return target_same_image(w->capture.target) ? NULL : "target-exec";
+	const struct target *t = w->capture.target;
+
+	if (target_is_alive(t) && target_same_image(t))
+		return NULL;
+	/* It may have ended between the two looks, and then has no image any more. */
+	return target_is_alive(t) ? "target-exec" : "target-exit";
 }
 
 /* Returns why it ended; *err what went wrong, if anything. */
@@ -257,7 +263,8 @@ int cmd_watch(int argc, char **argv)
 		why = run(&w, &err);
 		status = watch_status(&w, why, err);
 	} else {
-		status = err == -EPIPE ? 0 : log_exit_status(1);
+		/* A target that ended takes everything down with it, whatever was said first. */
+		status = err == -EPIPE ? 0 : err == -ESRCH ? 3 : log_exit_status(1);
 	}
 	log_set_sink(NULL, NULL);
 	capture_close(&w.capture);

@@ -37,7 +37,8 @@ static int measure(struct capture *c, double *per_s)
 	while (nanosleep(&wait, &wait) && errno == EINTR)
 		;
 	err = bpf_session_stats(c->session, &after);
-	*per_s = (double)(events(&after) - events(&before)) * 1e9 / (double)(monotonic_ns() - start);
+	*per_s =
+		(double)(events(&after) - events(&before)) * 1e9 / (double)(monotonic_ns() - start);
 	return err;
 }
 
@@ -48,15 +49,18 @@ int guard_judge(struct capture *c, struct guard_verdict *out)
 
 	if (err)
 		return err;
-	out->projected_ratio = c->trap_ns < 0 ? -1 : out->events_per_s * c->trap_ns * TRAPS_PER_EVENT / 1e9;
-	log_info("trial window: %.0f allocations/s, exact mode is projected to cost %.1f %% of one CPU",
-		 out->events_per_s, out->projected_ratio * 100);
+	out->projected_ratio =
+		c->trap_ns < 0 ? -1 : out->events_per_s * c->trap_ns * TRAPS_PER_EVENT / 1e9;
+	log_info(
+		"trial window: %.0f allocations/s, exact mode is projected to cost %.1f %% of one CPU",
+		out->events_per_s, out->projected_ratio * 100);
 	out->pools = o->mode == MODE_POOLS;
 	if (o->mode != MODE_AUTO || out->projected_ratio <= o->overhead)
 		return 0;
 	out->pools = true;
-	snprintf(out->reason, sizeof(out->reason),
-		 "exact mode is projected to cost %.0f%% of one CPU (%.0f allocations/s in a trial of 20 ms), more than --overhead %.3g%%; to force it: tmbpf -p %d --mode exact",
-		 out->projected_ratio * 100, out->events_per_s, o->overhead * 100, (int)o->pid);
+	snprintf(
+		out->reason, sizeof(out->reason),
+		"exact mode is projected to cost %.0f%% of one CPU (%.0f allocations/s in a trial of 20 ms), more than --overhead %.3g%%; to force it: tmbpf -p %d --mode exact",
+		out->projected_ratio * 100, out->events_per_s, o->overhead * 100, (int)o->pid);
 	return 0;
 }

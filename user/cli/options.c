@@ -32,7 +32,8 @@ static const struct argp_option table[] = {
 	 "exact: every block; pools: where the heap grows, about free of cost; auto: exact if it fits the budget (auto)",
 	 3},
 	{"overhead", OPT_OVERHEAD, "P%", 0, "budget of auto, in percent of one CPU (5%)", 3},
-	{"blocks", OPT_BLOCKS, "N", 0, "live blocks to prepare for, e.g. 32M (from the target's size)", 3},
+	{"blocks", OPT_BLOCKS, "N", 0,
+	 "live blocks to prepare for, e.g. 32M (from the target's size)", 3},
 	{"no-cache", OPT_NO_CACHE, NULL, 0, "decode the files anew, remember nothing", 3},
 	{"stop-after", OPT_STOP_AFTER, "PART", 0,
 	 "for benchmarks: end each hit after its trap, read or walk; nothing is recorded", 4},
@@ -100,7 +101,8 @@ static int parse_domains(struct argp_state *state, const char *arg, struct optio
 		else
 			return bad(state, "--domains", arg, "a list of python, native");
 	}
-	return o->python || o->native ? 0 : bad(state, "--domains", arg, "a list of python, native");
+	return o->python || o->native ? 0
+				      : bad(state, "--domains", arg, "a list of python, native");
 }
 
 /* A number within bounds, or a usage error. */
@@ -121,7 +123,8 @@ static int parse_positional(struct argp_state *state, char *arg, struct options 
 	switch (state->arg_num) {
 	case 0:
 		if (units_parse_duration(arg, &ns) || ns < 10000000)
-			return bad(state, "INTERVAL", arg, "a duration of 10 ms or more, like 10, 30s, 5m");
+			return bad(state, "INTERVAL", arg,
+				   "a duration of 10 ms or more, like 10, 30s, 5m");
 		o->interval_s = (double)ns / 1e9;
 		return 0;
 	case 1:
@@ -163,18 +166,21 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		o->frames = (unsigned)number(state, "--frames", arg, 1, TM_FRAMES_MAX, "1 to 128");
 		return 0;
 	case OPT_OVERHEAD:
-		return units_parse_percent(arg, &o->overhead) || o->overhead <= 0 ?
-			       bad(state, "--overhead", arg, "a percentage like 5%") :
-			       0;
+		return units_parse_percent(arg, &o->overhead) || o->overhead <= 0
+			       ? bad(state, "--overhead", arg, "a percentage like 5%")
+			       : 0;
 	case OPT_BLOCKS:
-		return units_parse_size(arg, &o->blocks) || !o->blocks || o->blocks > 1ull << 32 ?
-			       bad(state, "--blocks", arg, "a number of blocks up to 4G, like 32M") :
-			       0;
+		return units_parse_size(arg, &o->blocks) || !o->blocks || o->blocks > 1ull << 32
+			       ? bad(state, "--blocks", arg,
+				     "a number of blocks up to 4G, like 32M")
+			       : 0;
 	case OPT_NO_CACHE:
 		o->use_cache = false;
 		return 0;
 	case 's':
-		argp_error(state, "-s is not an option: for sampling see --mode, for the number of lines -T");
+		argp_error(
+			state,
+			"-s is not an option: for sampling see --mode, for the number of lines -T");
 		return EINVAL;
 	case 't':
 		argp_error(state, "-t is not an option: for the number of lines see -T");

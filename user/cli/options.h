@@ -15,9 +15,9 @@ enum capture_mode { MODE_AUTO = 0, MODE_EXACT = 1, MODE_POOLS = 2 };
 struct options {
 	pid_t pid;
 	double interval_s; /* > 0 */
-	uint64_t count;    /* 0 = until Ctrl-C */
+	uint64_t count;	   /* 0 = until Ctrl-C */
 	unsigned frames;   /* 1..128 */
-	unsigned top;      /* 0 = all */
+	unsigned top;	   /* 0 = all */
 	enum group_by by;
 	enum capture_mode mode;
 	double overhead;   /* of one CPU, 0.05 */

@@ -61,7 +61,8 @@ int census_add(struct census *c, const struct pool_state *pool, const uint64_t *
 		return -ENOMEM;
 	c->bits = bits;
 	memcpy(c->bits + c->bit_words, blocks, words * sizeof(*bits));
-	c->entries[c->count] = (struct entry){.szidx = pool->szidx, .words = words, .first = c->bit_words};
+	c->entries[c->count] =
+		(struct entry){.szidx = pool->szidx, .words = words, .first = c->bit_words};
 	c->bit_words += words;
 	return idmap_put(c->by_pool, pool->addr, (uint32_t)c->count++);
 }

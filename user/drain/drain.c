@@ -17,7 +17,7 @@ struct drain {
 	struct drain_opts opts;
 	struct heap_reader *heap;
 	struct census *census;
-	uint64_t *pools;         /* addresses to read, sorted */
+	uint64_t *pools; /* addresses to read, sorted */
 	size_t pool_count, pool_cap;
 	struct drain_result now, next;
 	uint32_t epoch;
@@ -88,7 +88,8 @@ static int by_addr(const void *a, const void *b)
 static const struct tm_dir_entry *dir_find(const struct bpf_session *s, uint64_t pool)
 {
 	uint64_t h = (pool >> 12) * 0x9e3779b97f4a7c15ull;
-	uint32_t idx[2] = {(uint32_t)(h >> 32) & (s->dir_buckets - 1), (uint32_t)h & (s->dir_buckets - 1)};
+	uint32_t idx[2] = {(uint32_t)(h >> 32) & (s->dir_buckets - 1),
+			   (uint32_t)h & (s->dir_buckets - 1)};
 
 	for (int choice = 0; choice < 2; choice++)
 		for (int way = 0; way < TM_DIR_WAYS; way++)
@@ -101,9 +102,11 @@ static uint32_t *slot_at(const struct bpf_session *s, uint64_t ref, uint32_t blo
 {
 	uint32_t chunk = TM_DIR_CHUNK(ref) + block / TM_CHUNK_SLOTS;
 
-	if (block / TM_CHUNK_SLOTS >= TM_DIR_CHUNKS(ref) || chunk >> TM_SEG_SHIFT >= s->segment_count)
+	if (block / TM_CHUNK_SLOTS >= TM_DIR_CHUNKS(ref) ||
+	    chunk >> TM_SEG_SHIFT >= s->segment_count)
 		return NULL;
-	return &s->segments[chunk >> TM_SEG_SHIFT][chunk & (TM_SEG_CHUNKS - 1)].slot[block % TM_CHUNK_SLOTS];
+	return &s->segments[chunk >> TM_SEG_SHIFT][chunk & (TM_SEG_CHUNKS - 1)]
+			.slot[block % TM_CHUNK_SLOTS];
 }
 
 /*
@@ -131,7 +134,8 @@ static void book(struct drain_result *r, uint32_t id, uint64_t bytes, uint64_t b
 /* In pools mode the first slot stands for all blocks of the pool. */
 static void book_pool(struct drain *d, const struct pool_state *p, const struct tm_dir_entry *e)
 {
-	const uint32_t *slot = e && TM_DIR_SZIDX(e->key) == p->szidx ? slot_at(d->session, e->ref, 0) : NULL;
+	const uint32_t *slot =
+		e && TM_DIR_SZIDX(e->key) == p->szidx ? slot_at(d->session, e->ref, 0) : NULL;
 	uint32_t id = slot ? *slot & TM_STACK_ID_MASK : TM_STACK_NONE;
 
 	if (id)
@@ -215,7 +219,8 @@ static int collect_pools(struct drain *d, bool full)
 
 			if (!s->dir[b].way[way].key)
 				continue;
-			grown = array_grow(d->pools, &d->pool_cap, d->pool_count + 1, sizeof(*d->pools));
+			grown = array_grow(d->pools, &d->pool_cap, d->pool_count + 1,
+					   sizeof(*d->pools));
 			if (!grown)
 				return -ENOMEM;
 			d->pools = grown;
@@ -251,7 +256,8 @@ static int read_live_table(struct drain *d)
 				uint64_t meta = __atomic_load_n(&e->meta, __ATOMIC_RELAXED);
 
 				/* 1 is a way being filled (bpf/live_table.bpf.h). */
-				if (addr <= 1 || __atomic_load_n(&e->addr, __ATOMIC_ACQUIRE) != addr)
+				if (addr <= 1 ||
+				    __atomic_load_n(&e->addr, __ATOMIC_ACQUIRE) != addr)
 					continue;
 				book(&d->next, TM_LIVE_STACK(meta), TM_LIVE_BYTES(meta), 1);
 				d->next.malloc_blocks++;
@@ -268,7 +274,8 @@ static void reset_next(struct drain *d)
 
 	for (size_t i = 0; i < r->id_count; i++)
 		r->by_stack[r->ids[i]] = (struct stack_total){0};
-	*r = (struct drain_result){.by_stack = r->by_stack, .stack_cap = r->stack_cap, .ids = r->ids};
+	*r = (struct drain_result){
+		.by_stack = r->by_stack, .stack_cap = r->stack_cap, .ids = r->ids};
 }
 
 static int64_t now_ns(void)

@@ -17,9 +17,11 @@ struct stack_total {
 struct drain_result {
 	struct stack_total *by_stack; /* index: stack id; owned by the drain */
 	size_t stack_cap;
-	uint32_t *ids; /* the stacks that hold something, each once, in no order; owned by the drain */
+	uint32_t *
+		ids; /* the stacks that hold something, each once, in no order; owned by the drain */
 	size_t id_count;
-	uint64_t recorded_small, missed_small; /* pymalloc blocks born since attach: with, without a record */
+	uint64_t recorded_small,
+		missed_small; /* pymalloc blocks born since attach: with, without a record */
 	uint64_t moving_pools;
 	uint64_t malloc_blocks;
 	uint64_t duration_ns;

@@ -11,12 +11,12 @@
 #include "base/buf.h"
 #include "base/log.h"
 
-#define HEAD_BYTES  48  /* sizeof(struct pool_header) */
+#define HEAD_BYTES  48 /* sizeof(struct pool_header) */
 #define BATCH_POOLS 64 /* 1 MiB of 16 KiB pools at once */
-#define RETRIES     3
-#define PAGE        4096ull
-#define PRESENT     (1ull << 63) /* Documentation/admin-guide/mm/pagemap.rst */
-#define SWAPPED     (1ull << 62)
+#define RETRIES	    3
+#define PAGE	    4096ull
+#define PRESENT	    (1ull << 63) /* Documentation/admin-guide/mm/pagemap.rst */
+#define SWAPPED	    (1ull << 62)
 
 struct pool_head {
 	uint32_t ref_count, _pad0;
@@ -29,12 +29,13 @@ struct heap_reader {
 	const struct target *target;
 	const struct py_offsets *offsets;
 	uint32_t pool_bytes;
-	uint8_t *images;                 /* BATCH_POOLS pools */
+	uint8_t *images;		     /* BATCH_POOLS pools */
 	struct pool_head heads[BATCH_POOLS]; /* read again behind the images */
 	struct iovec local[BATCH_POOLS], remote[BATCH_POOLS];
 };
 
-int heap_reader_new(const struct target *t, const struct py_offsets *offsets, struct heap_reader **out)
+int heap_reader_new(const struct target *t, const struct py_offsets *offsets,
+		    struct heap_reader **out)
 {
 	struct heap_reader *r = calloc(1, sizeof(*r));
 
@@ -76,7 +77,8 @@ static bool head_is_sane(const struct py_offsets *o, uint64_t addr, const struct
 		return false;
 	if (h->ref_count > (h->nextoffset - HEAD_BYTES) / size)
 		return false;
-	return !h->freeblock || (h->freeblock - addr >= HEAD_BYTES && h->freeblock - addr <= o->pool_bytes - size);
+	return !h->freeblock ||
+	       (h->freeblock - addr >= HEAD_BYTES && h->freeblock - addr <= o->pool_bytes - size);
 }
 
 /* Take the free list out of the bitmap. False when it leaves the pool or loops. */
@@ -90,7 +92,8 @@ static bool clear_free_list(struct pool_state *p, const uint8_t *image, const st
 		uint64_t block = off / p->class_bytes;
 		uint64_t bit;
 
-		if (at - p->addr < HEAD_BYTES || off % p->class_bytes || block >= used || steps > used)
+		if (at - p->addr < HEAD_BYTES || off % p->class_bytes || block >= used ||
+		    steps > used)
 			return false;
 		bit = 1ull << (block % 64);
 		if (!(p->live[block / 64] & bit))
@@ -153,7 +156,8 @@ static bool read_again(struct heap_reader *r, uint64_t addr, uint8_t *image, str
 		valid = pool_decode(r->offsets, addr, image, out);
 		if (target_read(r->target, addr, &after, sizeof(after)))
 			return false;
-		if (valid && !out->moving && !head_changed((const struct pool_head *)(const void *)image, &after))
+		if (valid && !out->moving &&
+		    !head_changed((const struct pool_head *)(const void *)image, &after))
 			return true;
 	}
 	out->moving = true;
@@ -201,14 +205,16 @@ static int read_batch(struct heap_reader *r, const uint64_t *addrs, size_t n, po
 		r->local[i] = (struct iovec){&r->heads[i], HEAD_BYTES};
 		r->remote[i].iov_len = HEAD_BYTES;
 	}
-	heads = images ? whole(target_readv(r->target, r->local, r->remote, images), HEAD_BYTES) : 0;
+	heads = images ? whole(target_readv(r->target, r->local, r->remote, images), HEAD_BYTES)
+		       : 0;
 	batch_emit(r, addrs, images, heads, fn, ctx);
 	/* The one that stopped the read is gone: step over it. */
 	*done = images < n ? images + 1 : n;
 	return 0;
 }
 
-int heap_reader_pools(struct heap_reader *r, const uint64_t *addrs, size_t count, pool_fn fn, void *ctx)
+int heap_reader_pools(struct heap_reader *r, const uint64_t *addrs, size_t count, pool_fn fn,
+		      void *ctx)
 {
 	while (count) {
 		size_t n = count < BATCH_POOLS ? count : BATCH_POOLS, done = 0;
@@ -266,7 +272,8 @@ static int find_in(struct finder *f, uint64_t start, uint64_t end)
 		for (size_t i = 0; i < got; i++) {
 			if (!head_is_sane(r->offsets, addrs[i], &r->heads[i]))
 				continue;
-			uint64_t *grown = array_grow(f->addrs, &f->cap, f->count + 1, sizeof(*f->addrs));
+			uint64_t *grown =
+				array_grow(f->addrs, &f->cap, f->count + 1, sizeof(*f->addrs));
 
 			if (!grown)
 				return -ENOMEM;
@@ -287,8 +294,7 @@ int heap_reader_find(struct heap_reader *r, uint64_t **addrs, size_t *count)
 
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)r->target->pid);
 	f.pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	tm_for_each_mapping(m, &r->target->maps)
-	{
+	tm_for_each_mapping(m, &r->target->maps) {
 		/* Arenas are mmap'ed, private, anonymous; [heap] and stacks hold none. */
 		if (!m->read || !m->write || m->exec || m->shared || m->inode || m->path[0])
 			continue;

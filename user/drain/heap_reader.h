@@ -19,14 +19,15 @@
 struct pool_state { /* one pool at one moment */
 	uint64_t addr;
 	uint32_t szidx, class_bytes, blocks; /* blocks: that fit the pool */
-	uint32_t ref_count;                  /* blocks handed out, from the header */
-	bool moving;                         /* changed during every read; this is the last one */
+	uint32_t ref_count;		     /* blocks handed out, from the header */
+	bool moving;			     /* changed during every read; this is the last one */
 	uint64_t live[POOL_BITMAP_WORDS];    /* bit i: block i is handed out */
 };
 
 struct heap_reader;
 
-int heap_reader_new(const struct target *t, const struct py_offsets *offsets, struct heap_reader **out);
+int heap_reader_new(const struct target *t, const struct py_offsets *offsets,
+		    struct heap_reader **out);
 void heap_reader_free(struct heap_reader *r);
 DEFINE_CLEANUP(struct heap_reader *, heap_reader_free);
 
@@ -37,7 +38,8 @@ typedef void (*pool_fn)(void *ctx, const struct pool_state *pool);
  * cannot be read, or whose header makes no sense any more, is dead with all its blocks and left out.
  * Returns: 0, -ESRCH (target gone), -EPERM.
  */
-int heap_reader_pools(struct heap_reader *r, const uint64_t *addrs, size_t count, pool_fn fn, void *ctx);
+int heap_reader_pools(struct heap_reader *r, const uint64_t *addrs, size_t count, pool_fn fn,
+		      void *ctx);
 
 /**
  * Find every pool in the target's private anonymous memory by its header. Returns: 0 and *addrs (sorted,

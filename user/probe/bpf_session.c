@@ -17,11 +17,11 @@
 
 #define INITIAL_PID_NS 4026531836u /* Linux include/linux/proc_ns.h: PROC_PID_INIT_INO 0xEFFFFFFC */
 #define STACK_BUCKETS  (1u << 15)  /* 262,144 distinct stacks, 2 MiB */
-#define DIR_MIN        (1u << 15)  /* buckets: 131,072 pools, 2 GiB of small objects, 2 MiB */
-#define DIR_MAX        (1u << 20)
-#define LIVE_MIN       (1u << 15)  /* buckets of the first level: 131,072 blocks, 2 MiB */
+#define DIR_MIN	       (1u << 15)  /* buckets: 131,072 pools, 2 GiB of small objects, 2 MiB */
+#define DIR_MAX	       (1u << 20)
+#define LIVE_MIN       (1u << 15) /* buckets of the first level: 131,072 blocks, 2 MiB */
 #define LIVE_MAX       (1u << 24)
-#define SEG_HEADROOM   4           /* segments kept ahead: 4 MiB, over a second of the fastest loop */
+#define SEG_HEADROOM   4 /* segments kept ahead: 4 MiB, over a second of the fastest loop */
 
 /* libbpf's words, the verifier's log among them, line by line; its own debug chatter is left out. */
 static int libbpf_print(enum libbpf_print_level level, const char *fmt, va_list args)
@@ -134,9 +134,10 @@ static int load_failed(int err)
 {
 	switch (-err) {
 	case EPERM: /* EACCES is the verifier's word */
-		return log_coded_err(err, "E401",
-				     "run as root, or with cap_bpf,cap_perfmon,cap_sys_ptrace; in a container also a seccomp profile that allows bpf()",
-				     "the kernel does not permit loading BPF programs");
+		return log_coded_err(
+			err, "E401",
+			"run as root, or with cap_bpf,cap_perfmon,cap_sys_ptrace; in a container also a seccomp profile that allows bpf()",
+			"the kernel does not permit loading BPF programs");
 	case ENOMEM:
 		return log_coded_err(err, "E601", "raise the memory limit of tmbpf's own cgroup",
 				     "no memory for BPF maps");
@@ -144,7 +145,8 @@ static int load_failed(int err)
 		return log_coded_err(err, "E502", "a kernel with CONFIG_BPF_SYSCALL",
 				     "this kernel has no BPF");
 	default:
-		return log_coded_err(err, "E502", "run again with -vv for the verifier's words, and report them",
+		return log_coded_err(err, "E502",
+				     "run again with -vv for the verifier's words, and report them",
 				     "the kernel refused the BPF programs: %s", strerror(-err));
 	}
 }
@@ -159,7 +161,8 @@ static void *map_view(int fd, size_t bytes)
 static int map_views(struct bpf_session *s)
 {
 	s->dir = map_view(bpf_map__fd(s->skel->maps.pool_dir), s->dir_buckets * sizeof(*s->dir));
-	s->stacks = map_view(bpf_map__fd(s->skel->maps.stack_table), s->stack_buckets * sizeof(*s->stacks));
+	s->stacks = map_view(bpf_map__fd(s->skel->maps.stack_table),
+			     s->stack_buckets * sizeof(*s->stacks));
 	s->site_counts = map_view(bpf_map__fd(s->skel->maps.site_counts),
 				  TM_SITES_MAX * sizeof(*s->site_counts));
 	if (!s->dir || !s->stacks || !s->site_counts)
@@ -175,7 +178,8 @@ static int add_inner(struct bpf_map *outer, const char *name, uint32_t key, uint
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | extra_flags);
 	_cleanup_close_ int fd = -1;
 
-	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(uint32_t), value_bytes, entries, &opts);
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(uint32_t), value_bytes, entries,
+			    &opts);
 	if (fd < 0)
 		return fd;
 	*view = map_view(fd, (size_t)entries * value_bytes);
@@ -218,8 +222,8 @@ static int add_level(struct bpf_session *s, uint32_t buckets)
 
 	if (level >= TM_LIVE_LEVELS || buckets > LIVE_MAX)
 		return -ENOSPC;
-	err = add_inner(s->skel->maps.live_levels, "live_level", level, sizeof(struct tm_live_bucket),
-			buckets, BPF_F_INNER_MAP, &view);
+	err = add_inner(s->skel->maps.live_levels, "live_level", level,
+			sizeof(struct tm_live_bucket), buckets, BPF_F_INNER_MAP, &view);
 	if (err)
 		return err;
 	s->levels[level] = view;
@@ -244,9 +248,10 @@ int bpf_session_maintain(struct bpf_session *s)
 	if (!err && taken > (uint64_t)s->level_buckets[top] * TM_LIVE_WAYS * 6 / 10)
 		err = add_level(s, s->level_buckets[top] * 2);
 	if (err && log_ratelimit(1))
-		log_coded_warn("W103", "raise the memory limit of tmbpf, or use --mode pools",
-			       "tables cannot grow any more: %s. Blocks that do not fit are counted as lost",
-			       strerror(-err));
+		log_coded_warn(
+			"W103", "raise the memory limit of tmbpf, or use --mode pools",
+			"tables cannot grow any more: %s. Blocks that do not fit are counted as lost",
+			strerror(-err));
 	return err;
 }
 
@@ -258,18 +263,18 @@ static void choose_attach_type(struct bpf_session *s)
 	s->multi = uprobe_multi_supported();
 	if (!s->multi)
 		return;
-	bpf_object__for_each_program(prog, s->skel->obj)
-		bpf_program__set_expected_attach_type(prog,
-						      (enum bpf_attach_type)TM_BPF_TRACE_UPROBE_MULTI);
+	bpf_object__for_each_program(prog, s->skel->obj) bpf_program__set_expected_attach_type(
+		prog, (enum bpf_attach_type)TM_BPF_TRACE_UPROBE_MULTI);
 }
 
 static int check_kernel(void)
 {
 	if (access("/sys/kernel/btf/vmlinux", R_OK) == 0)
 		return 0;
-	return log_coded_err(-ENOTSUP, "E501",
-			     "use a kernel with CONFIG_DEBUG_INFO_BTF=y, or mount sysfs in this container",
-			     "/sys/kernel/btf/vmlinux is missing: no type information of this kernel");
+	return log_coded_err(
+		-ENOTSUP, "E501",
+		"use a kernel with CONFIG_DEBUG_INFO_BTF=y, or mount sysfs in this container",
+		"/sys/kernel/btf/vmlinux is missing: no type information of this kernel");
 }
 
 int bpf_session_open(const struct target *t, const struct python_target *python,

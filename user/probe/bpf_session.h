@@ -15,9 +15,9 @@
 #include "target/target.h"
 
 struct session_opts {
-	unsigned frames;      /* 1..TM_FRAMES_MAX */
-	uint64_t blocks;      /* expected live blocks (--blocks); 0 = from RSS */
-	uint64_t rss_bytes;   /* of the target now */
+	unsigned frames;    /* 1..TM_FRAMES_MAX */
+	uint64_t blocks;    /* expected live blocks (--blocks); 0 = from RSS */
+	uint64_t rss_bytes; /* of the target now */
 };
 
 struct tmbpf_bpf; /* the skeleton */
@@ -26,7 +26,7 @@ struct ring_buffer;
 struct bpf_session {
 	struct tmbpf_bpf *skel;
 	struct ring_buffer *ring; /* NULL until bpf_session_ring_open() */
-	bool multi; /* programs are loaded for uprobe_multi */
+	bool multi;		  /* programs are loaded for uprobe_multi */
 
 	/* Views of the maps, read-only in spirit; valid until bpf_session_close(). */
 	struct tm_dir_bucket *dir;

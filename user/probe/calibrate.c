@@ -18,8 +18,8 @@
 #include "probe/session_priv.h"
 #include "probe/uprobe_link.h"
 
-#define ROUNDS     9
-#define CALLS      400
+#define ROUNDS	   9
+#define CALLS	   400
 #define TIMEOUT_MS 2000
 
 static const unsigned char code[] = {0x53, 0x5b, 0xc3}; /* push %rbx; pop %rbx; ret */

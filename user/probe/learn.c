@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
+ * Counting alone is not enough: a site that serves a free list as well may see nothing but fresh objects
+ * for long, and then re-use. So a site goes only when decoding proves that its objects always come out of
+ * an allocation (sites.h: fresh_proven), and counting confirms it.
+ *
  * States: WINDOW (all sites attached, marks decide fresh or re-used) and KEPT (without the fresh-only
  * sites; every hit is recorded, because the blocks of detached sites keep their marks).
  */
@@ -10,10 +14,10 @@
 
 #include "base/log.h"
 
-#define FRESH_ENOUGH   4096             /* fresh hits without one re-use before a site is let go */
-#define CHECK_EVERY_NS 20000000000LL    /* another window after this */
-#define WINDOW_NS      200000000LL      /* its length */
-#define RELINK_NS      500000000LL      /* not more often than this */
+#define FRESH_ENOUGH   256	     /* fresh hits without one re-use before a site is let go */
+#define CHECK_EVERY_NS 20000000000LL /* another window after this */
+#define WINDOW_NS      200000000LL   /* its length */
+#define RELINK_NS      500000000LL   /* not more often than this */
 /*
  * A thread preempted between a pop and its new reference when a window opens counts one false re-use;
  * there is one such thread per interpreter lock.
@@ -27,7 +31,7 @@ struct learn {
 	uint64_t *fresh_only; /* vaddrs, sorted; capacity: all sites */
 	size_t fresh_count;
 	struct tm_site_count *base; /* counts when the window opened */
-	bool *reuses;               /* verdict that stays: seen with re-use */
+	bool *reuses;		    /* verdict that stays: seen with re-use */
 	bool window;
 	uint32_t epoch;
 	int64_t since_ns; /* of the state */
@@ -41,6 +45,23 @@ void learn_free(struct learn *l)
 	free(l->base);
 	free(l->reuses);
 	free(l);
+}
+
+static bool listed(const uint64_t *list, size_t count, uint64_t value)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i] == value)
+			return true;
+	return false;
+}
+
+/* What was remembered counts only where today's decoding proves it as well. */
+static void take_known(struct learn *l, const uint64_t *known, size_t count)
+{
+	for (size_t i = 0; i < l->sites->newref_count; i++)
+		if (l->sites->newrefs[i].fresh_proven &&
+		    listed(known, count, l->sites->newrefs[i].vaddr))
+			l->fresh_only[l->fresh_count++] = l->sites->newrefs[i].vaddr;
 }
 
 int learn_new(struct probes *p, struct bpf_session *s, const struct python_sites *sites,
@@ -59,11 +80,7 @@ int learn_new(struct probes *p, struct bpf_session *s, const struct python_sites
 	l->reuses = calloc(n, sizeof(*l->reuses));
 	if (!l->fresh_only || !l->base || !l->reuses)
 		return -ENOMEM;
-	/* A list longer than the sites we found is of another build: ignore it. */
-	if (known_count && known_count < n) {
-		memcpy(l->fresh_only, known, known_count * sizeof(*known));
-		l->fresh_count = known_count;
-	}
+	take_known(l, known, known_count);
 	l->window = l->fresh_count == 0;
 	l->epoch = 1;
 	*out = take_ptr(l);
@@ -89,14 +106,16 @@ static bool judge(struct learn *l)
 	memcpy(old, l->fresh_only, before * sizeof(*old));
 	for (size_t i = 0; i < l->sites->newref_count && i < TM_SITES_MAX; i++) {
 		const struct tm_site_count *now = &l->session->site_counts[i];
-		uint64_t fresh = now->fresh - l->base[i].fresh, reuse = now->reuse - l->base[i].reuse;
+		uint64_t fresh = now->fresh - l->base[i].fresh,
+			 reuse = now->reuse - l->base[i].reuse;
 		uint64_t vaddr = l->sites->newrefs[i].vaddr;
 		bool known = was < before && old[was] == vaddr;
 
 		was += known;
 		if (reuse > REUSE_NOISE)
 			l->reuses[i] = true;
-		if (!l->reuses[i] && (known || (fresh >= FRESH_ENOUGH && !reuse)))
+		if (l->sites->newrefs[i].fresh_proven && !l->reuses[i] &&
+		    (known || (fresh >= FRESH_ENOUGH && !reuse)))
 			l->fresh_only[kept++] = vaddr;
 		changed |= known != (kept > 0 && l->fresh_only[kept - 1] == vaddr);
 	}

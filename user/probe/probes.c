@@ -36,24 +36,52 @@ static void batch_add(struct site_batch *b, uint64_t off, uint64_t cookie)
 	b->cookies[b->count++] = cookie;
 }
 
+/* Say why, unless the target has just ended: then the caller knows better. */
+static int attach_failed(const struct probes *p, int err, const struct bpf_program *prog,
+			 const struct uprobe_sites *s)
+{
+	bool multi = p->plan.session->multi;
+
+	if (!target_is_alive(p->plan.target))
+		return -ESRCH;
+	if (err == -EPERM || err == -EACCES)
+		return log_coded_err(
+			err, multi ? "E401" : "E402",
+			multi ? "run as root, or with cap_bpf,cap_perfmon,cap_sys_ptrace"
+			      : "add CAP_SYS_ADMIN, or use a kernel >= 6.6",
+			"not permitted to attach %s to %zu sites of %s", bpf_program__name(prog),
+			s->count, s->path);
+	return log_coded_err(err, "E502", "tmbpf sites -p PID shows the sites; please report them",
+			     "cannot attach %s to %zu sites of %s: %s", bpf_program__name(prog),
+			     s->count, s->path, strerror(-err));
+}
+
 static int attach(const struct probes *p, const struct bpf_program *prog, const char *path,
 		  const struct site_batch *b, bool ret, struct uprobe_link **out)
 {
-	struct uprobe_sites sites = {.path = path, .offsets = b->offsets, .cookies = b->cookies,
-				     .count = b->count, .ret = ret, .pid = p->plan.target->pid};
+	struct uprobe_sites sites = {.path = path,
+				     .offsets = b->offsets,
+				     .cookies = b->cookies,
+				     .count = b->count,
+				     .ret = ret,
+				     .pid = p->plan.target->pid};
+	int err;
 
 	if (!b->count)
 		return 0;
-	return uprobe_link_attach(prog, &sites, p->plan.session->multi, out);
+	err = uprobe_link_attach(prog, &sites, p->plan.session->multi, out);
+	return err ? attach_failed(p, err, prog, &sites) : 0;
 }
 
 static int attach_one(const struct probes *p, const struct bpf_program *prog, const char *path,
 		      uint64_t off, uint64_t cookie, bool ret, struct uprobe_link **out)
 {
-	struct uprobe_sites sites = {.path = path, .offsets = &off, .cookies = &cookie, .count = 1,
-				     .ret = ret, .pid = p->plan.target->pid};
+	_cleanup_free_ struct site_batch *b = calloc(1, sizeof(*b));
 
-	return uprobe_link_attach(prog, &sites, p->plan.session->multi, out);
+	if (!b)
+		return -ENOMEM;
+	batch_add(b, off, cookie);
+	return attach(p, prog, path, b, ret, out);
 }
 
 static void drop_link(struct uprobe_link **link)
@@ -102,11 +130,11 @@ static int attach_pops(struct probes *p)
 		const struct site *s = &py->pops[i];
 
 		batch_add(b, s->file_off,
-			  s->after_pop ? TM_COOKIE(s->reg, TM_KIND_POP, TM_POP_AFTER, s->reg2) :
-					 TM_COOKIE(s->reg, TM_KIND_POP, 0, 0));
+			  s->after_pop ? TM_COOKIE(s->reg, TM_KIND_POP, TM_POP_AFTER, s->reg2)
+				       : TM_COOKIE(s->reg, TM_KIND_POP, 0, 0));
 	}
-	return attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->open_path, b, false,
-		      &p->pops);
+	return attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->open_path, b,
+		      false, &p->pops);
 }
 
 static bool listed(const uint64_t *sorted, size_t count, uint64_t value)
@@ -140,9 +168,10 @@ int probes_set_newrefs(struct probes *p, const uint64_t *skip, size_t skip_count
 	for (size_t i = 0; i < py->newref_count; i++)
 		if (!listed(skip, skip_count, py->newrefs[i].vaddr))
 			batch_add(b, py->newrefs[i].file_off,
-				  TM_COOKIE(py->newrefs[i].reg, TM_KIND_NEWREF, keep ? TM_NEWREF_KEEP : 0, i));
-	err = attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->open_path, b, false,
-		     &link);
+				  TM_COOKIE(py->newrefs[i].reg, TM_KIND_NEWREF,
+					    keep ? TM_NEWREF_KEEP : 0, i));
+	err = attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->open_path, b,
+		     false, &link);
 	if (err)
 		return err;
 	drop_link(&p->newrefs);
@@ -165,11 +194,11 @@ static int attach_python_rest(struct probes *p)
 	if (!p->plan.py_object)
 		return 0;
 	path = p->plan.py_object->open_path;
-	err = attach_one(p, skel->progs.code_dealloc, path, p->plan.code_dealloc_off, 0, false, &p->death);
+	err = attach_one(p, skel->progs.code_dealloc, path, p->plan.code_dealloc_off, 0, false,
+			 &p->death);
 	if (!err)
 		err = attach_one(p, skel->progs.record_site, path, p->plan.py_sites->refill_off,
-				 TM_COOKIE(0, TM_KIND_REFILL, 0, 0), true,
-				 &p->refill);
+				 TM_COOKIE(0, TM_KIND_REFILL, 0, 0), true, &p->refill);
 	return err;
 }
 

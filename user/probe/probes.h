@@ -16,7 +16,7 @@ struct probe_plan { /* everything borrowed for the life of the probes */
 	const struct target *target;
 	const struct target_object *py_object; /* NULL: no python domain */
 	const struct python_sites *py_sites;
-	uint64_t code_dealloc_off; /* file offset in py_object */
+	uint64_t code_dealloc_off;		 /* file offset in py_object */
 	const struct target_object *libc_object; /* NULL: no native domain */
 	const struct libc_sites *libc_sites;
 };

@@ -6,16 +6,14 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "probe/uprobe_multi_abi.h"
 
 struct uprobe_link {
-	int fd;                  /* multi; -1 otherwise */
-	struct bpf_link **perf;  /* owned, one a site */
+	int fd;			/* multi; -1 otherwise */
+	struct bpf_link **perf; /* owned, one a site */
 	size_t perf_count;
 };
 
@@ -79,22 +77,6 @@ static int attach_perf(const struct bpf_program *prog, const struct uprobe_sites
 	return 0;
 }
 
-static int attach_failed(int err, const struct bpf_program *prog, const struct uprobe_sites *s, bool multi)
-{
-	if (err == -EPERM || err == -EACCES)
-		return log_coded_err(err, multi ? "E401" : "E402",
-				     multi ? "run as root, or with cap_bpf,cap_perfmon,cap_sys_ptrace" :
-					     "add CAP_SYS_ADMIN, or use a kernel >= 6.6",
-				     "not permitted to attach %s to %zu sites of %s",
-				     bpf_program__name(prog), s->count, s->path);
-	if (err == -ESRCH)
-		return log_coded_err(err, "E301", NULL, "process %d ended while probes were attached",
-				     (int)s->pid);
-	return log_coded_err(err, "E502", "tmbpf sites -p PID shows the sites; please report them",
-			     "cannot attach %s to %zu sites of %s: %s", bpf_program__name(prog), s->count,
-			     s->path, strerror(-err));
-}
-
 int uprobe_link_attach(const struct bpf_program *prog, const struct uprobe_sites *sites, bool multi,
 		       struct uprobe_link **out)
 {
@@ -111,7 +93,7 @@ int uprobe_link_attach(const struct bpf_program *prog, const struct uprobe_sites
 		err = attach_perf(prog, sites, link);
 	}
 	if (err)
-		return attach_failed(err, prog, sites, multi);
+		return err;
 	*out = take_ptr(link);
 	return 0;
 }

@@ -17,7 +17,7 @@
 struct bpf_program;
 
 struct uprobe_sites {
-	const char *path;        /* of the file, as we can open it */
+	const char *path;	 /* of the file, as we can open it */
 	const uint64_t *offsets; /* file offsets */
 	const uint64_t *cookies; /* NULL: all 0 */
 	size_t count;
@@ -32,7 +32,7 @@ bool uprobe_multi_supported(void);
 
 /**
  * Attach. multi must be what the program was loaded for.
- * Returns: 0, -errno (logged). Owns: *out, freed (and detached) by uprobe_link_free().
+ * Returns: 0, -errno. Owns: *out, freed (and detached) by uprobe_link_free().
  */
 int uprobe_link_attach(const struct bpf_program *prog, const struct uprobe_sites *sites, bool multi,
 		       struct uprobe_link **out);

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define TM_BPF_TRACE_UPROBE_MULTI    48 /* enum bpf_attach_type */
-#define TM_BPF_F_UPROBE_MULTI_RETURN 1  /* 1U << 0 */
+#define TM_BPF_F_UPROBE_MULTI_RETURN 1	/* 1U << 0 */
 
 struct uprobe_multi_link_attr {
 	uint32_t prog_fd, target_fd, attach_type, link_flags;
@@ -19,7 +19,8 @@ struct uprobe_multi_link_attr {
 	uint32_t cnt, flags, pid;
 	uint32_t _pad0;
 };
-_Static_assert(offsetof(struct uprobe_multi_link_attr, path) == 16, "union starts behind the flags");
+_Static_assert(offsetof(struct uprobe_multi_link_attr, path) == 16,
+	       "union starts behind the flags");
 _Static_assert(offsetof(struct uprobe_multi_link_attr, cnt) == 48, "four pointers, then cnt");
 
 #endif

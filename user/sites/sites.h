@@ -21,6 +21,11 @@ struct site {
 	uint64_t file_off;
 	uint8_t reg;	  /* pop: holds the pool; new reference: holds the object */
 	uint8_t evidence; /* number of independent ways that named the same register */
+	/*
+	 * New reference: decoding proves that on every path the object comes out of an allocation, never off
+	 * a free list. Only such a site may be let go by learning.
+	 */
+	bool fresh_proven;
 	bool after_pop; /* pop sites of the second form: the jump behind the pop; block = see reg2 */
 	uint8_t reg2;	/* after_pop: holds the block that was popped */
 };

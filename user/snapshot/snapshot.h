@@ -21,11 +21,11 @@ struct snap_frame {
 	int32_t line; /* 0 = none: a native frame, file = library, function = symbol */
 };
 
-struct snap_stack { /* a distinct stack of one domain with what it holds now */
-	uint32_t first_frame; /* index into frames; innermost first */
-	uint16_t frame_count; /* 0: unknown stack */
-	uint8_t domain;       /* enum snap_domain */
-	bool truncated;       /* cut at --frames */
+struct snap_stack {		/* a distinct stack of one domain with what it holds now */
+	uint32_t first_frame;	/* index into frames; innermost first */
+	uint16_t frame_count;	/* 0: unknown stack */
+	uint8_t domain;		/* enum snap_domain */
+	bool truncated;		/* cut at --frames */
 	uint64_t bytes, blocks; /* live now, born since attach */
 };
 
@@ -44,14 +44,14 @@ struct snapshot {
 	size_t stack_count, stack_cap;
 	uint64_t live_bytes, live_blocks;
 	uint64_t rss_bytes;
-	int64_t time_ns;     /* CLOCK_REALTIME */
-	double elapsed_s;    /* since attach */
-	double drain_s;      /* how long reading the heap and the tables took */
-	uint32_t seq;        /* 1, 2, ... */
-	const char *mode;    /* "exact", "pools" */
+	int64_t time_ns;       /* CLOCK_REALTIME */
+	double elapsed_s;      /* since attach */
+	double drain_s;	       /* how long reading the heap and the tables took */
+	uint32_t seq;	       /* 1, 2, ... */
+	const char *mode;      /* "exact", "pools" */
 	double cost_cpu_ratio; /* of one CPU, this interval: events x calibrated ns; < 0 unknown */
 	double cost_uncertainty; /* +- relative, 0.2 = 20 % */
-	uint64_t events;     /* traps of this interval */
+	uint64_t events;	 /* traps of this interval */
 	struct snap_coverage coverage[SNAP_DOMAINS];
 	uint64_t drops[TM_DROP_COUNT]; /* since attach, by reason */
 };

@@ -122,8 +122,8 @@ static int ref_get(struct stack_cache *c, uint64_t addr, uint32_t *out)
 
 static int add_frames(struct stack_cache *c, const struct tm_stack_rec *rec)
 {
-	struct raw_frame *frames = array_grow(c->frames, &c->frame_cap, c->frame_count + rec->frame_count,
-					      sizeof(*frames));
+	struct raw_frame *frames = array_grow(c->frames, &c->frame_cap,
+					      c->frame_count + rec->frame_count, sizeof(*frames));
 
 	if (!frames)
 		return -ENOMEM;
@@ -239,9 +239,10 @@ int stack_cache_resolve(struct stack_cache *c, int (*drain_ring)(void *ctx), voi
 	for (size_t i = 0; i < count; i++) {
 		const struct code_ref *ref = &c->refs[c->pending[i]];
 
-		status[i] = ref->state == CODE_PENDING && c->py ?
-				    py_code_read(c->target, c->py, c->strings, ref->addr, &read[i]) :
-				    -EALREADY;
+		status[i] =
+			ref->state == CODE_PENDING && c->py
+				? py_code_read(c->target, c->py, c->strings, ref->addr, &read[i])
+				: -EALREADY;
 	}
 	err = drain_ring(ctx);
 	for (size_t i = 0; i < count; i++) {
@@ -267,7 +268,8 @@ int stack_cache_resolve(struct stack_cache *c, int (*drain_ring)(void *ctx), voi
 	return err;
 }
 
-static bool resolve_frame(const struct stack_cache *c, const struct raw_frame *f, struct sym_frame *out)
+static bool resolve_frame(const struct stack_cache *c, const struct raw_frame *f,
+			  struct sym_frame *out)
 {
 	const struct code_ref *ref = &c->refs[f->code];
 

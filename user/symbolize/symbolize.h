@@ -18,8 +18,8 @@ struct py_code {
 	str_id_t filename, qualname;
 	int32_t firstlineno;
 	uint32_t firsttraceable; /* in code units */
-	uint64_t bytecode_addr;  /* code address + offset of co_code_adaptive */
-	uint8_t *linetable;      /* owned */
+	uint64_t bytecode_addr;	 /* code address + offset of co_code_adaptive */
+	uint8_t *linetable;	 /* owned */
 	size_t linetable_len;
 };
 void py_code_release(struct py_code *code);
@@ -48,7 +48,8 @@ int py_code_from_death(const struct python_target *py, struct intern *strings, c
  * Line of an instruction, as PyCode_Addr2Line. instr_addr is the raw prev_instr/instr_ptr of the frame.
  * Returns: the line; 0 when the table has none for it, as tracemalloc prints it.
  */
-int32_t py_code_line(const struct python_target *py, const struct py_code *code, uint64_t instr_addr);
+int32_t py_code_line(const struct python_target *py, const struct py_code *code,
+		     uint64_t instr_addr);
 
 /** An incomplete frame, which traceback and tracemalloc skip (before RESUME, not a generator's). */
 bool py_code_frame_is_incomplete(const struct python_target *py, const struct py_code *code,
