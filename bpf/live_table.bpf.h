@@ -10,11 +10,6 @@
 
 #include "stats.bpf.h"
 
-static __always_inline __u64 live_hash(__u64 addr)
-{
-	return (addr >> 4) * 0x9e3779b97f4a7c15ull;
-}
-
 static __always_inline struct tm_live_bucket *live_bucket(__u32 level, __u32 h)
 {
 	void *inner = bpf_map_lookup_elem(&live_levels, &level);
@@ -44,15 +39,15 @@ static __always_inline __u64 bucket_remove(struct tm_live_bucket *b, __u64 addr)
 /* Remove a block; returns its meta, 0 when it was not recorded. */
 __noinline __u64 live_remove(__u64 addr)
 {
-	__u64 h = live_hash(addr), meta = 0, *spilled;
+	__u64 h = TM_HASH(addr >> 4), meta = 0, *spilled;
 	__u32 level;
 
 	for (level = 0; level < TM_LIVE_LEVELS && level < run_live_levels; level++) {
-		struct tm_live_bucket *b = live_bucket(level, h >> 32);
+		struct tm_live_bucket *b = live_bucket(level, TM_HASH_FIRST(h));
 
 		meta = b ? bucket_remove(b, addr) : 0;
 		if (!meta) {
-			b = live_bucket(level, (__u32)h);
+			b = live_bucket(level, TM_HASH_SECOND(h));
 			meta = b ? bucket_remove(b, addr) : 0;
 		}
 		if (meta) {
@@ -86,14 +81,14 @@ static __always_inline bool bucket_add(struct tm_live_bucket *b, __u64 addr, __u
 __noinline int live_add(__u64 addr, __u64 meta)
 {
 	__u32 level = run_live_levels - 1;
-	__u64 h = live_hash(addr);
+	__u64 h = TM_HASH(addr >> 4);
 	struct tm_live_bucket *b;
 
 	/* An old record of this address belongs to a block whose end we did not see. */
 	live_remove(addr);
-	b = live_bucket(level, h >> 32);
+	b = live_bucket(level, TM_HASH_FIRST(h));
 	if (!b || !bucket_add(b, addr, meta)) {
-		b = live_bucket(level, (__u32)h);
+		b = live_bucket(level, TM_HASH_SECOND(h));
 		if (!b || !bucket_add(b, addr, meta)) {
 			if (!bpf_map_update_elem(&live_spill, &addr, &meta, BPF_ANY))
 				return 0;

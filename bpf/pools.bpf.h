@@ -17,11 +17,6 @@ static __always_inline __u32 class_bytes(__u32 szidx)
 	return (szidx + 1) << cfg_pool_align_shift;
 }
 
-static __always_inline __u64 pool_hash(__u64 pool)
-{
-	return (pool >> 12) * 0x9e3779b97f4a7c15ull;
-}
-
 static __always_inline struct tm_dir_entry *bucket_find(struct tm_dir_bucket *b, __u64 pool)
 {
 	int way;
@@ -34,8 +29,8 @@ static __always_inline struct tm_dir_entry *bucket_find(struct tm_dir_bucket *b,
 
 static __always_inline struct tm_dir_entry *pool_find(__u64 pool)
 {
-	__u64 h = pool_hash(pool);
-	__u32 idx = (__u32)(h >> 32) & cfg_dir_mask;
+	__u64 h = TM_POOL_HASH(pool);
+	__u32 idx = TM_HASH_FIRST(h) & cfg_dir_mask;
 	struct tm_dir_bucket *b = bpf_map_lookup_elem(&pool_dir, &idx);
 	struct tm_dir_entry *e;
 
@@ -44,7 +39,7 @@ static __always_inline struct tm_dir_entry *pool_find(__u64 pool)
 	e = bucket_find(b, pool);
 	if (e)
 		return e;
-	idx = (__u32)h & cfg_dir_mask;
+	idx = TM_HASH_SECOND(h) & cfg_dir_mask;
 	b = bpf_map_lookup_elem(&pool_dir, &idx);
 	return b ? bucket_find(b, pool) : NULL;
 }
@@ -61,13 +56,13 @@ static __always_inline struct tm_dir_entry *bucket_take(struct tm_dir_bucket *b,
 
 static __always_inline struct tm_dir_entry *pool_insert(__u64 pool, __u32 szidx)
 {
-	__u64 h = pool_hash(pool), key = pool | (szidx + 1);
-	__u32 idx = (__u32)(h >> 32) & cfg_dir_mask;
+	__u64 h = TM_POOL_HASH(pool), key = pool | (szidx + 1);
+	__u32 idx = TM_HASH_FIRST(h) & cfg_dir_mask;
 	struct tm_dir_bucket *b = bpf_map_lookup_elem(&pool_dir, &idx);
 	struct tm_dir_entry *e = b ? bucket_take(b, key) : NULL;
 
 	if (!e) {
-		idx = (__u32)h & cfg_dir_mask;
+		idx = TM_HASH_SECOND(h) & cfg_dir_mask;
 		b = bpf_map_lookup_elem(&pool_dir, &idx);
 		e = b ? bucket_take(b, key) : NULL;
 	}

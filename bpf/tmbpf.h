@@ -93,6 +93,12 @@ struct tm_dir_bucket {
 };
 TM_STATIC_ASSERT(sizeof(struct tm_dir_bucket) == 64);
 
+/* The two buckets of a pool or an address: from the high and the middle bits of one multiplication. */
+#define TM_HASH(x)	   ((__u64)(x)*0x9e3779b97f4a7c15ull)
+#define TM_POOL_HASH(p)	   TM_HASH((p) >> 12)
+#define TM_HASH_FIRST(h)   ((__u32)((h) >> 32))
+#define TM_HASH_SECOND(h)  ((__u32)((h) >> 14))
+
 #define TM_DIR_POOL(key)   ((key) & ~0xfffull)
 #define TM_DIR_SZIDX(key)  ((__u32)((key)&0xff) - 1)
 #define TM_DIR_CHUNK(ref)  ((__u32)((ref) >> 16))

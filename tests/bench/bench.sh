@@ -5,4 +5,4 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ "$(id -u)" -eq 0 ] || { echo "bench: needs root. Run: sudo make bench" >&2; exit 1; }
 [ -x build/tmbpf ] || { echo "bench: build/tmbpf is missing. Run: make" >&2; exit 1; }
-exec /usr/bin/python3 tests/bench/bench.py "$@"
+exec /usr/bin/python3 tests/bench/bench.py --row "trap only=--mode exact --stop-after trap" --row "trap+read=--mode exact --stop-after read" --row "trap+read+walk=--mode exact --stop-after walk" "$@"

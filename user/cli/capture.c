@@ -118,7 +118,9 @@ static int consume_ring(void *ctx)
 
 static int open_session(struct capture *c)
 {
-	struct session_opts so = {.frames = c->opts->frames, .blocks = c->opts->blocks};
+	struct session_opts so = {.frames = c->opts->frames,
+				  .blocks = c->opts->blocks,
+				  .perf_links = c->opts->perf_links};
 	struct probe_plan plan = {.target = c->target};
 	int err;
 

@@ -17,6 +17,7 @@
 
 struct guard_verdict {		/* what the trial window said; the seam for a governor */
 	bool pools;		/* run in pools mode */
+	bool measured;		/* there was a trial */
 	double events_per_s;	/* at pop sites and malloc */
 	double projected_ratio; /* of one CPU; < 0 unknown */
 	char reason[256];	/* why, for the header; "" = nothing to say */

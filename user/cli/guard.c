@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "base/log.h"
 #include "cli/capture.h"
 
 #define TRIAL_NS 20000000L
@@ -42,25 +41,39 @@ static int measure(struct capture *c, double *per_s)
 	return err;
 }
 
+/* Without uprobe_multi every site is a perf event of its own, and each takes 0.1 s to detach. */
+static void judge_without_multi(const struct options *o, struct guard_verdict *out)
+{
+	out->pools = o->mode != MODE_EXACT;
+	if (o->mode == MODE_AUTO)
+		snprintf(
+			out->reason, sizeof(out->reason),
+			"probes are perf events here (uprobe_multi needs Linux 6.6), too slow to detach for exact mode; to force it: tmbpf -p %d --mode exact",
+			(int)o->pid);
+}
+
 int guard_judge(struct capture *c, struct guard_verdict *out)
 {
 	const struct options *o = c->opts;
-	int err = measure(c, &out->events_per_s);
+	int err;
 
+	*out = (struct guard_verdict){.projected_ratio = -1};
+	if (!c->session->multi) {
+		judge_without_multi(o, out);
+		return 0;
+	}
+	err = measure(c, &out->events_per_s);
 	if (err)
 		return err;
-	out->projected_ratio =
-		c->trap_ns < 0 ? -1 : out->events_per_s * c->trap_ns * TRAPS_PER_EVENT / 1e9;
-	log_info(
-		"trial window: %.0f allocations/s, exact mode is projected to cost %.1f %% of one CPU",
-		out->events_per_s, out->projected_ratio * 100);
+	out->measured = true;
+	if (c->trap_ns >= 0)
+		out->projected_ratio = out->events_per_s * c->trap_ns * TRAPS_PER_EVENT / 1e9;
 	out->pools = o->mode == MODE_POOLS;
 	if (o->mode != MODE_AUTO || out->projected_ratio <= o->overhead)
 		return 0;
 	out->pools = true;
-	snprintf(
-		out->reason, sizeof(out->reason),
-		"exact mode is projected to cost %.0f%% of one CPU (%.0f allocations/s in a trial of 20 ms), more than --overhead %.3g%%; to force it: tmbpf -p %d --mode exact",
-		out->projected_ratio * 100, out->events_per_s, o->overhead * 100, (int)o->pid);
+	snprintf(out->reason, sizeof(out->reason),
+		 "that is more than --overhead %.3g%%; to force exact: tmbpf -p %d --mode exact",
+		 o->overhead * 100, (int)o->pid);
 	return 0;
 }

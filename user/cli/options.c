@@ -18,6 +18,7 @@ enum {
 	OPT_NO_CACHE,
 	OPT_DOMAINS,
 	OPT_STOP_AFTER,
+	OPT_LINKS,
 };
 
 static const struct argp_option table[] = {
@@ -35,6 +36,9 @@ static const struct argp_option table[] = {
 	{"blocks", OPT_BLOCKS, "N", 0,
 	 "live blocks to prepare for, e.g. 32M (from the target's size)", 3},
 	{"no-cache", OPT_NO_CACHE, NULL, 0, "decode the files anew, remember nothing", 3},
+	{"links", OPT_LINKS, "KIND", 0,
+	 "multi (one link for all sites) or perf (one event a site, for kernels before 6.6) (multi where it exists)",
+	 3},
 	{"stop-after", OPT_STOP_AFTER, "PART", 0,
 	 "for benchmarks: end each hit after its trap, read or walk; nothing is recorded", 4},
 	{NULL, 's', "X", OPTION_HIDDEN, NULL, 0},
@@ -158,6 +162,11 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		return parse_by(state, arg, o);
 	case OPT_MODE:
 		return parse_mode(state, arg, o);
+	case OPT_LINKS:
+		o->perf_links = !strcmp(arg, "perf");
+		return o->perf_links || !strcmp(arg, "multi")
+			       ? 0
+			       : bad(state, "--links", arg, "multi or perf");
 	case OPT_STOP_AFTER:
 		return parse_stop(state, arg, o);
 	case OPT_DOMAINS:

@@ -23,6 +23,7 @@ struct options {
 	double overhead;   /* of one CPU, 0.05 */
 	uint64_t blocks;   /* 0 = from RSS */
 	enum tm_stop stop; /* --stop-after, for benchmarks */
+	bool perf_links;   /* --links perf */
 	bool json, verbose, use_cache;
 	bool python, native; /* --domains */
 };

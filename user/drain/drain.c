@@ -84,12 +84,11 @@ static int by_addr(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The directory as BPF hashes it: bpf/pools.bpf.h, pool_hash() and pool_find(). */
 static const struct tm_dir_entry *dir_find(const struct bpf_session *s, uint64_t pool)
 {
-	uint64_t h = (pool >> 12) * 0x9e3779b97f4a7c15ull;
-	uint32_t idx[2] = {(uint32_t)(h >> 32) & (s->dir_buckets - 1),
-			   (uint32_t)h & (s->dir_buckets - 1)};
+	uint64_t h = TM_POOL_HASH(pool);
+	uint32_t idx[2] = {TM_HASH_FIRST(h) & (s->dir_buckets - 1),
+			   TM_HASH_SECOND(h) & (s->dir_buckets - 1)};
 
 	for (int choice = 0; choice < 2; choice++)
 		for (int way = 0; way < TM_DIR_WAYS; way++)

@@ -256,11 +256,11 @@ int bpf_session_maintain(struct bpf_session *s)
 }
 
 /* Programs are loaded for one kind of link; refill and alloc_return sit at returns. */
-static void choose_attach_type(struct bpf_session *s)
+static void choose_attach_type(struct bpf_session *s, bool perf_links)
 {
 	struct bpf_program *prog;
 
-	s->multi = uprobe_multi_supported();
+	s->multi = !perf_links && uprobe_multi_supported();
 	if (!s->multi)
 		return;
 	bpf_object__for_each_program(prog, s->skel->obj) bpf_program__set_expected_attach_type(
@@ -301,7 +301,7 @@ int bpf_session_open(const struct target *t, const struct python_target *python,
 	err = size_maps(s, opts, python ? python->offsets->pool_bytes : 16384);
 	if (err)
 		return log_err(err, "cannot size the BPF tables");
-	choose_attach_type(s);
+	choose_attach_type(s, opts->perf_links);
 	err = tmbpf_bpf__load(s->skel);
 	if (err)
 		return load_failed(err);

@@ -18,6 +18,7 @@ struct session_opts {
 	unsigned frames;    /* 1..TM_FRAMES_MAX */
 	uint64_t blocks;    /* expected live blocks (--blocks); 0 = from RSS */
 	uint64_t rss_bytes; /* of the target now */
+	bool perf_links;    /* perf events even where uprobe_multi exists */
 };
 
 struct tmbpf_bpf; /* the skeleton */

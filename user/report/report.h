@@ -24,6 +24,9 @@ struct report_hello {
 	const char *container;	    /* short id or NULL */
 	const char *mode;	    /* "exact", "pools" */
 	const char *mode_reason;    /* why not exact and the command that forces it, or NULL */
+	bool trial;		   /* was the event rate measured before everything was attached? */
+	double trial_events_per_s; /* allocations a second in that window */
+	double projected_cost_ratio; /* of one CPU, in exact mode; < 0 unknown */
 	unsigned frames;
 	bool domains[SNAP_DOMAINS];
 	size_t pop_sites, newref_sites, libc_sites;

@@ -52,6 +52,10 @@ static void write_hello(struct report *r, const struct report_hello *h)
 	json_str(&w, "container", h->container);
 	json_str(&w, "mode", h->mode);
 	json_str(&w, "mode_reason", h->mode_reason);
+	json_double(&w, "trial_events_per_s", h->trial ? h->trial_events_per_s : (double)NAN);
+	json_double(&w, "projected_cost_ratio",
+		    h->trial && h->projected_cost_ratio >= 0 ? h->projected_cost_ratio
+							     : (double)NAN);
 	json_u64(&w, "frames", h->frames);
 	json_array_begin(&w, "domains");
 	for (int d = 0; d < SNAP_DOMAINS; d++) {

@@ -86,6 +86,11 @@ static void write_hello(struct report *r, const struct report_hello *h)
 	(void)buf_printf(b, "%s, %s, %u %s; memory held before %s is not attributed\n",
 			 *sep ? "" : "nothing", h->mode, h->frames,
 			 plural(h->frames, "frame", "frames"), clock_text(clock, h->time_ns));
+	if (h->trial && h->projected_cost_ratio >= 0)
+		(void)buf_printf(b,
+				 "a trial saw %.0f allocations/s: exact is projected to cost "
+				 "%.1f%% of one CPU at that rate\n",
+				 h->trial_events_per_s, h->projected_cost_ratio * 100);
 	write_mode(r, h->mode, h->mode_reason);
 	if (r->opts.verbose)
 		(void)buf_printf(b,

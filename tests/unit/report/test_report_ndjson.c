@@ -20,7 +20,7 @@ static void hello_says_what_is_traced(void **state)
 		"{\"schema\":\"tmbpf/1\",\"type\":\"hello\",\"time\":\"2026-11-22T14:02:00.013Z\","
 		"\"version\":\"" TMBPF_VERSION "\",\"pid\":4711,\"comm\":\"gunicorn\","
 		"\"python\":\"3.12.4\",\"libc\":\"glibc 2.36\",\"container\":\"3f9c1a0be2d4\","
-		"\"mode\":\"exact\",\"mode_reason\":null,\"frames\":25,"
+		"\"mode\":\"exact\",\"mode_reason\":null,\"trial_events_per_s\":null,\"projected_cost_ratio\":null,\"frames\":25,"
 		"\"domains\":[\"python\",\"native\"],"
 		"\"sites\":{\"pop\":212,\"newref\":31,\"libc\":12}}\n");
 	report_free(r);
@@ -33,17 +33,21 @@ static void hello_of_a_native_process_has_nulls(void **state)
 				 .libc = "",
 				 .mode = "pools",
 				 .mode_reason = "too many events",
+				 .trial = true,
+				 .trial_events_per_s = 7,
+				 .projected_cost_ratio = 0.5,
 				 .frames = 1,
 				 .domains = {false, true}};
 	struct report *r = new_report(BY_LINENO, 0);
 
 	assert_int_equal(report_hello(r, &h), 0);
-	assert_written("{\"schema\":\"tmbpf/1\",\"type\":\"hello\","
-		       "\"time\":\"1970-01-01T00:00:00.000Z\",\"version\":\"" TMBPF_VERSION "\","
-		       "\"pid\":1,\"comm\":\"x\\\"y\",\"python\":null,\"libc\":\"\","
-		       "\"container\":null,\"mode\":\"pools\","
-		       "\"mode_reason\":\"too many events\",\"frames\":1,\"domains\":[\"native\"],"
-		       "\"sites\":{\"pop\":0,\"newref\":0,\"libc\":0}}\n");
+	assert_written(
+		"{\"schema\":\"tmbpf/1\",\"type\":\"hello\","
+		"\"time\":\"1970-01-01T00:00:00.000Z\",\"version\":\"" TMBPF_VERSION "\","
+		"\"pid\":1,\"comm\":\"x\\\"y\",\"python\":null,\"libc\":\"\","
+		"\"container\":null,\"mode\":\"pools\","
+		"\"mode_reason\":\"too many events\",\"trial_events_per_s\":7,\"projected_cost_ratio\":0.5,\"frames\":1,\"domains\":[\"native\"],"
+		"\"sites\":{\"pop\":0,\"newref\":0,\"libc\":0}}\n");
 	report_free(r);
 }
 

@@ -32,20 +32,27 @@ static void hello_of_a_native_process_in_pools_mode(void **state)
 				 .libc = "",
 				 .mode = "pools",
 				 .mode_reason = "90000 events/s; force with --mode exact",
+				 .trial = true,
+				 .trial_events_per_s = 90000,
+				 .projected_cost_ratio = 0.123,
 				 .frames = 1,
 				 .domains = {false, true}};
 	struct report *r = new_report((struct report_opts){.verbose = true});
 
 	assert_int_equal(report_hello(r, &h), 0);
-	assert_written("tmbpf " TMBPF_VERSION ": 1 evil?[2J (no Python)   nothing is injected\n"
-		       "tracing native, pools, 1 frame; memory held before 00:00:00 is not "
-		       "attributed\n"
-		       "mode pools: each pool's blocks are booked to the line that opened the "
-		       "pool; 90000 events/s; force with --mode exact\n"
-		       "probes: 0 pop sites, 0 new-reference sites, 0 libc sites\n");
+	assert_written(
+		"tmbpf " TMBPF_VERSION ": 1 evil?[2J (no Python)   nothing is injected\n"
+		"tracing native, pools, 1 frame; memory held before 00:00:00 is not "
+		"attributed\n"
+		"a trial saw 90000 allocations/s: exact is projected to cost 12.3% of one CPU at that "
+		"rate\n"
+		"mode pools: each pool's blocks are booked to the line that opened the "
+		"pool; 90000 events/s; force with --mode exact\n"
+		"probes: 0 pop sites, 0 new-reference sites, 0 libc sites\n");
 	h.domains[SNAP_NATIVE] = false;
 	h.mode = "exact";
 	h.mode_reason = "forced";
+	h.projected_cost_ratio = -1;
 	assert_int_equal(report_hello(r, &h), 0);
 	assert_written("tmbpf " TMBPF_VERSION ": 1 evil?[2J (no Python)   nothing is injected\n"
 		       "tracing nothing, exact, 1 frame; memory held before 00:00:00 is not "

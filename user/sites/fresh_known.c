@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Allocating functions: the refill function, those exported by name, and what PyMem_RawMalloc and
+ * PyMem_RawCalloc call in libc. Allocator tables: {ctx, malloc, calloc, realloc, free} (CPython
+ * v3.13.0 Include/cpython/pymem.h, PyMemAllocatorEx; same since v3.5); only malloc and calloc count: a
+ * block that realloc gave back may be an old one, and an object in it is a re-use.
+ */
+#include "sites/fresh_known.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "sites/flow.h"
+#include "sites/fresh_doors.h"
+
+#define SCAN_LEN   160 /* instructions of an exported function looked at */
+#define WORD_BACK  60  /* from an indirect call back to the load of the pointer */
+#define CTX_MALLOC 8   /* offsetof(PyMemAllocatorEx, malloc) - offsetof(.., ctx) */
+#define CTX_CALLOC 16
+
+struct alloc_name {
+	const char *name;
+	uint8_t ctx; /* distance of the table's entry from its ctx */
+	bool libc;   /* calls libc's allocator through the PLT */
+};
+
+static const struct alloc_name names[] = {
+	{"PyObject_Malloc", CTX_MALLOC, false},  {"PyObject_Calloc", CTX_CALLOC, false},
+	{"PyMem_Malloc", CTX_MALLOC, false},     {"PyMem_Calloc", CTX_CALLOC, false},
+	{"PyMem_RawMalloc", CTX_MALLOC, true},   {"PyMem_RawCalloc", CTX_CALLOC, true},
+};
+
+static void add_fn(struct fresh_known *k, size_t idx)
+{
+	if (idx != CODE_NONE && !fresh_known_fn(k, idx) && k->fn_count < FRESH_FNS)
+		k->fns[k->fn_count++] = idx;
+}
+
+bool fresh_known_fn(const struct fresh_known *k, size_t idx)
+{
+	for (unsigned i = 0; i < k->fn_count; i++)
+		if (k->fns[i] == idx)
+			return true;
+	return false;
+}
+
+bool fresh_known_word(const struct fresh_known *k, uint64_t vaddr)
+{
+	for (unsigned i = 0; i < k->word_count; i++)
+		if (k->words[i] == vaddr)
+			return true;
+	return false;
+}
+
+bool fresh_known_pop(const struct fresh_known *k, size_t idx)
+{
+	size_t lo = 0, hi = k->pops->count;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (k->pops->load[mid] < idx)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < k->pops->count && k->pops->load[lo] == idx;
+}
+
+/* A jump through the GOT, behind endbr64 or not. */
+static bool is_plt_stub(const struct code *code, size_t idx)
+{
+	uint64_t slot;
+
+	if (idx != CODE_NONE && code->insns[idx].op == OP_ENDBR)
+		idx = decode_next(code, idx);
+	return idx != CODE_NONE && code->insns[idx].op == OP_JMP_IND &&
+	       code->insns[idx].base == REG_RIP && decode_mem_vaddr(code, &code->insns[idx], &slot);
+}
+
+static enum flow_step word_load(void *ctx, const struct code *code, const struct flow_place *at)
+{
+	const struct insn *in = &code->insns[at->idx];
+	uint64_t *vaddr = ctx;
+
+	if (in->op == OP_MOV && in->dst_reg == at->reg && in->src == OPERAND_MEM &&
+	    in->width == 8 && decode_mem_vaddr(code, in, vaddr))
+		return FLOW_DONE;
+	return FLOW_ON;
+}
+
+/* Does the function load the word at vaddr? */
+static bool loads_word(const struct code *code, size_t idx, size_t end, uint64_t vaddr)
+{
+	uint64_t mem;
+
+	for (; idx < end; idx++)
+		if (code->insns[idx].op == OP_MOV && code->insns[idx].src == OPERAND_MEM &&
+		    decode_mem_vaddr(code, &code->insns[idx], &mem) && mem == vaddr)
+			return true;
+	return false;
+}
+
+/* The pointer that the indirect call at idx goes through is an entry, when its ctx is loaded too. */
+static void take_word(struct fresh_known *k, size_t from, size_t end, size_t idx, uint8_t ctx)
+{
+	const struct insn *in = &k->code->insns[idx];
+	uint64_t vaddr;
+	bool found = in->dst == OPERAND_MEM
+			     ? decode_mem_vaddr(k->code, in, &vaddr)
+			     : in->dst_reg < 16 && flow_back(k->code, idx, in->dst_reg, WORD_BACK,
+							     word_load, &vaddr);
+
+	if (found && loads_word(k->code, from, end, vaddr - ctx) && !fresh_known_word(k, vaddr) &&
+	    k->word_count < FRESH_WORDS)
+		k->words[k->word_count++] = vaddr;
+}
+
+/* One exported allocating function: itself, the table entries it goes through, libc's function. */
+static void take_named(struct fresh_known *k, const struct elf_image *img,
+		       const struct alloc_name *n)
+{
+	const struct elf_symbol *sym = elf_image_symbol(img, n->name);
+	size_t from = sym ? decode_find(k->code, sym->vaddr) : CODE_NONE, end;
+	size_t stub = CODE_NONE;
+	bool single = true;
+
+	if (from == CODE_NONE || sym->type != STT_FUNC)
+		return;
+	add_fn(k, from);
+	for (end = from; end < k->code->count && end - from < SCAN_LEN; end++)
+		if (insn_vaddr(k->code, end) >= sym->vaddr + sym->len)
+			break;
+	for (size_t i = from; i < end; i++) {
+		const struct insn *in = &k->code->insns[i];
+		size_t to = decode_target(k->code, i);
+
+		if (in->op == OP_CALL_IND || in->op == OP_JMP_IND)
+			take_word(k, from, end, i, n->ctx);
+		if ((in->op != OP_CALL && in->op != OP_JMP) || !is_plt_stub(k->code, to))
+			continue;
+		single &= stub == CODE_NONE || stub == to;
+		stub = to;
+	}
+	if (n->libc && single)
+		add_fn(k, stub);
+}
+
+int fresh_known_init(const struct elf_image *img, const struct code *code,
+		     const struct pop_blocks *pops, uint64_t refill, struct fresh_known *out)
+{
+	struct fresh_known k = {.code = code, .pops = pops};
+	size_t idx = refill ? decode_find(code, refill) : CODE_NONE;
+
+	k.doors = fresh_doors(img, code);
+	if (!k.doors)
+		return -ENOMEM;
+	add_fn(&k, idx);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		take_named(&k, img, &names[i]);
+	*out = k;
+	return 0;
+}
+
+void fresh_known_release(struct fresh_known *k)
+{
+	free(k->doors);
+	*k = (struct fresh_known){0};
+}
