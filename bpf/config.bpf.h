@@ -45,6 +45,13 @@ const volatile __u32 cfg_pool_align_shift = 4;
 /* The interpreter's text: an allocator call from there belongs to the python domain. */
 const volatile __u64 cfg_interp_lo = 0, cfg_interp_hi = 0;
 
+/*
+ * Calls of glibc's _int_malloc: the address behind the call, and how far above its stack slot the caller
+ * of malloc or calloc stands (sites/sites.h: slow_calls). 0 ends the list.
+ */
+const volatile __u64 cfg_slow_ret[TM_SLOW_CALLS] = {};
+const volatile __u32 cfg_slow_up[TM_SLOW_CALLS] = {};
+
 /* Table sizes: bucket counts, powers of two. */
 const volatile __u32 cfg_dir_mask = 0;
 const volatile __u32 cfg_stack_mask = 0;

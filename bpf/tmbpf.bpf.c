@@ -212,6 +212,23 @@ static __always_inline __u64 requested_bytes(const struct pt_regs *ctx, __u32 fn
 	}
 }
 
+/* Who called the allocator: the return address at sp, or for the slow path the one of malloc above it. */
+static __always_inline __u64 caller_of(__u64 sp, __u32 fn)
+{
+	__u64 caller = 0, up = 0;
+	int i;
+
+	if (bpf_probe_read_user(&caller, sizeof(caller), (void *)sp) || fn != FN_SLOW_MALLOC)
+		return caller;
+	for (i = 0; i < TM_SLOW_CALLS && cfg_slow_ret[i]; i++)
+		if (cfg_slow_ret[i] == caller)
+			up = cfg_slow_up[i];
+	/* Through another door of libc (memalign): then the leaf stays unknown. */
+	if (!up || bpf_probe_read_user(&caller, sizeof(caller), (void *)(sp + up)))
+		return 0;
+	return caller;
+}
+
 static __always_inline void alloc_begin(struct pt_regs *ctx, __u32 fn, __u32 sp_bytes)
 {
 	__u64 sp = ctx->sp + sp_bytes, bytes = requested_bytes(ctx, fn);
@@ -236,8 +253,7 @@ static __always_inline void alloc_begin(struct pt_regs *ctx, __u32 fn, __u32 sp_
 	call->bytes = bytes;
 	call->old_addr = 0;
 	call->out = fn == FN_POSIX_MEMALIGN ? ctx->di : 0;
-	call->caller = 0;
-	bpf_probe_read_user(&call->caller, sizeof(call->caller), (void *)sp);
+	call->caller = caller_of(sp, fn);
 	if ((fn == FN_REALLOC || fn == FN_REALLOCARRAY) && ctx->di) {
 		/* At entry: another thread may get the address as soon as the inner free is done. */
 		call->old_addr = ctx->di;
@@ -285,7 +301,9 @@ static __always_inline void alloc_end(struct pt_regs *ctx)
 	}
 	if (call->bytes < run_min_bytes)
 		return;
-	if (call->caller - cfg_interp_lo < cfg_interp_hi - cfg_interp_lo)
+	/* An unknown caller in a Python process: the interpreter is the likeliest. */
+	if (call->caller ? call->caller - cfg_interp_lo < cfg_interp_hi - cfg_interp_lo
+			 : cfg_python)
 		domain = TM_DOMAIN_PYTHON;
 	stack = stack_current(domain, domain == TM_DOMAIN_PYTHON ? 0 : call->caller);
 	if (stack)

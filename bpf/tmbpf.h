@@ -19,6 +19,7 @@
 	(TM_FRAMES_MAX + 1) /* one more: the innermost may be incomplete and skipped */
 #define TM_SIZE_CLASSES 64  /* 3.6, 3.7 have 64 classes of 8 bytes, later ones 32 of 16 */
 #define TM_POOL_HEADER	48  /* sizeof(struct pool_header), Objects/obmalloc.c */
+#define TM_SLOW_CALLS	16  /* sites/sites.h: SLOW_CALLS_MAX */
 #define TM_SITES_MAX	4096
 
 /* ---- losses: enum, JSON key and explanation come from this one list ---- */

@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(
 	gcc make pkgconf clang llvm bpftool linux-libc-dev libc6-dev
 	libbpf-dev libelf-dev zlib1g-dev libzydis-dev libzycore-dev
-	libcmocka-dev libclang-rt-14-dev clang-format git util-linux procps
+	libcmocka-dev libclang-rt-14-dev clang-format git util-linux procps libcap2-bin musl-tools
 	python3 python3-pytest python3-pytest-timeout python3-flask
 )
 

@@ -263,3 +263,23 @@ def test_other_allocators_are_named_or_refused(setting, debian, tool):
     finally:
         p.kill()
         p.wait()
+
+
+def test_no_btf_is_5(debian, program, target_script):
+    p = program(debian.path, target_script("leaky_cache.py"), 60)
+    wrap = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh"]
+    out = harness.run_tool("-p", p.pid, 1, 1, wrap=wrap)
+    assert out.returncode == 5, said(out)
+    assert "E501" in said(out) and "CONFIG_DEBUG_INFO_BTF" in said(out)
+    assert p.alive()
+
+
+def test_no_bpf_capability_is_4(debian, program, target_script):
+    """Root that may look into the process, but not load programs."""
+    p = program(debian.path, target_script("leaky_cache.py"), 60)
+    wrap = ["capsh", "--drop=cap_bpf,cap_perfmon,cap_sys_admin", "--shell=/bin/sh", "--", "-c",
+            'exec "$@"', "sh"]
+    out = harness.run_tool("-p", p.pid, 1, 1, wrap=wrap)
+    assert out.returncode == 4, said(out)
+    assert "E401" in said(out) and "cap_bpf" in said(out)
+    assert p.alive()

@@ -93,3 +93,22 @@ def test_malloc_before_attach_freed_later_changes_nothing(debian, program, tool)
     big = [s for s in sites if s["domain"] == "native" and s["bytes"] >= 700 * 3000]
     assert big and 700 <= big[0]["blocks"] <= 710
     assert big[0]["file"] == "<string>" and big[0]["line"] == 11
+
+
+def test_perf_links_give_the_same_ledger(native_leak, program, tool):
+    """The way of kernels without uprobe_multi: one perf event a site."""
+    p = program(native_leak)
+    t = tool("-p", p.pid, "-T", 0, "--mode", "exact", "--links", "perf", 600)
+    t.hello()
+    want = ledger(p)
+    interval, _, _ = t.stop()
+    assert interval["live_blocks"] == sum(b for b, _ in want.values())
+    assert interval["live_bytes"] == sum(size for _, size in want.values())
+
+
+def test_perf_links_choose_pools_for_python(debian, program, tool, target_script):
+    p = program(debian.path, target_script("leaky_cache.py"), 60)
+    t = tool("-p", p.pid, "--links", "perf", 1, 1)
+    hello = t.hello()
+    assert hello["mode"] == "pools" and "uprobe_multi" in hello["mode_reason"]
+    t.interval()

@@ -124,6 +124,10 @@ static int open_session(struct capture *c)
 	struct probe_plan plan = {.target = c->target};
 	int err;
 
+	if (c->has_native) {
+		so.libc = &c->libc_sites;
+		so.libc_bias = c->libc.object->bias;
+	}
 	(void)target_rss(c->target, &so.rss_bytes);
 	err = bpf_session_open(c->target, c->has_python ? &c->py : NULL, &so, &c->session);
 	if (err)
@@ -188,8 +192,10 @@ static int attach_all(struct capture *c)
 	c->pools_mode = c->guard.pools;
 	if (c->pools_mode) {
 		bpf_session_set_pools_mode(c->session, true, POOLS_MIN_BYTES);
+		err = probes_attach_pools(c->probes);
+		/* Only now: the pop sites of the trial have gone. */
 		bpf_session_set_stop(c->session, c->opts->stop);
-		return probes_attach_pools(c->probes);
+		return err;
 	}
 	return attach_exact(c);
 }

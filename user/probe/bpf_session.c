@@ -105,6 +105,18 @@ static void configure_python(struct tmbpf_bpf *skel, const struct python_target 
 	}
 }
 
+static void configure_libc(struct tmbpf_bpf *skel, const struct session_opts *opts)
+{
+	_Static_assert(TM_SLOW_CALLS == SLOW_CALLS_MAX, "one list");
+
+	for (size_t i = 0; opts->libc && i < opts->libc->slow_call_count && i < TM_SLOW_CALLS;
+	     i++) {
+		skel->rodata->cfg_slow_ret[i] =
+			opts->libc->slow_calls[i].ret_vaddr + opts->libc_bias;
+		skel->rodata->cfg_slow_up[i] = opts->libc->slow_calls[i].up_bytes;
+	}
+}
+
 /* Sizes of the fixed tables. Live levels and slot segments grow later. */
 static int size_maps(struct bpf_session *s, const struct session_opts *opts, uint32_t pool_bytes)
 {
@@ -297,6 +309,7 @@ int bpf_session_open(const struct target *t, const struct python_target *python,
 		return log_err(err, "cannot read the pid namespace of %d", (int)t->pid);
 	if (python)
 		configure_python(s->skel, python);
+	configure_libc(s->skel, opts);
 	s->skel->rodata->cfg_frames = opts->frames;
 	err = size_maps(s, opts, python ? python->offsets->pool_bytes : 16384);
 	if (err)

@@ -11,14 +11,17 @@
 #include <stdint.h>
 
 #include "bpf/tmbpf.h"
+#include "sites/sites.h"
 #include "target/python_target.h"
 #include "target/target.h"
 
 struct session_opts {
-	unsigned frames;    /* 1..TM_FRAMES_MAX */
-	uint64_t blocks;    /* expected live blocks (--blocks); 0 = from RSS */
-	uint64_t rss_bytes; /* of the target now */
-	bool perf_links;    /* perf events even where uprobe_multi exists */
+	unsigned frames;	       /* 1..TM_FRAMES_MAX */
+	uint64_t blocks;	       /* expected live blocks (--blocks); 0 = from RSS */
+	uint64_t rss_bytes;	       /* of the target now */
+	const struct libc_sites *libc; /* NULL: native domain off; borrowed during the call */
+	uint64_t libc_bias;
+	bool perf_links; /* perf events even where uprobe_multi exists */
 };
 
 struct tmbpf_bpf; /* the skeleton */

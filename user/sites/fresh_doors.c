@@ -60,19 +60,38 @@ static void mark_code(const struct elf_image *img, const struct code *code, uint
 	}
 }
 
+/* Unwind tables hold distances only; where two of them look like an address it is chance. */
+static bool in_unwind_table(const struct elf_image *img, uint64_t vaddr, uint64_t *end)
+{
+	static const char *const names[] = {".eh_frame_hdr", ".eh_frame"};
+	uint64_t from, off, len;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (elf_image_section(img, names[i], &from, &off, &len) && vaddr >= from &&
+		    vaddr - from < len) {
+			*end = from + len;
+			return true;
+		}
+	return false;
+}
+
 /* Addresses stored in data: pointers to functions, computed gotos, relocations with addends. */
 static void mark_data(const struct elf_image *img, const struct code *code, uint8_t *doors)
 {
 	for (size_t i = 0; i < img->segment_count; i++) {
 		const struct elf_segment *s = &img->segments[i];
 		const uint8_t *p = elf_image_bytes(img, s->vaddr, s->file_len);
-		size_t skip = -s->vaddr & 7;
+		size_t skip = -s->vaddr & 7, at = skip;
+		uint64_t v, end;
 
 		if (!p || s->exec)
 			continue;
-		for (size_t at = skip; at + 8 <= s->file_len; at += 8) {
-			uint64_t v;
-
+		for (; at + 8 <= s->file_len; at += 8) {
+			if (in_unwind_table(img, s->vaddr + at, &end)) {
+				at = (size_t)(((end - s->vaddr - skip) & ~(uint64_t)7) + skip);
+				at -= 8;
+				continue;
+			}
 			memcpy(&v, p + at, sizeof(v));
 			mark_vaddr(code, doors, v);
 		}

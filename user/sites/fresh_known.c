@@ -7,6 +7,7 @@
  */
 #include "sites/fresh_known.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -15,6 +16,7 @@
 #include "sites/fresh_doors.h"
 
 #define SCAN_LEN   160 /* instructions of an exported function looked at */
+#define QUIT_LEN   8   /* instructions of a function that only calls another */
 #define WORD_BACK  60  /* from an indirect call back to the load of the pointer */
 #define CTX_MALLOC 8   /* offsetof(PyMemAllocatorEx, malloc) - offsetof(.., ctx) */
 #define CTX_CALLOC 16
@@ -26,10 +28,15 @@ struct alloc_name {
 };
 
 static const struct alloc_name names[] = {
-	{"PyObject_Malloc", CTX_MALLOC, false},  {"PyObject_Calloc", CTX_CALLOC, false},
-	{"PyMem_Malloc", CTX_MALLOC, false},     {"PyMem_Calloc", CTX_CALLOC, false},
-	{"PyMem_RawMalloc", CTX_MALLOC, true},   {"PyMem_RawCalloc", CTX_CALLOC, true},
+	{"PyObject_Malloc", CTX_MALLOC, false}, {"PyObject_Calloc", CTX_CALLOC, false},
+	{"PyMem_Malloc", CTX_MALLOC, false},	{"PyMem_Calloc", CTX_CALLOC, false},
+	{"PyMem_RawMalloc", CTX_MALLOC, true},	{"PyMem_RawCalloc", CTX_CALLOC, true},
 };
+
+/* Never return; the rest of the function behind a call of them is no way of it. */
+static const char *const quits[] = {
+	"_Py_FatalErrorFunc",	     "Py_FatalError", "_Py_FatalErrorFormat",
+	"_Py_FatalError_TstateNULL", "Py_Exit",	      "_Py_FatalRefcountErrorFunc"};
 
 static void add_fn(struct fresh_known *k, size_t idx)
 {
@@ -66,6 +73,39 @@ bool fresh_known_pop(const struct fresh_known *k, size_t idx)
 			hi = mid;
 	}
 	return lo < k->pops->count && k->pops->load[lo] == idx;
+}
+
+static bool is_quit(const struct fresh_known *k, size_t idx)
+{
+	for (unsigned i = 0; i < k->quit_count; i++)
+		if (k->quits[i] == idx)
+			return true;
+	return false;
+}
+
+/* The function itself, or a short one that goes straight to it. */
+bool fresh_call_quits(const struct fresh_known *k, size_t idx)
+{
+	size_t at = k->code->insns[idx].op == OP_CALL ? decode_target(k->code, idx) : CODE_NONE;
+
+	for (unsigned n = 0; at != CODE_NONE && n < QUIT_LEN; n++) {
+		const struct insn *in = &k->code->insns[at];
+
+		if (is_quit(k, at))
+			return true;
+		if (in->op == OP_CALL || in->op == OP_JMP)
+			return is_quit(k, decode_target(k->code, at));
+		if (in->op == OP_CALL_IND || in->op == OP_JCC || !decode_falls_through(in))
+			return false;
+		at = decode_next(k->code, at);
+	}
+	return false;
+}
+
+bool fresh_falls_into(const struct fresh_known *k, size_t idx)
+{
+	return idx > 0 && decode_next(k->code, idx - 1) == idx &&
+	       decode_falls_through(&k->code->insns[idx - 1]) && !fresh_call_quits(k, idx - 1);
 }
 
 /* A jump through the GOT, behind endbr64 or not. */
@@ -159,6 +199,12 @@ int fresh_known_init(const struct elf_image *img, const struct code *code,
 	add_fn(&k, idx);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		take_named(&k, img, &names[i]);
+	for (size_t i = 0; i < ARRAY_LEN(quits) && i < FRESH_QUITS; i++) {
+		const struct elf_symbol *sym = elf_image_symbol(img, quits[i]);
+
+		if (sym && sym->type == STT_FUNC && decode_find(code, sym->vaddr) != CODE_NONE)
+			k.quits[k.quit_count++] = decode_find(code, sym->vaddr);
+	}
 	*out = k;
 	return 0;
 }

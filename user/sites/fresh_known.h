@@ -7,6 +7,7 @@
 #include "sites/python_pops.h"
 
 #define FRESH_FNS   16 /* functions that return a fresh block, by address */
+#define FRESH_QUITS 8  /* functions that never return */
 #define FRESH_WORDS 12 /* pointers to such functions: entries of the allocator tables */
 
 struct fresh_known {
@@ -14,9 +15,12 @@ struct fresh_known {
 	const struct pop_blocks *pops;
 	size_t fns[FRESH_FNS]; /* first instruction */
 	unsigned fn_count;
+	size_t quits[FRESH_QUITS];
+	unsigned quit_count;
 	uint64_t words[FRESH_WORDS];
 	unsigned word_count;
-	uint8_t *doors; /* bit per instruction: control can come from elsewhere than the branches seen */
+	uint8_t *
+		doors; /* bit per instruction: control can come from elsewhere than the branches seen */
 };
 
 /** Returns: 0, -ENOMEM. Owns: fresh_known_release(). */
@@ -28,6 +32,12 @@ bool fresh_known_fn(const struct fresh_known *k, size_t idx);
 bool fresh_known_word(const struct fresh_known *k, uint64_t vaddr);
 /** Is idx the load of the block that a pop takes? */
 bool fresh_known_pop(const struct fresh_known *k, size_t idx);
+
+/** Can control fall into idx from the instruction before it? */
+bool fresh_falls_into(const struct fresh_known *k, size_t idx);
+
+/** Does the call at idx never return? */
+bool fresh_call_quits(const struct fresh_known *k, size_t idx);
 
 /** A function's first instruction, a target of a jump table, or of any stored address. */
 static inline bool fresh_is_door(const struct fresh_known *k, size_t idx)

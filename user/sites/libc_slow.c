@@ -2,11 +2,15 @@
 /*
  * glibc's _int_malloc(arena, bytes) in a stripped libc: what malloc() calls most often with its own
  * argument in rsi. Believed only when calloc() calls it too and it is no exported function.
+ *
+ * At its entry the address behind the call is on top of the stack; how far up malloc's own return
+ * address is, follows from the pushes and stack adjustments on the way from malloc's entry to the call.
  */
 #include "sites/libc_slow.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -15,6 +19,13 @@
 #define TARGETS_MAX 32	/* distinct functions called from one body */
 #define TRACE_BACK  250 /* instructions from a call back to the function's entry */
 #define ARGS_BACK   10	/* the second argument is set this shortly before the call */
+
+#define REG_RBP	    5
+#define WORD	    8
+#define LEAVE_LEN   1	      /* the only one-byte instruction that writes both rsp and rbp */
+#define LOST	    (-1)      /* not known, or different on two paths */
+#define DEPTH_MAX   (1 << 20) /* bytes of stack that we follow */
+#define UP_MAX	    4096
 
 struct callee {
 	uint64_t vaddr;
@@ -114,6 +125,160 @@ static unsigned best_callee(const struct elf_image *img, uint64_t *vaddr)
 	return best > second ? best : 0;
 }
 
+/* The stack before one instruction, in bytes below the slot of the function's return address. */
+struct stack_place {
+	int32_t depth; /* of rsp; LOST */
+	int32_t frame; /* of rbp while it is the frame pointer; LOST */
+	bool seen, pending;
+};
+
+struct stack_walk {
+	const struct code *body;
+	struct stack_place *at; /* by instruction */
+	size_t *todo;		/* at most one entry an instruction */
+	size_t len;
+};
+
+static int32_t depth_of(int32_t from, int64_t more)
+{
+	if (from == LOST || more < -DEPTH_MAX || more > DEPTH_MAX)
+		return LOST;
+	more += from;
+	return more < 0 || more > DEPTH_MAX ? LOST : (int32_t)more;
+}
+
+/* Push or pop of one word; a 16-bit immediate has an operand-size prefix and other lengths. */
+static bool moves_one_word(const struct insn *in)
+{
+	if (in->dst == OPERAND_IMM)
+		return in->len == 2 || in->len == 5;
+	return in->width == WORD && in->dst_reg != REG_RSP;
+}
+
+/* rsp behind the instruction. */
+static int32_t depth_behind(const struct insn *in, const struct stack_place *at)
+{
+	bool by_imm = in->dst_reg == REG_RSP && in->src == OPERAND_IMM && in->width == WORD;
+
+	if (!insn_writes(in, REG_RSP))
+		return at->depth;
+	switch (in->op) {
+	case OP_CALL:
+	case OP_CALL_IND:
+		return at->depth; /* behind its return */
+	case OP_PUSH:
+		return moves_one_word(in) ? depth_of(at->depth, WORD) : LOST;
+	case OP_POP:
+		return moves_one_word(in) ? depth_of(at->depth, -WORD) : LOST;
+	case OP_SUB:
+		return by_imm ? depth_of(at->depth, in->imm) : LOST;
+	case OP_ADD:
+		return by_imm && in->imm > INT64_MIN ? depth_of(at->depth, -in->imm) : LOST;
+	case OP_LEA:
+		if (in->width != WORD || in->index != REG_NONE)
+			return LOST;
+		if (in->base == REG_RBP)
+			return depth_of(at->frame, -(int64_t)in->disp);
+		return in->base == REG_RSP ? depth_of(at->depth, -(int64_t)in->disp) : LOST;
+	case OP_MOV:
+		return insn_is_copy(in) && in->src_reg == REG_RBP ? at->frame : LOST;
+	case OP_OTHER:
+		return in->len == LEAVE_LEN && insn_writes(in, REG_RBP) ? depth_of(at->frame, -WORD)
+									: LOST;
+	default:
+		return LOST;
+	}
+}
+
+/* rbp behind the instruction. */
+static int32_t frame_behind(const struct insn *in, const struct stack_place *at)
+{
+	if (!insn_writes(in, REG_RBP))
+		return at->frame;
+	if (in->op == OP_LEA && in->width == WORD && in->base == REG_RSP && in->index == REG_NONE)
+		return depth_of(at->depth, -(int64_t)in->disp);
+	return insn_is_copy(in) && in->src_reg == REG_RSP ? at->depth : LOST;
+}
+
+/* Control reaches idx with this stack; what two paths do not agree on is lost. */
+static void stack_meet(struct stack_walk *w, size_t idx, int32_t depth, int32_t frame)
+{
+	struct stack_place *p;
+	bool changed;
+
+	if (idx == CODE_NONE)
+		return;
+	p = &w->at[idx];
+	if (p->seen) {
+		depth = p->depth == depth ? depth : LOST;
+		frame = p->frame == frame ? frame : LOST;
+	}
+	changed = !p->seen || p->depth != depth || p->frame != frame;
+	p->depth = depth;
+	p->frame = frame;
+	p->seen = true;
+	if (changed && !p->pending) {
+		p->pending = true;
+		w->todo[w->len++] = idx;
+	}
+}
+
+/* Follow control from the first instruction until nothing changes: at most 3 visits of each. */
+static void stack_follow(struct stack_walk *w)
+{
+	stack_meet(w, 0, 0, LOST);
+	while (w->len) {
+		size_t idx = w->todo[--w->len];
+		const struct insn *in = &w->body->insns[idx];
+		int32_t depth = depth_behind(in, &w->at[idx]);
+		int32_t frame = frame_behind(in, &w->at[idx]);
+
+		w->at[idx].pending = false;
+		if (decode_falls_through(in))
+			stack_meet(w, decode_next(w->body, idx), depth, frame);
+		if (in->op == OP_JCC || in->op == OP_JMP)
+			stack_meet(w, decode_target(w->body, idx), depth, frame);
+	}
+}
+
+static void slow_calls_take(const struct stack_walk *w, struct libc_sites *s)
+{
+	for (size_t i = 0; i < w->body->count && s->slow_call_count < SLOW_CALLS_MAX; i++) {
+		const struct insn *in = &w->body->insns[i];
+		int32_t up = w->at[i].depth + WORD; /* the call pushes its own return address */
+
+		if (in->op != OP_CALL ||
+		    insn_target_vaddr(w->body, i) != s->slow_malloc.entry_vaddr)
+			continue;
+		if (!w->at[i].seen || w->at[i].depth == LOST || up % WORD || up > UP_MAX)
+			continue;
+		s->slow_calls[s->slow_call_count++] = (struct slow_call){
+			.ret_vaddr = insn_vaddr(w->body, i) + in->len, .up_bytes = (uint16_t)up};
+	}
+}
+
+/* The calls of the slow path in one function, where its stack can be followed. */
+static void slow_calls_find(const struct elf_image *img, const char *caller, struct libc_sites *s)
+{
+	const struct elf_symbol *sym = elf_image_symbol(img, caller);
+	struct stack_walk w = {.len = 0};
+	struct code body;
+
+	/* Without a size a call that never returns would lead into the next function. */
+	if (!sym || !sym->len || fn_body_decode(img, sym->vaddr, sym->len, &body))
+		return;
+	w.body = &body;
+	w.at = calloc(body.count + 1, sizeof(*w.at));
+	w.todo = calloc(body.count + 1, sizeof(*w.todo));
+	if (w.at && w.todo && body.count) {
+		stack_follow(&w);
+		slow_calls_take(&w, s);
+	}
+	free(w.at);
+	free(w.todo);
+	decode_release(&body);
+}
+
 void slow_malloc_find(const struct elf_image *img, struct libc_sites *s, char *reason, size_t len)
 {
 	const struct elf_symbol *at;
@@ -122,6 +287,7 @@ void slow_malloc_find(const struct elf_image *img, struct libc_sites *s, char *r
 	uint64_t vaddr = 0;
 
 	s->slow_malloc = (struct fn_site){.present = false};
+	s->slow_call_count = 0;
 	from_malloc = best_callee(img, &vaddr);
 	if (from_malloc < 2) {
 		snprintf(reason, len,
@@ -145,6 +311,8 @@ void slow_malloc_find(const struct elf_image *img, struct libc_sites *s, char *r
 		return;
 	}
 	s->slow_malloc = site;
+	slow_calls_find(img, "malloc", s);
+	slow_calls_find(img, "calloc", s);
 	snprintf(reason, len, "slow path 0x%llx (%u calls in malloc, %u in calloc)",
 		 (unsigned long long)vaddr, from_malloc, from_calloc);
 }

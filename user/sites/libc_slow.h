@@ -13,7 +13,7 @@ int fn_body_decode(const struct elf_image *img, uint64_t vaddr, uint64_t len, st
 int fn_site_at(const struct elf_image *img, uint64_t vaddr, uint64_t len, uint16_t args,
 	       struct fn_site *out);
 
-/** Find _int_malloc() and set s->slow_malloc; why (not) goes to reason. */
+/** Find _int_malloc() and set s->slow_malloc and s->slow_calls; why (not) goes to reason. */
 void slow_malloc_find(const struct elf_image *img, struct libc_sites *s, char *reason, size_t len);
 
 #endif

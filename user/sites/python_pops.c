@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "sites/flow.h"
 
@@ -253,11 +254,52 @@ static enum flow_step stored_from_block(void *ctx, const struct code *code,
 	return insn_is_load(in, p->block, 0) && in->dst_reg == at->reg ? FLOW_DONE : FLOW_ON;
 }
 
-int pops_find(const struct code *code, struct site_list *out)
+/* From first to last there is one way: no jump between, none into it. */
+static bool is_straight(const struct code *code, size_t first, size_t last)
+{
+	for (size_t i = first; i < last; i++) {
+		size_t next = decode_next(code, i), count = 0;
+		uint8_t op = code->insns[i].op;
+
+		if (next != CODE_NONE)
+			decode_branches_to(code, next, &count);
+		if (next == CODE_NONE || count || !decode_falls_through(&code->insns[i]) ||
+		    op == OP_JCC || op == OP_CALL || op == OP_CALL_IND)
+			return false;
+	}
+	return true;
+}
+
+/* Remember where the pop loads its block, if it is sure that only the pop does. */
+static int add_block(const struct code *code, const struct pop *p, struct pop_blocks *b)
+{
+	size_t first = p->load < p->anchor ? p->load : p->anchor;
+	size_t last = p->load < p->anchor ? p->anchor : p->load;
+	size_t *bigger;
+
+	if (!is_straight(code, first, last))
+		return 0;
+	bigger = array_grow(b->load, &b->cap, b->count + 1, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	b->load = bigger;
+	b->load[b->count++] = p->load;
+	return 0;
+}
+
+static int index_cmp(const void *a, const void *b)
+{
+	size_t x = *(const size_t *)a, y = *(const size_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+int pops_find_blocks(const struct code *code, struct site_list *out, struct pop_blocks *blocks)
 {
 	for (size_t i = 0; i < code->count; i++) {
 		struct pop p;
 		struct pop_walk w = {.out = out, .pop = &p};
+		size_t before = out->count;
 
 		if (!is_anchor(&code->insns[i]) || !pop_recognise(code, i, &p))
 			continue;
@@ -267,9 +309,28 @@ int pops_find(const struct code *code, struct site_list *out)
 		flow_back(code, i, p.pool, GUARD_BACK, pop_guard, &w);
 		if (!w.added && w.evidence > 1)
 			w.err = pop_add_after(code, &p, w.evidence, out);
+		if (!w.err && out->count > before && w.evidence > 1)
+			w.err = add_block(code, &p, blocks);
 		if (w.err)
 			return w.err;
 	}
 	site_list_sort(out);
+	if (blocks->count)
+		qsort(blocks->load, blocks->count, sizeof(*blocks->load), index_cmp);
 	return 0;
+}
+
+int pops_find(const struct code *code, struct site_list *out)
+{
+	struct pop_blocks blocks = {0};
+	int err = pops_find_blocks(code, out, &blocks);
+
+	pop_blocks_release(&blocks);
+	return err;
+}
+
+void pop_blocks_release(struct pop_blocks *b)
+{
+	free(b->load);
+	*b = (struct pop_blocks){0};
 }

@@ -10,6 +10,16 @@
 /** Append a site for every inlined pop, sorted by address. Returns: 0, -ENOMEM, -EFBIG (> SITES_MAX). */
 int pops_find(const struct code *code, struct site_list *out);
 
+/* Instructions that load the block of a pop for which there is a site; sorted. */
+struct pop_blocks {
+	size_t *load;
+	size_t count, cap;
+};
+
+/** The same, with the loads of the blocks. Owns: pop_blocks_release(), also on error. */
+int pops_find_blocks(const struct code *code, struct site_list *out, struct pop_blocks *blocks);
+void pop_blocks_release(struct pop_blocks *b);
+
 /* The function that gives a fresh pool when nextpool == pool. */
 struct refill {
 	uint64_t vaddr;	     /* 0: no single function stood out */

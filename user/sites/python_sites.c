@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sites/fresh.h"
 #include "sites/python_newrefs.h"
 #include "sites/python_pops.h"
 #include "sites/site_check.h"
@@ -71,12 +72,13 @@ static int judge_refill(const struct elf_image *img, const struct code *code,
 	return 0;
 }
 
-static int find_pops(const struct elf_image *img, const struct code *code, struct python_sites *s)
+static int find_pops(const struct elf_image *img, const struct code *code, struct python_sites *s,
+		     struct pop_blocks *blocks)
 {
 	struct site_list pops = {0};
 	const struct site *bad;
 	struct refill refill = {0};
-	int err = pops_find(code, &pops);
+	int err = pops_find_blocks(code, &pops, blocks);
 
 	if (!err && pops.count)
 		err = refill_find(code, &pops, &refill);
@@ -105,9 +107,20 @@ static int find_pops(const struct elf_image *img, const struct code *code, struc
 	return err;
 }
 
+/* The function's first instruction again: refill_vaddr is behind its endbr64. */
+static uint64_t refill_entry(const struct code *code, const struct python_sites *s)
+{
+	size_t idx = decode_find(code, s->refill_vaddr);
+
+	return idx != CODE_NONE && idx > 0 && code->insns[idx - 1].op == OP_ENDBR &&
+			       decode_next(code, idx - 1) == idx
+		       ? insn_vaddr(code, idx - 1)
+		       : s->refill_vaddr;
+}
+
 /* New-reference sites are worth having, but their absence is no failure: lines get less exact. */
 static int find_newrefs(const struct elf_image *img, const struct code *code, unsigned minor,
-			struct python_sites *s)
+			const struct pop_blocks *blocks, struct python_sites *s)
 {
 	size_t used = strlen(s->reason), room = sizeof(s->reason) - used;
 	struct newref_stats stats = {0};
@@ -131,11 +144,12 @@ static int find_newrefs(const struct elf_image *img, const struct code *code, un
 	s->newref_disagree = stats.disagree;
 	snprintf(s->reason + used, room, "%zu new-reference sites of %zu tests (%zu disagree)",
 		 list.count, stats.reads, stats.disagree);
-	return 0;
+	return fresh_prove(img, code, blocks, refill_entry(code, s), s->newrefs, s->newref_count);
 }
 
 int python_sites_find(const struct elf_image *img, unsigned minor, struct python_sites *out)
 {
+	struct pop_blocks blocks = {0};
 	struct python_sites s = {0};
 	struct code code;
 	int err = decode_image(img, &code);
@@ -148,9 +162,10 @@ int python_sites_find(const struct elf_image *img, unsigned minor, struct python
 	}
 	if (err)
 		return err;
-	err = find_pops(img, &code, &s);
+	err = find_pops(img, &code, &s, &blocks);
 	if (!err)
-		err = find_newrefs(img, &code, minor, &s);
+		err = find_newrefs(img, &code, minor, &blocks, &s);
+	pop_blocks_release(&blocks);
 	decode_release(&code);
 	if (err && err != -ENOENT) {
 		python_sites_release(&s);

@@ -16,7 +16,7 @@
 
 #define MAGIC	      0x5345544953504d54u /* "TMPSITES" */
 #define LEARNED_MAGIC 0x4e5241454c504d54u /* "TMPLEARN" */
-#define CACHE_VERSION 1			  /* raise it when the finders or this layout change */
+#define CACHE_VERSION 2			  /* raise it when the finders or this layout change */
 
 static void put_u32(struct buf *b, uint32_t v)
 {
@@ -57,7 +57,8 @@ static void put_sites(struct buf *b, const struct site *v, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		put_u64(b, v[i].vaddr);
 		put_u32(b, (uint32_t)v[i].reg | (uint32_t)v[i].evidence << 8 |
-				   (uint32_t)v[i].after_pop << 16 | (uint32_t)v[i].reg2 << 24);
+				   (uint32_t)v[i].after_pop << 16 |
+				   (uint32_t)v[i].fresh_proven << 17 | (uint32_t)v[i].reg2 << 24);
 	}
 }
 
@@ -81,8 +82,9 @@ static int get_sites(struct cursor *c, const struct elf_image *img, struct site 
 		s->reg = (uint8_t)bits;
 		s->evidence = (uint8_t)(bits >> 8);
 		s->after_pop = bits >> 16 & 1;
+		s->fresh_proven = bits >> 17 & 1;
 		s->reg2 = (uint8_t)(bits >> 24);
-		if ((bits >> 16 & 0xff) > 1 || s->evidence > 2 ||
+		if ((bits >> 16 & 0xff) > 2 || s->evidence > 2 ||
 		    (i && s->vaddr <= list[i - 1].vaddr) ||
 		    !elf_image_file_off(img, s->vaddr, &s->file_off) || !site_is_sound(img, s)) {
 			free(list);

@@ -79,6 +79,17 @@ static void print_kind(FILE *out, const char *what, const char *held, const stru
 	print_registers(out, v, count);
 }
 
+static void print_proven(FILE *out, const struct site *v, size_t count)
+{
+	size_t proven = 0;
+
+	for (size_t i = 0; i < count; i++)
+		proven += v[i].fresh_proven;
+	if (count)
+		fprintf(out, "    %-24s %zu by decoding, on every path\n", "fresh objects only",
+			proven);
+}
+
 static void print_list(FILE *out, const struct elf_image *img, const char *what,
 		       const struct site *v, size_t count)
 {
@@ -90,8 +101,9 @@ static void print_list(FILE *out, const struct elf_image *img, const char *what,
 				 reg_name(v[i].reg2));
 		else
 			snprintf(regs, sizeof(regs), "%s", reg_name(v[i].reg));
-		fprintf(out, "  %-6s 0x%-10" PRIx64 " %-7s %u  %s\n", what, v[i].vaddr, regs,
-			v[i].evidence, near_symbol(img, v[i].vaddr, name, sizeof(name)));
+		fprintf(out, "  %-6s 0x%-10" PRIx64 " %-7s %u  %-5s %s\n", what, v[i].vaddr, regs,
+			v[i].evidence, v[i].fresh_proven ? "fresh" : "-",
+			near_symbol(img, v[i].vaddr, name, sizeof(name)));
 	}
 }
 
@@ -105,6 +117,7 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 		s->from_cache ? " (from cache)" : "");
 	print_kind(out, "pop sites", "pool in", s->pops, s->pop_count);
 	print_kind(out, "new-reference sites", "object in", s->newrefs, s->newref_count);
+	print_proven(out, s->newrefs, s->newref_count);
 	if (s->newref_disagree)
 		fprintf(out, "    dropped %zu where the signs named different registers\n",
 			s->newref_disagree);
@@ -117,7 +130,7 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 		fprintf(out, "  trace word           0x%" PRIx64 "\n", s->trace_word_vaddr);
 	fprintf(out, "  %s %s\n", s->pop_count ? "believed because:" : "not usable:", s->reason);
 	if (verbose) {
-		fprintf(out, "  kind   address      reg     signs  nearest symbol\n");
+		fprintf(out, "  kind   address      reg     signs proven nearest symbol\n");
 		print_list(out, img, "pop", s->pops, s->pop_count);
 		print_list(out, img, "newref", s->newrefs, s->newref_count);
 	}
@@ -136,6 +149,24 @@ static void print_fn(FILE *out, const char *name, const struct fn_site *f)
 		fprintf(out, "emulated, return address at [rsp+%u]\n", f->sp_bytes);
 }
 
+static void print_slow_calls(FILE *out, const struct elf_image *img, const struct libc_sites *s)
+{
+	char name[96];
+
+	if (!s->slow_malloc.present)
+		return;
+	fprintf(out, "  stack known at %zu calls of the slow path\n", s->slow_call_count);
+	for (size_t i = 0; i < s->slow_call_count; i++) {
+		const struct slow_call *c = &s->slow_calls[i];
+
+		fprintf(out,
+			"  (slow call)      returns to 0x%-8" PRIx64
+			" caller's address at [rsp+%u]  %s\n",
+			c->ret_vaddr, c->up_bytes,
+			near_symbol(img, c->ret_vaddr, name, sizeof(name)));
+	}
+}
+
 int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_sites *s,
 		     bool verbose)
 {
@@ -144,11 +175,12 @@ int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_s
 		print_fn(out, libc_fn_name((enum libc_fn)f), &s->fn[f]);
 	print_fn(out, "(slow malloc)", &s->slow_malloc);
 	fprintf(out, "  %s\n", s->reason);
-	if (verbose)
-		for (int f = 0; f < FN_COUNT; f++)
-			if (!s->fn[f].present)
-				fprintf(out,
-					"  %-16s no probe: absent, an alias, or covered by another\n",
-					libc_fn_name((enum libc_fn)f));
+	if (!verbose)
+		return ferror(out) ? -EIO : 0;
+	print_slow_calls(out, img, s);
+	for (int f = 0; f < FN_COUNT; f++)
+		if (!s->fn[f].present)
+			fprintf(out, "  %-16s no probe: absent, an alias, or covered by another\n",
+				libc_fn_name((enum libc_fn)f));
 	return ferror(out) ? -EIO : 0;
 }
