@@ -17,6 +17,9 @@
 
 #define STEP_MS	 100
 #define HELD_MAX 16
+/* How long a process may take to end after it has lost its memory. */
+#define EXIT_LOOKS   10
+#define EXIT_LOOK_MS 30
 
 struct watch {
 	struct options opts;
@@ -188,7 +191,9 @@ static const char *target_state(const struct watch *w)
 
 	if (target_is_alive(t) && target_same_image(t))
 		return NULL;
-	/* It may have ended between the two looks, and then has no image any more. */
+	/* A process that ends has no image for a moment before it counts as ended: look again. */
+	for (int i = 0; i < EXIT_LOOKS && target_is_alive(t); i++)
+		(void)poll(NULL, 0, EXIT_LOOK_MS);
 	return target_is_alive(t) ? "target-exec" : "target-exit";
 }
 
