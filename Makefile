@@ -88,7 +88,7 @@ ROOMS_FOR_symbolize := base target symbolize
 ROOMS_FOR_snapshot  := base snapshot
 ROOMS_FOR_analyze   := base snapshot analyze
 ROOMS_FOR_report    := base snapshot analyze report
-ROOMS_FOR_drain     := base target drain
+ROOMS_FOR_drain     := base target sites probe drain
 ROOMS_FOR_cli       := base cli
 
 define unit_rule
@@ -97,7 +97,7 @@ $(OUTPUT)/tests/unit/$(1)/test_%: tests/unit/$(1)/test_%.c $$(foreach r,$$(ROOMS
 	$(Q)mkdir -p $$(@D)
 	$(Q)$(CC) $(STD) $(CPPFLAGS) $(CFLAGS) $(HARDEN) $(LDHARDEN) -Wall -Wextra -Wno-unused-parameter -o $$@ $$(filter %.c %.o,$$^) -lcmocka $(LIBS)
 endef
-$(foreach r,base target sites symbolize snapshot analyze report,$(eval $(call unit_rule,$(r))))
+$(foreach r,base target sites drain symbolize snapshot analyze report,$(eval $(call unit_rule,$(r))))
 
 unit-build: $(UNITS)
 

@@ -2,7 +2,7 @@
 /*
  * libFuzzer: any bytes as text segment. Build:
  * clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. -Iuser tests/fuzz/fuzz_sites.c \
- *	user/sites/{decode,flow,site_list,site_check,python_pops,refill,python_newrefs}.c \
+ *	user/sites/{decode,flow,site_list,site_check,python_pops,refill,python_newrefs,fresh,fresh_known,fresh_doors,fresh_stack}.c \
  *	user/sites/{trace_word,python_sites,libc_sites,libc_slow}.c user/base/{buf,cursor,log}.c \
  *	user/target/elf_*.c -lZydis -lZycore
  */
@@ -49,7 +49,7 @@ static void fuzz_image(const uint8_t *data, size_t len)
 		{"malloc", 0, len / 2},	       {"free", len / 2, 0},
 		{"calloc", len / 4, 64},       {"reallocarray", len / 3, 64},
 		{"PyTraceMalloc_Track", 0, 0}, {"PyRefTracer_GetTracer", len / 2, 0},
-		{"_PyRuntime", 16, 0},
+		{"_PyRuntime", 16, 0},	       {"PyObject_Malloc", len / 5, 64},
 	};
 	struct elf_image *img = fix_open(data, len, syms, ARRAY_LEN(syms));
 	struct python_sites py;

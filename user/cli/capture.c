@@ -238,7 +238,7 @@ int capture_open(const struct options *opts, struct capture *c)
 	if (!err)
 		return 0;
 	/* Whatever failed first, failed because of that. */
-	if (c->target && !target_is_alive(c->target))
+	if ((c->target && !target_is_alive(c->target)) || (err == -ESRCH && !log_exit_status(0)))
 		return log_coded_err(-ESRCH, "E301", NULL, "process %d ended while tmbpf attached",
 				     (int)opts->pid);
 	return err;

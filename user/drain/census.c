@@ -71,9 +71,7 @@ static const struct entry *find(const struct census *c, const struct pool_state 
 {
 	uint32_t i;
 
-	if (!idmap_get(c->by_pool, pool->addr, &i) || c->entries[i].szidx != pool->szidx)
-		return NULL;
-	return &c->entries[i];
+	return idmap_get(c->by_pool, pool->addr, &i) ? &c->entries[i] : NULL;
 }
 
 void census_get(const struct census *c, const struct pool_state *pool, uint64_t *out)
@@ -81,7 +79,7 @@ void census_get(const struct census *c, const struct pool_state *pool, uint64_t 
 	const struct entry *e = find(c, pool);
 
 	memset(out, 0, POOL_BITMAP_WORDS * sizeof(*out));
-	if (e)
+	if (e && e->szidx == pool->szidx)
 		memcpy(out, c->bits + e->first, e->words * sizeof(*out));
 }
 
@@ -89,6 +87,11 @@ void census_prune(struct census *c, const struct pool_state *pool)
 {
 	const struct entry *e = find(c, pool);
 
-	for (uint32_t i = 0; e && !pool->moving && i < e->words; i++)
+	if (!e)
+		return;
+	/* A pool changes its class only when all its blocks are dead; it may change back, too. */
+	if (e->szidx != pool->szidx)
+		idmap_del(c->by_pool, pool->addr);
+	for (uint32_t i = 0; e->szidx == pool->szidx && !pool->moving && i < e->words; i++)
 		c->bits[e->first + i] &= pool->live[i];
 }

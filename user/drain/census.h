@@ -19,11 +19,14 @@ int census_add(struct census *c, const struct pool_state *pool, const uint64_t *
 
 /**
  * Blocks of this pool that were there at attach, into out[POOL_BITMAP_WORDS]. A pool that has another
- * size class by now holds none of them; it is forgotten.
+ * size class by now holds none of them.
  */
 void census_get(const struct census *c, const struct pool_state *pool, uint64_t *out);
 
-/** Drop the blocks that are dead now: what is born in their place is born since attach. */
+/**
+ * Drop the blocks that are dead now: what is born in their place is born since attach. A pool that has
+ * another size class is forgotten.
+ */
 void census_prune(struct census *c, const struct pool_state *pool);
 
 #endif

@@ -144,41 +144,55 @@ static bool head_changed(const struct pool_head *before, const struct pool_head 
 	       before->szidx != after->szidx || before->nextoffset != after->nextoffset;
 }
 
-/* One pool by itself, again. True when out holds a state. */
-static bool read_again(struct heap_reader *r, uint64_t addr, uint8_t *image, struct pool_state *out)
+/* No error of one address: nothing more can be read. */
+static bool target_lost(ssize_t err)
 {
-	struct pool_head after;
-	bool valid = false;
-
-	for (int i = 0; i < RETRIES; i++) {
-		if (target_read(r->target, addr, image, r->pool_bytes))
-			return false;
-		valid = pool_decode(r->offsets, addr, image, out);
-		if (target_read(r->target, addr, &after, sizeof(after)))
-			return false;
-		if (valid && !out->moving &&
-		    !head_changed((const struct pool_head *)(const void *)image, &after))
-			return true;
-	}
-	out->moving = true;
-	return valid;
+	return err == -ESRCH || err == -EPERM;
 }
 
-static void batch_emit(struct heap_reader *r, const uint64_t *addrs, size_t images, size_t heads,
-		       pool_fn fn, void *ctx)
+/* One pool by itself, again; *valid: out holds a state. Returns: 0, -ESRCH, -EPERM. */
+static int read_again(struct heap_reader *r, uint64_t addr, uint8_t *image, struct pool_state *out,
+		      bool *valid)
+{
+	struct pool_head after;
+
+	for (int i = 0; i < RETRIES; i++) {
+		int err = target_read(r->target, addr, image, r->pool_bytes);
+
+		*valid = !err && pool_decode(r->offsets, addr, image, out);
+		if (!err)
+			err = target_read(r->target, addr, &after, sizeof(after));
+		if (err) {
+			*valid = false;
+			return target_lost(err) ? err : 0;
+		}
+		if (*valid && !out->moving &&
+		    !head_changed((const struct pool_head *)(const void *)image, &after))
+			return 0;
+	}
+	out->moving = true;
+	return 0;
+}
+
+static int batch_emit(struct heap_reader *r, const uint64_t *addrs, size_t images, size_t heads,
+		      pool_fn fn, void *ctx)
 {
 	struct pool_state state;
 
 	for (size_t i = 0; i < images; i++) {
 		uint8_t *image = r->images + i * r->pool_bytes;
 		bool valid = pool_decode(r->offsets, addrs[i], image, &state);
+		int err = 0;
 
 		if (i >= heads || !valid || state.moving ||
 		    head_changed((const struct pool_head *)(void *)image, &r->heads[i]))
-			valid = read_again(r, addrs[i], image, &state);
+			err = read_again(r, addrs[i], image, &state, &valid);
+		if (err)
+			return err;
 		if (valid)
 			fn(ctx, &state);
 	}
+	return 0;
 }
 
 /* How many of n whole ranges of `each` bytes a partial read covered. */
@@ -190,7 +204,7 @@ static size_t whole(ssize_t got, size_t each)
 static int read_batch(struct heap_reader *r, const uint64_t *addrs, size_t n, pool_fn fn, void *ctx,
 		      size_t *done)
 {
-	size_t images, heads;
+	size_t images;
 	ssize_t got;
 
 	for (size_t i = 0; i < n; i++) {
@@ -198,19 +212,21 @@ static int read_batch(struct heap_reader *r, const uint64_t *addrs, size_t n, po
 		r->remote[i] = (struct iovec){(void *)(uintptr_t)addrs[i], r->pool_bytes};
 	}
 	got = target_readv(r->target, r->local, r->remote, n);
-	if (got == -ESRCH || got == -EPERM)
+	if (target_lost(got))
 		return (int)got;
 	images = whole(got, r->pool_bytes);
+	/* The one that stopped the read is gone: step over it. */
+	*done = images < n ? images + 1 : n;
+	if (!images)
+		return 0;
 	for (size_t i = 0; i < images; i++) {
 		r->local[i] = (struct iovec){&r->heads[i], HEAD_BYTES};
 		r->remote[i].iov_len = HEAD_BYTES;
 	}
-	heads = images ? whole(target_readv(r->target, r->local, r->remote, images), HEAD_BYTES)
-		       : 0;
-	batch_emit(r, addrs, images, heads, fn, ctx);
-	/* The one that stopped the read is gone: step over it. */
-	*done = images < n ? images + 1 : n;
-	return 0;
+	got = target_readv(r->target, r->local, r->remote, images);
+	if (target_lost(got))
+		return (int)got;
+	return batch_emit(r, addrs, images, whole(got, HEAD_BYTES), fn, ctx);
 }
 
 int heap_reader_pools(struct heap_reader *r, const uint64_t *addrs, size_t count, pool_fn fn,
@@ -258,6 +274,7 @@ static int find_in(struct finder *f, uint64_t start, uint64_t end)
 	while (at + step <= end) {
 		uint64_t addrs[BATCH_POOLS];
 		size_t n = 0, got;
+		ssize_t err;
 
 		for (; n < BATCH_POOLS && at + step <= end; at += step) {
 			if (!page_resident(f, at))
@@ -268,7 +285,10 @@ static int find_in(struct finder *f, uint64_t start, uint64_t end)
 		}
 		if (!n)
 			continue;
-		got = whole(target_readv(r->target, r->local, r->remote, n), HEAD_BYTES);
+		err = target_readv(r->target, r->local, r->remote, n);
+		if (target_lost(err))
+			return (int)err;
+		got = whole(err, HEAD_BYTES);
 		for (size_t i = 0; i < got; i++) {
 			if (!head_is_sane(r->offsets, addrs[i], &r->heads[i]))
 				continue;

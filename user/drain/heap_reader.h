@@ -43,7 +43,7 @@ int heap_reader_pools(struct heap_reader *r, const uint64_t *addrs, size_t count
 
 /**
  * Find every pool in the target's private anonymous memory by its header. Returns: 0 and *addrs (sorted,
- * owned by the caller, free()), -ESRCH, -ENOMEM.
+ * owned by the caller, free()), -ESRCH, -EPERM, -ENOMEM.
  */
 int heap_reader_find(struct heap_reader *r, uint64_t **addrs, size_t *count);
 

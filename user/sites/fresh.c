@@ -14,14 +14,17 @@
 #include "sites/fresh_known.h"
 #include "sites/fresh_stack.h"
 
-#define STATES_MAX 4096	 /* of one walk; more is not proven */
-#define BUDGET	   12288 /* of all walks for one site */
-#define SEEN_SIZE  (2 * STATES_MAX)
-#define NEST_MAX   5 /* walks within walks: calls of local functions, pointers, sums */
-#define WORDS_MAX  16
-#define FN_MAX	   1024 /* instructions of a local function */
-#define MEMO_MAX   128
-#define IN_STACK   16 /* as place.reg: the word at disp(%rsp) */
+#define STATES_MAX  4096      /* of one walk; more is not proven */
+#define BUDGET	    12288     /* of all walks for one site */
+#define BUDGET_FILE (1 << 20) /* of all sites; only hostile text needs as much */
+#define COST_WALK   16	      /* to begin a walk */
+#define COST_STACK  256	      /* to look at the stack words of a walk */
+#define SEEN_SIZE   (2 * STATES_MAX)
+#define NEST_MAX    5 /* walks within walks: calls of local functions, pointers, sums */
+#define WORDS_MAX   16
+#define FN_MAX	    1024 /* instructions of a local function */
+#define MEMO_MAX    128
+#define IN_STACK    16 /* as place.reg: the word at disp(%rsp) */
 
 enum step {
 	STEP_ON,
@@ -64,12 +67,22 @@ struct prover {
 	struct walk *walks; /* NEST_MAX */
 	struct fn_memo memo[MEMO_MAX];
 	unsigned memo_count;
-	unsigned budget;
+	unsigned budget; /* left for this site */
+	unsigned spent;	 /* by all sites */
 	int err;
 };
 
 static enum step prove(struct prover *p, unsigned depth, enum goal goal, size_t from, uint8_t reg);
 static enum step fn_returns(struct prover *p, unsigned depth, size_t idx);
+
+static bool spend(struct prover *p, unsigned cost)
+{
+	if (p->budget < cost || p->spent >= BUDGET_FILE)
+		return false;
+	p->budget -= cost;
+	p->spent += cost;
+	return true;
+}
 
 /* Returns: false when there is no room. */
 static bool walk_add(struct prover *p, struct walk *w, struct place at)
@@ -83,9 +96,8 @@ static bool walk_add(struct prover *p, struct walk *w, struct place at)
 		if (old->idx == at.idx && old->reg == at.reg && old->disp == at.disp)
 			return true;
 	}
-	if (w->count == STATES_MAX || p->budget == 0)
+	if (w->count == STATES_MAX || !spend(p, 1))
 		return false;
-	p->budget--;
 	w->items[w->count] = at;
 	w->seen[h] = (uint16_t)++w->count;
 	return true;
@@ -310,7 +322,7 @@ static enum step prove(struct prover *p, unsigned depth, enum goal goal, size_t 
 	enum step end;
 	int private;
 
-	if (depth >= NEST_MAX || reg > 15 || reg == REG_RSP)
+	if (depth >= NEST_MAX || reg > 15 || reg == REG_RSP || !spend(p, COST_WALK))
 		return STEP_FAIL;
 	w = &p->walks[depth];
 	w->count = w->word_count = 0;
@@ -322,6 +334,8 @@ static enum step prove(struct prover *p, unsigned depth, enum goal goal, size_t 
 	end = walk_run(p, depth, w);
 	if (end == STEP_FAIL || !w->word_count)
 		return end;
+	if (!spend(p, COST_STACK))
+		return STEP_FAIL;
 	private = fresh_stack_private(p->k, from, w->words, w->word_count);
 	if (private < 0)
 		p->err = private;
@@ -356,9 +370,8 @@ static bool fn_add(struct prover *p, struct fn_walk *f, size_t idx)
 	for (unsigned i = 0; i < f->count; i++)
 		if (f->idx[i] == idx)
 			return true;
-	if (idx == CODE_NONE || f->count == FN_MAX || p->budget == 0)
+	if (idx == CODE_NONE || f->count == FN_MAX || !spend(p, 1))
 		return false;
-	p->budget--;
 	f->idx[f->count++] = (uint32_t)idx;
 	return true;
 }

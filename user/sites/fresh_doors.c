@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sites/site_check.h"
+
 #define TABLE_MAX 4096 /* entries of one jump table */
 
 static void mark(const struct code *code, uint8_t *doors, size_t idx)
@@ -60,40 +62,48 @@ static void mark_code(const struct elf_image *img, const struct code *code, uint
 	}
 }
 
-/* Unwind tables hold distances only; where two of them look like an address it is chance. */
-static bool in_unwind_table(const struct elf_image *img, uint64_t vaddr, uint64_t *end)
+/* The instruction that the word at `at` of the segment points to, CODE_NONE when it points to none. */
+static size_t pointed_to(const struct code *code, const uint8_t *p, uint64_t at, uint64_t len)
 {
-	static const char *const names[] = {".eh_frame_hdr", ".eh_frame"};
-	uint64_t from, off, len;
+	uint64_t v;
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (elf_image_section(img, names[i], &from, &off, &len) && vaddr >= from &&
-		    vaddr - from < len) {
-			*end = from + len;
+	if (at >= len || len - at < sizeof(v))
+		return CODE_NONE;
+	memcpy(&v, p + at, sizeof(v));
+	return decode_find(code, v);
+}
+
+/* Is the word at `at` one of several: in an array of pointers, or an addend among relocations? */
+static bool has_neighbour(const struct code *code, const uint8_t *p, uint64_t at, uint64_t len)
+{
+	static const uint64_t far[] = {sizeof(uint64_t), sizeof(Elf64_Rela)};
+
+	for (size_t i = 0; i < ARRAY_LEN(far); i++)
+		if (pointed_to(code, p, at + far[i], len) != CODE_NONE ||
+		    pointed_to(code, p, at - far[i], len) != CODE_NONE)
 			return true;
-		}
 	return false;
 }
 
-/* Addresses stored in data: pointers to functions, computed gotos, relocations with addends. */
+/*
+ * Addresses stored in data: pointers to functions, computed gotos, relocations with addends. Pairs of
+ * small numbers (tables of characters) look like addresses too: into the middle of a function only
+ * tables lead, and they have more than one entry.
+ */
 static void mark_data(const struct elf_image *img, const struct code *code, uint8_t *doors)
 {
 	for (size_t i = 0; i < img->segment_count; i++) {
 		const struct elf_segment *s = &img->segments[i];
 		const uint8_t *p = elf_image_bytes(img, s->vaddr, s->file_len);
-		size_t skip = -s->vaddr & 7, at = skip;
-		uint64_t v, end;
 
 		if (!p || s->exec)
 			continue;
-		for (; at + 8 <= s->file_len; at += 8) {
-			if (in_unwind_table(img, s->vaddr + at, &end)) {
-				at = (size_t)(((end - s->vaddr - skip) & ~(uint64_t)7) + skip);
-				at -= 8;
-				continue;
-			}
-			memcpy(&v, p + at, sizeof(v));
-			mark_vaddr(code, doors, v);
+		for (uint64_t at = -s->vaddr & 7; at < s->file_len; at += 8) {
+			size_t idx = pointed_to(code, p, at, s->file_len);
+
+			if (idx != CODE_NONE && (is_function_entry(code, idx) ||
+						 has_neighbour(code, p, at, s->file_len)))
+				mark(code, doors, idx);
 		}
 	}
 }

@@ -93,7 +93,9 @@ static bool region_ways(struct region *r, size_t idx, int32_t delta)
 	const struct code_branch *b = decode_branches_to(code, idx, &count);
 	bool falls = fresh_falls_into(r->k, idx);
 
-	if ((fresh_is_door(r->k, idx) || (!count && !falls)) && delta < r->door)
+	bool padding = !count && !falls && code->insns[idx].op == OP_NOP;
+
+	if ((fresh_is_door(r->k, idx) || (!count && !falls && !padding)) && delta < r->door)
 		r->door = delta;
 	if (fresh_is_door(r->k, idx))
 		return true; /* judged at the end: an entry lies above the words, other doors do not */

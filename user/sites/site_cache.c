@@ -84,8 +84,8 @@ static int get_sites(struct cursor *c, const struct elf_image *img, struct site 
 		s->after_pop = bits >> 16 & 1;
 		s->fresh_proven = bits >> 17 & 1;
 		s->reg2 = (uint8_t)(bits >> 24);
-		if ((bits >> 16 & 0xff) > 2 || s->evidence > 2 ||
-		    (i && s->vaddr <= list[i - 1].vaddr) ||
+		if ((bits >> 16 & 0xff) > 3 || (s->fresh_proven && s->after_pop) ||
+		    s->evidence > 2 || (i && s->vaddr <= list[i - 1].vaddr) ||
 		    !elf_image_file_off(img, s->vaddr, &s->file_off) || !site_is_sound(img, s)) {
 			free(list);
 			return -EBADMSG;

@@ -15,7 +15,7 @@
 
 #define SITES_MAX	 4096 /* of one kind in one file; more means the anchor matched the wrong thing */
 #define SITES_REASON_LEN 160
-#define SLOW_CALLS_MAX   16
+#define SLOW_CALLS_MAX	 16
 
 struct site {
 	uint64_t vaddr;
@@ -78,8 +78,9 @@ struct libc_sites {
 		slow_malloc; /* glibc's _int_malloc(arena, bytes); not present = not proven */
 	/* The calls of slow_malloc in malloc and calloc: how far up the stack their caller's address is. */
 	struct slow_call {
-		uint64_t ret_vaddr; /* behind the call: what is on top of the stack at slow_malloc's entry */
-		uint16_t up_bytes;  /* from there to the return address of malloc or calloc */
+		uint64_t
+			ret_vaddr; /* behind the call: what is on top of the stack at slow_malloc's entry */
+		uint16_t up_bytes; /* from there to the return address of malloc or calloc */
 	} slow_calls[SLOW_CALLS_MAX];
 	size_t slow_call_count; /* of those whose stack depth decoding could follow */
 	char reason[SITES_REASON_LEN];

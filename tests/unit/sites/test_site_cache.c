@@ -139,7 +139,7 @@ static void forged_content_is_ignored(void **state)
 		{0, 'X'},	{8, 99},       {12, 12},       {16, 1},	      {24, 0xaa},
 		{56 + 4, 1},	{calls, 77},   {reason, 0x1b}, {count, 0},    {count, 200},
 		{count + 3, 1}, {vaddr, 0},    {vaddr + 5, 1}, {bits, 16},    {bits, 4},
-		{bits + 1, 3},	{bits + 2, 1}, {bits + 2, 2},  {bits + 4, 1},
+		{bits + 1, 3},	{bits + 2, 1}, {bits + 2, 4},  {bits + 4, 1},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
