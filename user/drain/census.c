@@ -90,8 +90,10 @@ void census_prune(struct census *c, const struct pool_state *pool)
 	if (!e)
 		return;
 	/* A pool changes its class only when all its blocks are dead; it may change back, too. */
-	if (e->szidx != pool->szidx)
+	if (e->szidx != pool->szidx) {
 		idmap_del(c->by_pool, pool->addr);
-	for (uint32_t i = 0; e->szidx == pool->szidx && !pool->moving && i < e->words; i++)
+		return;
+	}
+	for (uint32_t i = 0; !pool->moving && i < e->words; i++)
 		c->bits[e->first + i] &= pool->live[i];
 }

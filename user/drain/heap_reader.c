@@ -11,12 +11,13 @@
 #include "base/buf.h"
 #include "base/log.h"
 
-#define HEAD_BYTES  48 /* sizeof(struct pool_header) */
-#define BATCH_POOLS 64 /* 1 MiB of 16 KiB pools at once */
-#define RETRIES	    3
-#define PAGE	    4096ull
-#define PRESENT	    (1ull << 63) /* Documentation/admin-guide/mm/pagemap.rst */
-#define SWAPPED	    (1ull << 62)
+#define HEAD_BYTES   48 /* sizeof(struct pool_header) */
+#define BATCH_POOLS  64 /* 1 MiB of 16 KiB pools at once */
+#define RETRIES	     3
+#define PAGE	     4096ull
+#define WINDOW_PAGES 512	  /* of pagemap at once */
+#define PRESENT	     (1ull << 63) /* Documentation/admin-guide/mm/pagemap.rst */
+#define SWAPPED	     (1ull << 62)
 
 struct pool_head {
 	uint32_t ref_count, _pad0;
@@ -251,19 +252,27 @@ struct finder {
 	uint64_t *addrs;
 	size_t count, cap;
 	int pagemap; /* -1: not readable, pages are read whether they are resident or not */
+	uint64_t window[WINDOW_PAGES], window_page; /* of it, from window_page on */
+	size_t window_count;
 };
 
 /* Do not pull pages in: only what is resident can have been used lately. */
-static bool page_resident(const struct finder *f, uint64_t addr)
+static bool page_resident(struct finder *f, uint64_t addr)
 {
-	uint64_t entry;
+	uint64_t page = addr / PAGE;
+	ssize_t got;
 
 	if (f->pagemap < 0)
 		return true;
-	if (pread(f->pagemap, &entry, sizeof(entry), (off_t)(addr / PAGE * sizeof(entry))) !=
-	    (ssize_t)sizeof(entry))
-		return true;
-	return entry & (PRESENT | SWAPPED);
+	if (page - f->window_page >= f->window_count) {
+		got = pread(f->pagemap, f->window, sizeof(f->window),
+			    (off_t)(page * sizeof(*f->window)));
+		f->window_page = page;
+		f->window_count = whole(got, sizeof(*f->window));
+		if (!f->window_count)
+			return true;
+	}
+	return f->window[page - f->window_page] & (PRESENT | SWAPPED);
 }
 
 static int find_in(struct finder *f, uint64_t start, uint64_t end)
