@@ -24,7 +24,8 @@ static inline void pythons_find(struct pythons *p)
 {
 	*p = (struct pythons){0};
 	glob("/usr/bin/python3.1[1-9]", 0, NULL, &p->found);
-	glob("/root/.pyenv/versions/3.1[1-9].*/bin/python3.1[1-9]", GLOB_APPEND, NULL, &p->found);
+	glob("~/.pyenv/versions/3.1[1-9].*/bin/python3.1[1-9]", GLOB_APPEND | GLOB_TILDE, NULL,
+	     &p->found);
 	for (size_t i = 0; i < p->found.gl_pathc && p->count < PYTHONS_MAX; i++) {
 		const char *path = p->found.gl_pathv[i];
 		const char *name = strrchr(path, '/') + 1;

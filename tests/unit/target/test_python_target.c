@@ -34,7 +34,7 @@ static size_t list_pythons(struct python *out, size_t cap)
 	if (access("/usr/bin/python3.11", X_OK) == 0)
 		out[n++] = (struct python){"/usr/bin/python3.11", 11, true};
 	if (!found.gl_pathc)
-		glob("/root/.pyenv/versions/*/bin/python[23].[0-9]*", 0, NULL, &found);
+		glob("~/.pyenv/versions/*/bin/python[23].[0-9]*", GLOB_TILDE, NULL, &found);
 	for (size_t i = 0; i < found.gl_pathc && n < cap; i++) {
 		unsigned major = 0, minor = 0;
 		const char *base = strrchr(found.gl_pathv[i], '/') + 1;
