@@ -46,6 +46,8 @@
 	  "the record of a dying code object was lost; its frames are <unknown>")                 \
 	X(CODE_LONG, code_table_long,                                                             \
 	  "the line table of a dying code object was cut; some lines are 0")                      \
+	X(CODE_UNREAD, code_unreadable,                                                           \
+	  "a code object could be read neither alive nor dying; its frames are <unknown>")        \
 	X(MOVING, pools_moving, "a pool changed during every read; counted from the last read")
 
 enum tm_drop {

@@ -105,6 +105,7 @@ static int fill_head(struct capture *c, struct snapshot *s)
 		return 0;
 	memcpy(s->drops, c->stats.drops, sizeof(s->drops));
 	s->drain_s = c->result ? (double)c->result->duration_ns / 1e9 : 0;
+	s->drops[TM_DROP_CODE_UNREAD] += stack_cache_unresolved(c->stacks);
 	s->drops[TM_DROP_MOVING] += c->result ? c->result->moving_pools : 0;
 	fill_cost(c, s, (double)(now - c->last_snapshot_ns) / 1e9);
 	c->stats_before = c->stats;

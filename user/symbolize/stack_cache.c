@@ -173,6 +173,7 @@ static int feed_death(struct stack_cache *c, const struct tm_code_death *rec, si
 {
 	struct code_ref *ref;
 	uint32_t i;
+	int err;
 
 	if (len < offsetof(struct tm_code_death, data))
 		return -EBADMSG;
@@ -183,8 +184,11 @@ static int feed_death(struct stack_cache *c, const struct tm_code_death *rec, si
 	ref = &c->refs[i];
 	if (ref->state == CODE_KNOWN || !c->py)
 		return 0;
-	if (!py_code_from_death(c->py, c->strings, rec, len, &ref->code))
-		ref->state = CODE_KNOWN;
+	err = py_code_from_death(c->py, c->strings, rec, len, &ref->code);
+	if (err)
+		return err;
+	c->unresolved -= ref->state == CODE_FAILED;
+	ref->state = CODE_KNOWN;
 	return 0;
 }
 
@@ -196,9 +200,9 @@ int stack_cache_feed(struct stack_cache *c, const void *rec, size_t len)
 		return -EBADMSG;
 	switch (hdr->type) {
 	case TM_REC_STACK:
-		return feed_stack(c, rec, len);
+		return feed_stack(c, rec, hdr->len);
 	case TM_REC_CODE_DEATH:
-		return feed_death(c, rec, len);
+		return feed_death(c, rec, hdr->len);
 	default:
 		return -EBADMSG;
 	}
@@ -239,8 +243,9 @@ int stack_cache_resolve(struct stack_cache *c, int (*drain_ring)(void *ctx), voi
 	for (size_t i = 0; i < count; i++) {
 		const struct code_ref *ref = &c->refs[c->pending[i]];
 
+		/* A frame that is being torn down names no code object. */
 		status[i] =
-			ref->state == CODE_PENDING && c->py
+			ref->state == CODE_PENDING && ref->addr && c->py
 				? py_code_read(c->target, c->py, c->strings, ref->addr, &read[i])
 				: -EALREADY;
 	}

@@ -28,7 +28,10 @@ int stack_cache_new(struct target *t, const struct python_target *py, struct int
 void stack_cache_free(struct stack_cache *c);
 DEFINE_CLEANUP(struct stack_cache *, stack_cache_free);
 
-/** One ring record (struct tm_stack_rec or tm_code_death). Returns: 0, -EBADMSG, -ENOMEM. */
+/**
+ * One ring record (struct tm_stack_rec or tm_code_death). Returns: 0, -EBADMSG, -ENOMEM. Of a bad record
+ * nothing is kept, except that a death whose data makes no sense is still a death.
+ */
 int stack_cache_feed(struct stack_cache *c, const void *rec, size_t len);
 
 /**
