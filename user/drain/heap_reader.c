@@ -11,13 +11,14 @@
 #include "base/buf.h"
 #include "base/log.h"
 
-#define HEAD_BYTES   48 /* sizeof(struct pool_header) */
-#define BATCH_POOLS  64 /* 1 MiB of 16 KiB pools at once */
-#define RETRIES	     3
-#define PAGE	     4096ull
-#define WINDOW_PAGES 512	  /* of pagemap at once */
-#define PRESENT	     (1ull << 63) /* Documentation/admin-guide/mm/pagemap.rst */
-#define SWAPPED	     (1ull << 62)
+#define HEAD_BYTES	 48	       /* sizeof(struct pool_header) */
+#define BATCH_POOLS	 64	       /* 1 MiB of 16 KiB pools at once */
+#define ARENAS_MAX_BYTES (64ull << 30) /* no heap; a sanitizer's shadow, say, of terabytes */
+#define RETRIES		 3
+#define PAGE		 4096ull
+#define WINDOW_PAGES	 512	      /* of pagemap at once */
+#define PRESENT		 (1ull << 63) /* Documentation/admin-guide/mm/pagemap.rst */
+#define SWAPPED		 (1ull << 62)
 
 struct pool_head {
 	uint32_t ref_count, _pad0;
@@ -324,8 +325,10 @@ int heap_reader_find(struct heap_reader *r, uint64_t **addrs, size_t *count)
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)r->target->pid);
 	f.pagemap = open(path, O_RDONLY | O_CLOEXEC);
 	tm_for_each_mapping(m, &r->target->maps) {
-		/* Arenas are mmap'ed, private, anonymous; [heap] and stacks hold none. */
-		if (!m->read || !m->write || m->exec || m->shared || m->inode || m->path[0])
+		/* Arenas are mmap'ed, private, anonymous; [heap] and stacks hold none; "[anon:x]" is a named one. */
+		if (!m->read || !m->write || m->exec || m->shared || m->inode ||
+		    (m->path[0] && strncmp(m->path, "[anon", 5)) ||
+		    m->end - m->start > ARENAS_MAX_BYTES)
 			continue;
 		err = find_in(&f, m->start, m->end);
 		if (err)

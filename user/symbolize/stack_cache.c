@@ -50,6 +50,7 @@ struct stack_cache {
 	struct idmap *by_id; /* stack id -> index into stacks */
 	struct sym_frame out[TM_FRAMES_WALK + 1];
 	str_id_t unknown;
+	uint32_t death_gen; /* of the last death record */
 	uint64_t unresolved;
 };
 
@@ -169,6 +170,26 @@ static int feed_stack(struct stack_cache *c, const struct tm_stack_rec *rec, siz
 	return 0;
 }
 
+/*
+ * Deaths are numbered. A number that is missing was lost with its record, and we do not know whose it was:
+ * from here on no address is believed to hold the code object that it held before.
+ */
+static int note_generation(struct stack_cache *c, uint32_t death_gen)
+{
+	bool gap = death_gen > c->death_gen + 1;
+	struct idmap *fresh;
+
+	c->death_gen = death_gen;
+	if (!gap)
+		return 0;
+	fresh = idmap_new();
+	if (!fresh)
+		return -ENOMEM;
+	idmap_free(c->by_addr);
+	c->by_addr = fresh;
+	return 0;
+}
+
 static int feed_death(struct stack_cache *c, const struct tm_code_death *rec, size_t len)
 {
 	struct code_ref *ref;
@@ -177,6 +198,9 @@ static int feed_death(struct stack_cache *c, const struct tm_code_death *rec, si
 
 	if (len < offsetof(struct tm_code_death, data))
 		return -EBADMSG;
+	err = note_generation(c, rec->death_gen);
+	if (err)
+		return err;
 	/* Named only by stacks whose records were lost. */
 	if (!idmap_get(c->by_addr, rec->code, &i))
 		return 0;

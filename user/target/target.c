@@ -286,7 +286,8 @@ static size_t fill_batch(struct iovec *l, struct iovec *r, const struct iovec *l
 	memcpy(r, remote, n * sizeof(*r));
 	l[0].iov_base = (char *)l[0].iov_base + off;
 	l[0].iov_len -= off;
-	r[0].iov_base = (char *)r[0].iov_base + off;
+	/* The target's address, not ours: no pointer arithmetic. */
+	r[0].iov_base = (void *)((uintptr_t)r[0].iov_base + off);
 	r[0].iov_len -= off;
 	return n;
 }

@@ -253,6 +253,25 @@ static void misaligned_link_is_moving(void **state)
 	}
 }
 
+/* The count agrees, the list ends: only where it points to is wrong. */
+static void misaligned_last_link_is_moving(void **state)
+{
+	for (uint32_t s = 0; s < 32; s++) {
+		struct pool_state p;
+		struct broken b;
+
+		broken_init(&b, s);
+		uint32_t last = b.m.free[b.m.free_count - 1];
+		uint32_t before = b.m.free[b.m.free_count - 2];
+
+		put64(b.image, block_off(&b.m, last) + 8, 0);
+		put64(b.image, block_off(&b.m, before), POOL_ADDR + block_off(&b.m, last) + 8);
+		assert_true(pool_decode(usual, POOL_ADDR, b.image, &p));
+		assert_true(p.moving);
+		free(b.image);
+	}
+}
+
 static void link_beyond_nextoffset_is_moving(void **state)
 {
 	for (uint32_t s = 0; s < 32; s++) {
@@ -339,6 +358,23 @@ static void header_that_makes_no_sense_is_refused(void **state)
 	assert_refused(AT_FREE, POOL_ADDR + 16384);
 	assert_refused(AT_FREE, POOL_ADDR - size);
 	assert_refused(AT_FREE, UINT64_MAX);
+}
+
+static void class_behind_the_last_is_refused(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(layouts); i++) {
+		const struct py_offsets *o = &layouts[i];
+		uint32_t size = (classes_of(o) + 1) << o->pool_align_shift;
+		uint8_t *image = calloc(1, o->pool_bytes);
+		struct pool_state p;
+
+		assert_non_null(image);
+		put32(image, AT_SZIDX, classes_of(o));
+		put32(image, AT_NEXT, HEADER + size);
+		put32(image, AT_MAX, o->pool_bytes - size);
+		assert_false(pool_decode(o, POOL_ADDR, image, &p));
+		free(image);
+	}
 }
 
 static void blank_memory_is_no_pool(void **state)
@@ -795,10 +831,12 @@ int main(void)
 		cmocka_unit_test(list_that_loops_is_moving),
 		cmocka_unit_test(list_that_leaves_the_pool_is_moving),
 		cmocka_unit_test(misaligned_link_is_moving),
+		cmocka_unit_test(misaligned_last_link_is_moving),
 		cmocka_unit_test(link_beyond_nextoffset_is_moving),
 		cmocka_unit_test(list_cut_short_is_moving),
 		cmocka_unit_test(count_that_disagrees_with_the_list_is_moving),
 		cmocka_unit_test(header_that_makes_no_sense_is_refused),
+		cmocka_unit_test(class_behind_the_last_is_refused),
 		cmocka_unit_test(blank_memory_is_no_pool),
 		cmocka_unit_test(more_blocks_than_slots_are_refused),
 		cmocka_unit_test(pools_of_a_process_are_read_and_dead_ones_left_out),
