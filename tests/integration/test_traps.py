@@ -22,7 +22,7 @@ def counted(program, interpreter, target_script):
 def test_hits_per_loop(counted, tool, show, interpreter):
     """Steps of range() make a new int each (above 256), so every loop has one allocation of its own."""
     p, run = counted
-    t = tool("-p", p.pid, "--mode", "exact", "-T", 1, "--overhead", "100000%", 1)
+    t = tool("-p", p.pid, "--mode", "exact", "-T", 1, "--overhead", "100000%", "300ms")
     t.hello()
     for _ in range(3):  # the new-reference sites are learned meanwhile
         for loop in ("allocate", "release", "reuse", "nothing"):
