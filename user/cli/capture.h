@@ -18,6 +18,7 @@
 struct guard_verdict {		/* what the trial window said; the seam for a governor */
 	bool pools;		/* run in pools mode */
 	bool measured;		/* there was a trial */
+	double trial_s;		/* its length */
 	double events_per_s;	/* at pop sites and malloc */
 	double projected_ratio; /* of one CPU; < 0 unknown */
 	char reason[256];	/* why, for the header; "" = nothing to say */

@@ -124,6 +124,7 @@ static int say_hello(struct watch *w)
 		.mode = c->pools_mode ? "pools" : "exact",
 		.mode_reason = c->guard.reason[0] ? c->guard.reason : NULL,
 		.trial = c->guard.measured,
+		.trial_s = c->guard.trial_s,
 		.trial_events_per_s = c->guard.events_per_s,
 		.projected_cost_ratio = c->guard.projected_ratio,
 		.frames = w->opts.frames,

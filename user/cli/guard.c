@@ -21,7 +21,7 @@ static uint64_t events(const struct tm_cpu_stats *s)
 	return s->hits[TM_PROG_POP] + s->hits[TM_PROG_MALLOC];
 }
 
-static int measure(struct capture *c, double *per_s)
+static int measure(struct capture *c, struct guard_verdict *v)
 {
 	struct timespec wait = {.tv_nsec = TRIAL_NS};
 	struct tm_cpu_stats before, after;
@@ -36,8 +36,8 @@ static int measure(struct capture *c, double *per_s)
 	while (nanosleep(&wait, &wait) && errno == EINTR)
 		;
 	err = bpf_session_stats(c->session, &after);
-	*per_s =
-		(double)(events(&after) - events(&before)) * 1e9 / (double)(monotonic_ns() - start);
+	v->trial_s = (double)(monotonic_ns() - start) / 1e9;
+	v->events_per_s = (double)(events(&after) - events(&before)) / v->trial_s;
 	return err;
 }
 
@@ -62,7 +62,7 @@ int guard_judge(struct capture *c, struct guard_verdict *out)
 		judge_without_multi(o, out);
 		return 0;
 	}
-	err = measure(c, &out->events_per_s);
+	err = measure(c, out);
 	if (err)
 		return err;
 	out->measured = true;

@@ -25,6 +25,7 @@ struct report_hello {
 	const char *mode;	    /* "exact", "pools" */
 	const char *mode_reason;    /* why not exact and the command that forces it, or NULL */
 	bool trial;		   /* was the event rate measured before everything was attached? */
+	double trial_s;		   /* its length */
 	double trial_events_per_s; /* allocations a second in that window */
 	double projected_cost_ratio; /* of one CPU, in exact mode; < 0 unknown */
 	unsigned frames;

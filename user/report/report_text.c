@@ -88,9 +88,10 @@ static void write_hello(struct report *r, const struct report_hello *h)
 			 plural(h->frames, "frame", "frames"), clock_text(clock, h->time_ns));
 	if (h->trial && h->projected_cost_ratio >= 0)
 		(void)buf_printf(b,
-				 "a trial saw %.0f allocations/s: exact is projected to cost "
-				 "%.1f%% of one CPU at that rate\n",
-				 h->trial_events_per_s, h->projected_cost_ratio * 100);
+				 "a trial of %.0f ms saw %.0f allocations/s: exact is projected to "
+				 "cost %.1f%% of one CPU at that rate\n",
+				 h->trial_s * 1e3, h->trial_events_per_s,
+				 h->projected_cost_ratio * 100);
 	write_mode(r, h->mode, h->mode_reason);
 	if (r->opts.verbose)
 		(void)buf_printf(b,

@@ -33,6 +33,7 @@ static void hello_of_a_native_process_in_pools_mode(void **state)
 				 .mode = "pools",
 				 .mode_reason = "90000 events/s; force with --mode exact",
 				 .trial = true,
+				 .trial_s = 0.02,
 				 .trial_events_per_s = 90000,
 				 .projected_cost_ratio = 0.123,
 				 .frames = 1,
@@ -44,7 +45,7 @@ static void hello_of_a_native_process_in_pools_mode(void **state)
 		"tmbpf " TMBPF_VERSION ": 1 evil?[2J (no Python)   nothing is injected\n"
 		"tracing native, pools, 1 frame; memory held before 00:00:00 is not "
 		"attributed\n"
-		"a trial saw 90000 allocations/s: exact is projected to cost 12.3% of one CPU at that "
+		"a trial of 20 ms saw 90000 allocations/s: exact is projected to cost 12.3% of one CPU at that "
 		"rate\n"
 		"mode pools: each pool's blocks are booked to the line that opened the "
 		"pool; 90000 events/s; force with --mode exact\n"
