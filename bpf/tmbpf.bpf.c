@@ -385,11 +385,14 @@ static __always_inline struct tm_death_scratch *death_claim(void)
 	return NULL;
 }
 
-/* A compact str: where its data is, how long in bytes (cut), and its kind (0: not readable). */
-static __always_inline __u32 str_locate(__u64 str, __u64 *data, __u8 *kind)
+/*
+ * Copy the code points of a compact str to d->data[at]. Returns the bytes copied (cut at TM_CODE_STR_MAX);
+ * *kind is the bytes a code point, 0: not readable.
+ */
+static __always_inline __u32 str_copy(struct tm_code_death *d, __u32 at, __u64 str, __u8 *kind)
 {
-	__u64 len = 0;
-	__u32 state = 0;
+	__u64 len = 0, data;
+	__u32 state = 0, n;
 
 	*kind = 0;
 	if (bpf_probe_read_user(&len, sizeof(len), (void *)(str + cfg_str_length)) ||
@@ -398,45 +401,42 @@ static __always_inline __u32 str_locate(__u64 str, __u64 *data, __u8 *kind)
 	/* struct state, Include/cpython/unicodeobject.h: interned:2 kind:3 compact:1 ascii:1 */
 	if (!(state & 0x20))
 		return 0;
+	data = str + (state & 0x40 ? cfg_str_ascii_data : cfg_str_compact_data);
+	len *= (state >> 2) & 7;
+	n = len > TM_CODE_STR_MAX ? TM_CODE_STR_MAX : (__u32)len;
+	/* clang bounds the 64-bit value and uses its lower half: the verifier wants it said of that. */
+	asm volatile("" : "+r"(n));
+	if (n > TM_CODE_STR_MAX)
+		return 0;
+	if (n && bpf_probe_read_user(d->data + at, n, (void *)data))
+		return 0;
 	*kind = (state >> 2) & 7;
-	*data = str + (state & 0x40 ? cfg_str_ascii_data : cfg_str_compact_data);
-	len *= *kind;
-	return len > TM_CODE_STR_MAX ? TM_CODE_STR_MAX : (__u32)len;
+	return n;
 }
 
+/* The object, its names and its line table, one behind the other; false: nothing could be read. */
 static __always_inline bool death_fill(struct tm_code_death *d, __u64 code)
 {
-	__u64 filename, qualname, table, data = 0, table_len = 0;
+	__u64 table, table_len = 0;
 	__u32 at = cfg_code_bytes, n;
 
 	if (at > TM_CODE_OBJ_MAX || bpf_probe_read_user(d->data, at, (void *)code))
 		return false;
 	d->code = code;
 	d->code_len = at;
-	filename = *(__u64 *)(d->data + cfg_code_filename);
-	qualname = *(__u64 *)(d->data + cfg_code_qualname);
 	table = *(__u64 *)(d->data + cfg_code_linetable);
-
-	n = str_locate(filename, &data, &d->filename_kind);
-	if (n > TM_CODE_STR_MAX)
-		n = TM_CODE_STR_MAX;
-	if (n && bpf_probe_read_user(d->data + at, n, (void *)data)) {
-		d->filename_kind = 0;
-		n = 0;
-	}
-	d->filename_len = n;
+	d->filename_len =
+		str_copy(d, at, *(__u64 *)(d->data + cfg_code_filename), &d->filename_kind);
+	n = d->filename_len;
+	if (n > TM_CODE_STR_MAX) /* through memory the verifier loses the bound */
+		return false;
 	at += n;
-
-	n = str_locate(qualname, &data, &d->qualname_kind);
+	d->qualname_len =
+		str_copy(d, at, *(__u64 *)(d->data + cfg_code_qualname), &d->qualname_kind);
+	n = d->qualname_len;
 	if (n > TM_CODE_STR_MAX)
-		n = TM_CODE_STR_MAX;
-	if (n && bpf_probe_read_user(d->data + at, n, (void *)data)) {
-		d->qualname_kind = 0;
-		n = 0;
-	}
-	d->qualname_len = n;
+		return false;
 	at += n;
-
 	if (bpf_probe_read_user(&table_len, sizeof(table_len), (void *)(table + cfg_bytes_size)))
 		table_len = 0;
 	d->table_full_len = (__u32)table_len;
