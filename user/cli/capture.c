@@ -246,6 +246,8 @@ int capture_open(const struct options *opts, struct capture *c)
 
 void capture_close(struct capture *c)
 {
+	if (c->learn)
+		learn_log(c->learn);
 	probes_free(c->probes);
 	learn_free(c->learn);
 	drain_free(c->drain);

@@ -133,9 +133,11 @@ int cmd_sites(int argc, char **argv)
 		.doc = "Which instructions would be probed in a file or a process, and why they are believed.",
 	};
 	struct sites_options o = {0};
+	char name[] = "tmbpf sites";
 	int err;
 
 	argp_err_exit_status = 2;
+	argv[0] = name; /* in argp's messages */
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	err = o.file ? sites_of_file(&o) : sites_of_process(&o);
 	if (!err && fflush(stdout))

@@ -3,6 +3,7 @@
 #include "cli/options.h"
 
 #include <argp.h>
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -126,6 +127,9 @@ static int parse_positional(struct argp_state *state, char *arg, struct options 
 
 	switch (state->arg_num) {
 	case 0:
+		if (isalpha((unsigned char)arg[0]))
+			argp_error(state, "no verb '%s': there are watch (the default) and sites",
+				   arg);
 		if (units_parse_duration(arg, &ns) || ns < 10000000)
 			return bad(state, "INTERVAL", arg,
 				   "a duration of 10 ms or more, like 10, 30s, 5m");

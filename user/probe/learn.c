@@ -168,3 +168,18 @@ int learn_step(struct learn *l, int64_t now_ns, bool *changed)
 	/* Nothing learned yet: the window stays open, at the cost of a second trap an object. */
 	return l->fresh_count ? close_window(l, now_ns) : 0;
 }
+
+void learn_log(const struct learn *l)
+{
+	for (size_t i = 0; i < l->sites->newref_count && i < TM_SITES_MAX; i++) {
+		const struct tm_site_count *n = &l->session->site_counts[i];
+		uint64_t vaddr = l->sites->newrefs[i].vaddr;
+
+		if (n->fresh || n->reuse)
+			log_debug(
+				"new-reference site 0x%llx: %llu fresh, %llu re-used in the windows; %s",
+				(unsigned long long)vaddr, (unsigned long long)n->fresh,
+				(unsigned long long)n->reuse,
+				listed(l->fresh_only, l->fresh_count, vaddr) ? "let go" : "kept");
+	}
+}

@@ -26,4 +26,7 @@ int learn_step(struct learn *l, int64_t now_ns, bool *changed);
 /** The fresh-only sites known now, sorted; borrowed until the next learn_step(). */
 const uint64_t *learn_fresh_only(const struct learn *l, size_t *count);
 
+/** Say at debug level which sites were hit while all were attached, and what became of each. */
+void learn_log(const struct learn *l);
+
 #endif
