@@ -3,6 +3,7 @@
 #include "cli/capture.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 
@@ -10,6 +11,10 @@
 
 #define POOLS_MIN_BYTES \
 	1033 /* glibc's tcache serves chunks up to 1032 bytes without the slow path */
+
+/* How long a process may take to load its libraries. */
+#define STARTUP_LOOKS	10
+#define STARTUP_LOOK_MS 30
 
 int64_t monotonic_ns(void)
 {
@@ -200,13 +205,32 @@ static int attach_all(struct capture *c)
 	return attach_exact(c);
 }
 
+/*
+ * A process that has just started has nothing mapped but itself and its linker: give it the moment that
+ * the linker takes. A static program without malloc pays it in vain.
+ */
+static void wait_for_libraries(struct capture *c)
+{
+	struct libc_target libc;
+
+	for (int i = 0; i < STARTUP_LOOKS; i++) {
+		if (libc_target_find(c->target, &libc) != -ENOENT)
+			return;
+		(void)poll(NULL, 0, STARTUP_LOOK_MS);
+		if (target_refresh_maps(c->target))
+			return;
+	}
+}
+
 static int open_all(struct capture *c)
 {
 	struct drain_opts drain = {0};
 	int err = target_open(c->opts->pid, &c->target);
 
-	if (!err)
-		err = open_python(c);
+	if (err)
+		return err;
+	wait_for_libraries(c);
+	err = open_python(c);
 	if (!err)
 		err = open_native(c);
 	if (!err)
