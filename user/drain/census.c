@@ -11,7 +11,8 @@
 
 struct entry {
 	uint32_t szidx, words;
-	size_t first; /* into bits */
+	size_t first;	/* into bits */
+	uint32_t round; /* of the last census_prune() */
 };
 
 struct census {
@@ -20,6 +21,7 @@ struct census {
 	size_t count, cap;
 	uint64_t *bits;
 	size_t bit_words, bit_cap;
+	uint32_t round; /* reads of the whole heap so far */
 };
 
 int census_new(struct census **out)
@@ -67,7 +69,7 @@ int census_add(struct census *c, const struct pool_state *pool, const uint64_t *
 	return idmap_put(c->by_pool, pool->addr, (uint32_t)c->count++);
 }
 
-static const struct entry *find(const struct census *c, const struct pool_state *pool)
+static struct entry *find(const struct census *c, const struct pool_state *pool)
 {
 	uint32_t i;
 
@@ -85,10 +87,11 @@ void census_get(const struct census *c, const struct pool_state *pool, uint64_t 
 
 void census_prune(struct census *c, const struct pool_state *pool)
 {
-	const struct entry *e = find(c, pool);
+	struct entry *e = find(c, pool);
 
 	if (!e)
 		return;
+	e->round = c->round;
 	/* A pool changes its class only when all its blocks are dead; it may change back, too. */
 	if (e->szidx != pool->szidx) {
 		idmap_del(c->by_pool, pool->addr);
@@ -96,4 +99,13 @@ void census_prune(struct census *c, const struct pool_state *pool)
 	}
 	for (uint32_t i = 0; !pool->moving && i < e->words; i++)
 		c->bits[e->first + i] &= pool->live[i];
+}
+
+void census_sweep(struct census *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (c->entries[i].round != c->round)
+			memset(c->bits + c->entries[i].first, 0,
+			       c->entries[i].words * sizeof(*c->bits));
+	c->round++;
 }

@@ -29,4 +29,10 @@ void census_get(const struct census *c, const struct pool_state *pool, uint64_t 
  */
 void census_prune(struct census *c, const struct pool_state *pool);
 
+/**
+ * At the end of a read of the whole heap: pools that were not pruned in it are gone, with all their blocks;
+ * what is mapped in their place later is new.
+ */
+void census_sweep(struct census *c);
+
 #endif

@@ -324,6 +324,8 @@ int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_re
 		err = read_live_table(d);
 	if (err)
 		return err;
+	/* The list of pools keeps all that the census found, so every read is a read of the whole heap. */
+	census_sweep(d->census);
 	d->next.coverage_known = d->opts.python && !d->opts.pools_mode;
 	d->next.duration_ns = (uint64_t)(now_ns() - start);
 	swap = d->now;

@@ -229,6 +229,27 @@ static void many_pools(void **state)
 	census_free(c);
 }
 
+static void pools_that_a_whole_read_did_not_meet_are_forgotten(void **state)
+{
+	uint64_t seed = 11;
+	struct pool_state there = pool_make(0x7f0000000000, 3, 50, &seed);
+	struct pool_state gone = pool_make(0x7f0000004000, 3, 50, &seed);
+	struct census *c;
+
+	assert_int_equal(census_new(&c), 0);
+	assert_int_equal(census_add(c, &there, there.live), 0);
+	assert_int_equal(census_add(c, &gone, gone.live), 0);
+	census_prune(c, &there);
+	census_prune(c, &gone);
+	census_sweep(c);
+	assert_holds(c, &gone, gone.live);
+	census_prune(c, &there);
+	census_sweep(c);
+	assert_holds(c, &there, there.live);
+	assert_holds_none(c, &gone);
+	census_free(c);
+}
+
 static void free_takes_null(void **state)
 {
 	census_free(NULL);
@@ -247,6 +268,7 @@ int main(void)
 		cmocka_unit_test(class_that_comes_back_holds_none),
 		cmocka_unit_test(pool_added_again_counts_from_then),
 		cmocka_unit_test(many_pools),
+		cmocka_unit_test(pools_that_a_whole_read_did_not_meet_are_forgotten),
 		cmocka_unit_test(free_takes_null),
 	};
 
