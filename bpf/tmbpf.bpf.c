@@ -179,33 +179,19 @@ static __always_inline void newref_record(struct pt_regs *ctx, __u64 cookie)
 
 /* ---- libc ---- */
 
-/* sites/sites.h: enum libc_fn; a test compares the numbers. */
-enum {
-	FN_MALLOC = 0,
-	FN_CALLOC = 1,
-	FN_REALLOC = 2,
-	FN_MEMALIGN = 4,
-	FN_POSIX_MEMALIGN = 5,
-	FN_VALLOC = 6,
-	FN_PVALLOC = 7,
-	FN_REALLOCARRAY = 8,
-	FN_ALIGNED_ALLOC = 9,
-	FN_SLOW_MALLOC = 10,
-};
-
 static __always_inline __u64 requested_bytes(const struct pt_regs *ctx, __u32 fn)
 {
 	switch (fn) {
-	case FN_CALLOC:
+	case TM_FN_CALLOC:
 		return ctx->di * ctx->si;
-	case FN_REALLOC:
-	case FN_MEMALIGN:
-	case FN_ALIGNED_ALLOC:
-	case FN_SLOW_MALLOC:
+	case TM_FN_REALLOC:
+	case TM_FN_MEMALIGN:
+	case TM_FN_ALIGNED_ALLOC:
+	case TM_FN_SLOW_MALLOC:
 		return ctx->si;
-	case FN_POSIX_MEMALIGN:
+	case TM_FN_POSIX_MEMALIGN:
 		return ctx->dx;
-	case FN_REALLOCARRAY:
+	case TM_FN_REALLOCARRAY:
 		return ctx->si * ctx->dx;
 	default:
 		return ctx->di;
@@ -218,7 +204,7 @@ static __always_inline __u64 caller_of(__u64 sp, __u32 fn)
 	__u64 caller = 0, up = 0;
 	int i;
 
-	if (bpf_probe_read_user(&caller, sizeof(caller), (void *)sp) || fn != FN_SLOW_MALLOC)
+	if (bpf_probe_read_user(&caller, sizeof(caller), (void *)sp) || fn != TM_FN_SLOW_MALLOC)
 		return caller;
 	for (i = 0; i < TM_SLOW_CALLS && cfg_slow_ret[i]; i++)
 		if (cfg_slow_ret[i] == caller)
@@ -235,7 +221,7 @@ static __always_inline void alloc_begin(struct pt_regs *ctx, __u32 fn, __u32 sp_
 	struct tm_call *call;
 
 	/* Too small to be recorded and nothing to be taken out: no state is needed. */
-	if (bytes < run_min_bytes && fn != FN_REALLOC && fn != FN_REALLOCARRAY)
+	if (bytes < run_min_bytes && fn != TM_FN_REALLOC && fn != TM_FN_REALLOCARRAY)
 		return;
 	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0,
 				    BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -252,9 +238,9 @@ static __always_inline void alloc_begin(struct pt_regs *ctx, __u32 fn, __u32 sp_
 	call->sp = sp;
 	call->bytes = bytes;
 	call->old_addr = 0;
-	call->out = fn == FN_POSIX_MEMALIGN ? ctx->di : 0;
+	call->out = fn == TM_FN_POSIX_MEMALIGN ? ctx->di : 0;
 	call->caller = caller_of(sp, fn);
-	if ((fn == FN_REALLOC || fn == FN_REALLOCARRAY) && ctx->di) {
+	if ((fn == TM_FN_REALLOC || fn == TM_FN_REALLOCARRAY) && ctx->di) {
 		/* At entry: another thread may get the address as soon as the inner free is done. */
 		call->old_addr = ctx->di;
 		call->old_meta = live_remove(ctx->di);

@@ -258,6 +258,20 @@ enum tm_stop { TM_STOP_NOT = 0, TM_STOP_HIT = 1, TM_STOP_READ = 2, TM_STOP_WALK 
 /* Kinds of record_site. */
 enum tm_kind { TM_KIND_POP = 0, TM_KIND_NEWREF = 1, TM_KIND_REFILL = 2, TM_KIND_ALLOC_RETURN = 3 };
 
+/* Functions of alloc_enter; sites/sites.h numbers them the same way (asserted in probe/probes.c). */
+enum tm_fn {
+	TM_FN_MALLOC = 0,
+	TM_FN_CALLOC = 1,
+	TM_FN_REALLOC = 2,
+	TM_FN_MEMALIGN = 4,
+	TM_FN_POSIX_MEMALIGN = 5,
+	TM_FN_VALLOC = 6,
+	TM_FN_PVALLOC = 7,
+	TM_FN_REALLOCARRAY = 8,
+	TM_FN_ALIGNED_ALLOC = 9,
+	TM_FN_SLOW_MALLOC = 10, /* glibc's _int_malloc(arena, bytes) */
+};
+
 #define TM_POP_AFTER \
 	1 /* the jump behind the pop: reg holds the pool, TM_COOKIE_IDX the block's register */
 /*

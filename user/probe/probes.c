@@ -8,7 +8,18 @@
 #include "base/log.h"
 #include "probe/session_priv.h"
 
-#define FN_SLOW_MALLOC 10 /* bpf/tmbpf.bpf.c: _int_malloc(arena, bytes) */
+/* The cookie of alloc_enter carries sites/sites.h's number. */
+#define SAME_FN(fn) _Static_assert((int)FN_##fn == (int)TM_FN_##fn, "one numbering")
+SAME_FN(MALLOC);
+SAME_FN(CALLOC);
+SAME_FN(REALLOC);
+SAME_FN(MEMALIGN);
+SAME_FN(POSIX_MEMALIGN);
+SAME_FN(VALLOC);
+SAME_FN(PVALLOC);
+SAME_FN(REALLOCARRAY);
+SAME_FN(ALIGNED_ALLOC);
+_Static_assert((int)FN_COUNT <= (int)TM_FN_SLOW_MALLOC, "one numbering");
 
 struct probes {
 	struct probe_plan plan;
@@ -234,7 +245,7 @@ static int attach_libc(struct probes *p, bool slow)
 		batch_add_fn(enter, ret, &libc->fn[fn], fn);
 	}
 	if (slow)
-		batch_add_fn(enter, ret, &libc->slow_malloc, FN_SLOW_MALLOC);
+		batch_add_fn(enter, ret, &libc->slow_malloc, TM_FN_SLOW_MALLOC);
 	/* free first: a block whose end we miss would stay forever, one whose birth we miss is just not there. */
 	err = attach_one(p, skel->progs.free_enter, path, libc->fn[FN_FREE].file_off, 0, false,
 			 &p->free_enter);
