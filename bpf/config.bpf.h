@@ -14,8 +14,6 @@ const volatile __u32 cfg_tgid = 0;
 const volatile __u64 cfg_pidns_dev = 0,
 		     cfg_pidns_ino = 0; /* 0: cfg_tgid is the kernel's own number */
 
-const volatile __u32 cfg_cpus = 1; /* possible CPUs */
-
 /* Python frames; offsets from target/py_offsets.h. cfg_python = 0 folds the whole walk away. */
 const volatile __u8 cfg_python = 0;
 const volatile __u32 cfg_frames = 25;	   /* --frames */
@@ -70,7 +68,5 @@ __u32 run_live_mask[TM_LIVE_LEVELS] = {};
 __u32 chunks_used = 0;
 __u32 death_gen = 0;
 __u64 live_used[TM_LIVE_LEVELS] = {}; /* entries taken per level: tells when to add one */
-__u64 stacks_used = 0;
-__u64 pools_used = 0;
 
 #endif

@@ -66,8 +66,6 @@ static __always_inline struct tm_dir_entry *pool_insert(__u64 pool, __u32 szidx)
 		b = bpf_map_lookup_elem(&pool_dir, &idx);
 		e = b ? bucket_take(b, key) : NULL;
 	}
-	if (e)
-		__sync_fetch_and_add(&pools_used, 1);
 	return e;
 }
 

@@ -85,7 +85,6 @@ static __always_inline __u32 stack_insert(struct tm_scratch *s, struct tm_stack_
 			tm_drop(TM_DROP_RING_FULL);
 			return TM_STACK_LOST;
 		}
-		__sync_fetch_and_add(&stacks_used, 1);
 		return id;
 	}
 	return TM_STACK_NONE;

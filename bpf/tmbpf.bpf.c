@@ -440,12 +440,12 @@ SEC("uprobe")
 int code_dealloc(struct pt_regs *ctx)
 {
 	struct tm_death_scratch *s;
-	__u64 code = ctx->di;
+	__u64 code = ctx->di, t;
 	__u32 len;
 
 	if (!is_target() || !bpf_map_lookup_elem(&codes, &code))
 		return 0;
-	stats_begin(TM_PROG_DEATH);
+	t = stats_begin(TM_PROG_DEATH);
 	bpf_map_delete_elem(&codes, &code);
 	s = death_claim();
 	if (!s) {
@@ -463,5 +463,6 @@ int code_dealloc(struct pt_regs *ctx)
 		tm_drop(TM_DROP_CODE_DEATH);
 	}
 	__sync_lock_test_and_set(&s->busy, 0);
+	stats_end(TM_PROG_DEATH, t);
 	return 0;
 }

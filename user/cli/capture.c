@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #define POOLS_MIN_BYTES \
@@ -15,14 +15,6 @@
 /* How long a process may take to load its libraries. */
 #define STARTUP_LOOKS	10
 #define STARTUP_LOOK_MS 30
-
-int64_t monotonic_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
 
 static void say_not_python(const struct capture *c)
 {

@@ -42,7 +42,8 @@ struct capture {
 	double trap_ns, trap_spread;		 /* trap_ns < 0: unknown */
 	const struct drain_result *result;	 /* of the last drain; NULL before the first */
 	struct tm_cpu_stats stats, stats_before; /* now, and at the last snapshot */
-	int64_t start_ns, last_snapshot_ns, last_drain_ns, last_full_ns; /* monotonic */
+	int64_t start_ns, last_snapshot_ns, last_drain_ns, last_full_ns,
+		good_drain_ns; /* monotonic */
 	uint32_t seq;
 	bool pools_mode;
 };
@@ -61,8 +62,6 @@ int capture_refresh(struct capture *c);
  * Returns: 0, -ENOMEM. Owns: *out.
  */
 int capture_snapshot(struct capture *c, bool final, struct snapshot **out);
-
-int64_t monotonic_ns(void);
 
 /** Trial: how many events a second, and does exact mode fit the budget. */
 int guard_judge(struct capture *c, struct guard_verdict *out);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cli/capture.h"
 
@@ -14,12 +15,15 @@
 static int drain_now(struct capture *c, bool full)
 {
 	int64_t now = monotonic_ns();
-	int err = drain_read(c->drain, full, 0, &c->result);
+	int err = drain_read(c->drain, full, c->learn ? learn_epoch(c->learn) : 0, &c->result);
 
 	c->last_drain_ns = now;
-	if (full && !err)
+	if (err)
+		return err;
+	c->good_drain_ns = now;
+	if (full)
 		c->last_full_ns = now;
-	return err;
+	return 0;
 }
 
 int capture_refresh(struct capture *c)
@@ -94,6 +98,7 @@ static int fill_head(struct capture *c, struct snapshot *s)
 {
 	int64_t now = monotonic_ns();
 	struct timespec ts;
+	int err;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	s->time_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec;
@@ -101,8 +106,9 @@ static int fill_head(struct capture *c, struct snapshot *s)
 	s->seq = ++c->seq;
 	s->mode = c->pools_mode ? "pools" : "exact";
 	(void)target_rss(c->target, &s->rss_bytes);
-	if (bpf_session_stats(c->session, &c->stats))
-		return 0;
+	err = bpf_session_stats(c->session, &c->stats);
+	if (err)
+		return log_err(err, "cannot read the counters of losses");
 	memcpy(s->drops, c->stats.drops, sizeof(s->drops));
 	s->drain_s = c->result ? (double)c->result->duration_ns / 1e9 : 0;
 	s->drops[TM_DROP_CODE_UNREAD] += stack_cache_unresolved(c->stacks);
@@ -110,6 +116,18 @@ static int fill_head(struct capture *c, struct snapshot *s)
 	fill_cost(c, s, (double)(now - c->last_snapshot_ns) / 1e9);
 	c->stats_before = c->stats;
 	c->last_snapshot_ns = now;
+	return 0;
+}
+
+/* The heap cannot be read any more: the last drain counts, and the reader must know how old it is. */
+static int say_target_ended(const struct capture *c)
+{
+	if (!c->good_drain_ns)
+		return log_coded_err(-ESRCH, "E301", NULL,
+				     "process %d ended before anything was measured",
+				     (int)c->target->pid);
+	log_coded_warn("W150", NULL, "process %d has ended: the last numbers are %.1f s old",
+		       (int)c->target->pid, (double)(monotonic_ns() - c->good_drain_ns) / 1e9);
 	return 0;
 }
 
@@ -124,7 +142,9 @@ int capture_snapshot(struct capture *c, bool final, struct snapshot **out)
 	err = capture_step(c);
 	if (!err)
 		err = drain_now(c, full);
-	if (err == -ENOMEM)
+	if (err == -ESRCH)
+		err = say_target_ended(c);
+	if (err)
 		return err;
 	/* Stacks that came in while the heap was read. */
 	(void)capture_step(c);

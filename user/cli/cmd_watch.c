@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cli/capture.h"
 #include "cli/cmd.h"
@@ -211,6 +212,9 @@ static const char *run(struct watch *w, int *err)
 
 			why = wait_step(w, left_ms < STEP_MS ? (int)left_ms : STEP_MS);
 			*err = capture_step(&w->capture);
+			/* A probe could not be moved because the target ended: the next line says so. */
+			if (*err == -ESRCH)
+				*err = 0;
 			if (!why)
 				why = target_state(w);
 			if (!*err && !why && next - monotonic_ns() > STEP_MS * 2000000LL)
@@ -233,10 +237,9 @@ static int watch_status(struct watch *w, const char *why, int err)
 	if (err) {
 		if (log_exit_status(0) == 0)
 			log_err(err, "tracing of %d stopped", (int)w->opts.pid);
-		end.reason = "error";
+		if (!end.target_gone)
+			end.reason = "error";
 		end.exit_status = log_exit_status(1);
-	} else if (end.target_gone && !w->last) {
-		end.exit_status = 3;
 	}
 	/* Links first: the target is free again before the last words are written. */
 	probes_free(w->capture.probes);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "cli/capture.h"
 
 #define TRIAL_NS 20000000L

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 struct drain {
@@ -173,7 +173,6 @@ static void on_pool(void *ctx, const struct pool_state *p)
 	const struct tm_dir_entry *e = dir_find(d->session, p->addr);
 	uint64_t unrecorded[POOL_BITMAP_WORDS], old[POOL_BITMAP_WORDS];
 
-	d->next.pools_read++;
 	d->next.moving_pools += p->moving;
 	if (d->opts.pools_mode) {
 		book_pool(d, p, e);
@@ -240,7 +239,6 @@ static void on_spilled(void *ctx, uint64_t addr, uint64_t meta)
 
 	(void)addr;
 	book(&d->next, TM_LIVE_STACK(meta), TM_LIVE_BYTES(meta), 1);
-	d->next.malloc_blocks++;
 }
 
 static int read_live_table(struct drain *d)
@@ -259,7 +257,6 @@ static int read_live_table(struct drain *d)
 				    __atomic_load_n(&e->addr, __ATOMIC_ACQUIRE) != addr)
 					continue;
 				book(&d->next, TM_LIVE_STACK(meta), TM_LIVE_BYTES(meta), 1);
-				d->next.malloc_blocks++;
 			}
 		}
 	}
@@ -275,14 +272,6 @@ static void reset_next(struct drain *d)
 		r->by_stack[r->ids[i]] = (struct stack_total){0};
 	*r = (struct drain_result){
 		.by_stack = r->by_stack, .stack_cap = r->stack_cap, .ids = r->ids};
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
 static int read_heap(struct drain *d, bool full)
@@ -311,7 +300,7 @@ int drain_census(struct drain *d)
 
 int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_result **out)
 {
-	int64_t start = now_ns();
+	int64_t start = monotonic_ns();
 	struct drain_result swap;
 	int err = 0;
 
@@ -327,7 +316,7 @@ int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_re
 	/* The list of pools keeps all that the census found, so every read is a read of the whole heap. */
 	census_sweep(d->census);
 	d->next.coverage_known = d->opts.python && !d->opts.pools_mode;
-	d->next.duration_ns = (uint64_t)(now_ns() - start);
+	d->next.duration_ns = (uint64_t)(monotonic_ns() - start);
 	swap = d->now;
 	d->now = d->next;
 	d->next = swap;

@@ -23,9 +23,7 @@ struct drain_result {
 	uint64_t recorded_small,
 		missed_small; /* pymalloc blocks born since attach: with, without a record */
 	uint64_t moving_pools;
-	uint64_t malloc_blocks;
 	uint64_t duration_ns;
-	size_t pools_read;
 	bool coverage_known;
 };
 

@@ -133,7 +133,6 @@ static int size_maps(struct bpf_session *s, const struct session_opts *opts, uin
 	s->cpus = libbpf_num_possible_cpus();
 	if (s->cpus < 0)
 		return s->cpus;
-	skel->rodata->cfg_cpus = (uint32_t)s->cpus;
 	err = bpf_map__set_max_entries(skel->maps.pool_dir, s->dir_buckets);
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.stack_table, s->stack_buckets);
@@ -179,8 +178,6 @@ static int map_views(struct bpf_session *s)
 				  TM_SITES_MAX * sizeof(*s->site_counts));
 	if (!s->dir || !s->stacks || !s->site_counts)
 		return log_err(-errno, "cannot map the BPF tables");
-	s->map_bytes += s->dir_buckets * sizeof(*s->dir) + s->stack_buckets * sizeof(*s->stacks) +
-			bpf_map__max_entries(s->skel->maps.ring);
 	return 0;
 }
 
@@ -219,7 +216,6 @@ static int add_segment(struct bpf_session *s)
 	if (err)
 		return err;
 	s->segments[s->segment_count++] = view;
-	s->map_bytes += TM_SEG_CHUNKS * sizeof(struct tm_chunk);
 	/* Only now may BPF take chunks from it. */
 	__atomic_store_n(&s->skel->bss->run_chunks_avail, s->segment_count << TM_SEG_SHIFT,
 			 __ATOMIC_RELEASE);
@@ -240,7 +236,6 @@ static int add_level(struct bpf_session *s, uint32_t buckets)
 		return err;
 	s->levels[level] = view;
 	s->level_buckets[level] = buckets;
-	s->map_bytes += (uint64_t)buckets * sizeof(struct tm_live_bucket);
 	s->skel->bss->run_live_mask[level] = buckets - 1;
 	s->level_count++;
 	__atomic_store_n(&s->skel->data->run_live_levels, s->level_count, __ATOMIC_RELEASE);

@@ -43,7 +43,6 @@ struct bpf_session {
 	struct tm_stack_bucket *stacks;
 	uint32_t stack_buckets;
 	struct tm_site_count *site_counts;
-	uint64_t map_bytes; /* memory of all tables */
 	int cpus;
 };
 
@@ -71,7 +70,6 @@ void bpf_session_set_stop(struct bpf_session *s, enum tm_stop stop);
 void bpf_session_set_pools_mode(struct bpf_session *s, bool pools, uint64_t min_bytes);
 /** Learning epoch, 1..15. */
 void bpf_session_set_epoch(struct bpf_session *s, uint32_t epoch);
-uint32_t bpf_session_stack_count(const struct bpf_session *s);
 
 /** Ring buffer: each record to fn, in order. Returns: records read, -errno. */
 typedef int (*ring_record_fn)(void *ctx, void *data, size_t len);

@@ -93,6 +93,11 @@ const uint64_t *learn_fresh_only(const struct learn *l, size_t *count)
 	return l->fresh_only;
 }
 
+uint32_t learn_epoch(const struct learn *l)
+{
+	return l->epoch;
+}
+
 /* python_sites are sorted by vaddr, so the list comes out sorted. True when it changed. */
 static bool judge(struct learn *l)
 {

@@ -26,6 +26,9 @@ int learn_step(struct learn *l, int64_t now_ns, bool *changed);
 /** The fresh-only sites known now, sorted; borrowed until the next learn_step(). */
 const uint64_t *learn_fresh_only(const struct learn *l, size_t *count);
 
+/** The epoch that blocks are marked with now, 1..15. */
+uint32_t learn_epoch(const struct learn *l);
+
 /** Say at debug level which sites were hit while all were attached, and what became of each. */
 void learn_log(const struct learn *l);
 

@@ -46,11 +46,6 @@ void bpf_session_set_epoch(struct bpf_session *s, uint32_t epoch)
 	__atomic_store_n(&s->skel->data->run_epoch, epoch, __ATOMIC_RELEASE);
 }
 
-uint32_t bpf_session_stack_count(const struct bpf_session *s)
-{
-	return (uint32_t)s->skel->bss->stacks_used;
-}
-
 int bpf_session_ring_open(struct bpf_session *s, ring_record_fn fn, void *ctx)
 {
 	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.ring), fn, ctx, NULL);
