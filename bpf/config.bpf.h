@@ -16,8 +16,11 @@ const volatile __u64 cfg_pidns_dev = 0,
 
 /* Python frames; offsets from target/py_offsets.h. cfg_python = 0 folds the whole walk away. */
 const volatile __u8 cfg_python = 0;
-const volatile __u32 cfg_frames = 25;	   /* --frames */
-const volatile __s64 cfg_tstate_slot = 0;  /* from the thread pointer */
+const volatile __u32 cfg_frames = 25; /* --frames */
+/* target/python_target.h: struct py_tstate_path */
+const volatile __u32 cfg_tstate_hops = 0;
+const volatile __s64 cfg_tstate_off[3] = {};
+const volatile __u8 cfg_frame_objects = 0; /* up to 3.10: frames are objects of their own */
 const volatile __u8 cfg_has_cframe = 0;	   /* 3.11, 3.12 */
 const volatile __u32 cfg_tstate_frame = 0; /* cframe or current_frame in PyThreadState */
 const volatile __u32 cfg_cframe_frame = 0; /* current_frame in _PyCFrame */
@@ -25,6 +28,7 @@ const volatile __u32 cfg_frame_code = 0;
 const volatile __u32 cfg_frame_previous = 8;
 const volatile __u32 cfg_frame_instr = 56;
 const volatile __u32 cfg_frame_owner = 70;
+const volatile __u32 cfg_frame_tlbc = 0; /* free-threaded 3.14 on; 0 = none */
 const volatile __u32 cfg_frame_bytes = 80;
 const volatile __u64 cfg_frame_code_mask = 0;  /* low bits to clear */
 const volatile __u32 cfg_owner_not_python = 3; /* owner >= this: skip */
@@ -33,6 +37,7 @@ const volatile __u32 cfg_owner_not_python = 3; /* owner >= this: skip */
 const volatile __u32 cfg_code_bytes = 208;
 const volatile __u32 cfg_code_filename = 112, cfg_code_qualname = 128, cfg_code_linetable = 136;
 const volatile __u32 cfg_str_length = 16, cfg_str_state = 32;
+const volatile __u32 cfg_str_kind_shift = 2; /* in state: kind:3 compact:1 ascii:1 */
 const volatile __u32 cfg_str_ascii_data = 40, cfg_str_compact_data = 56;
 const volatile __u32 cfg_bytes_size = 16, cfg_bytes_data = 32;
 

@@ -7,6 +7,7 @@
  * reads): right also for a thread that released the GIL, and NULL for a foreign thread.
  * Frames of Python-to-Python calls lie next to each other in the thread's data stack, callers below:
  * one read fetches the window under the newest frame, and `previous` is followed inside the copy.
+ * Up to 3.10 every frame is an object of its own and takes a read of its own.
  */
 #ifndef TM_STACK_PYTHON_BPF_H
 #define TM_STACK_PYTHON_BPF_H
@@ -48,9 +49,24 @@ static __always_inline void scratch_release(struct tm_scratch *s)
 static __always_inline __u64 python_top_frame(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 slot = task->thread.fsbase + cfg_tstate_slot;
+	__u64 slot = task->thread.fsbase + cfg_tstate_off[0];
 	__u64 tstate = 0, at = 0;
 
+	if (cfg_tstate_hops > 0) {
+		if (bpf_probe_read_user(&at, sizeof(at), (void *)slot))
+			goto unreadable;
+		/* A thread that never touched the second level of keys, or the module's variables. */
+		if (!at || at == ~0ull)
+			return 0;
+		slot = at + cfg_tstate_off[1];
+	}
+	if (cfg_tstate_hops > 1) {
+		if (bpf_probe_read_user(&at, sizeof(at), (void *)slot))
+			goto unreadable;
+		if (!at || at == ~0ull)
+			return 0;
+		slot = at + cfg_tstate_off[2];
+	}
 	if (bpf_probe_read_user(&tstate, sizeof(tstate), (void *)slot))
 		goto unreadable;
 	if (!tstate)
@@ -73,7 +89,7 @@ unreadable:
  */
 static __always_inline bool window_load(struct tm_scratch *s, __u64 frame)
 {
-	__u64 back = frame & (TM_PAGE - 1);
+	__u64 back = cfg_frame_objects ? 0 : frame & (TM_PAGE - 1);
 	__u32 len;
 
 	if (back > TM_WINDOW_BYTES)
@@ -125,13 +141,24 @@ static __always_inline void python_walk(struct tm_scratch *s)
 		asm volatile("" : "+r"(off));
 		off &= TM_WINDOW_ROOM - 1;
 		code = *(__u64 *)(s->window + off + cfg_frame_code);
-		instr = *(__u64 *)(s->window + off + cfg_frame_instr);
-		owner = *(__u8 *)(s->window + off + cfg_frame_owner);
+		owner = 0;
+		if (cfg_frame_objects) {
+			instr = (__u64)(__s64) * (__s32 *)(s->window + off + cfg_frame_instr);
+		} else {
+			instr = *(__u64 *)(s->window + off + cfg_frame_instr);
+			owner = *(__u8 *)(s->window + off + cfg_frame_owner);
+		}
 		frame = *(__u64 *)(s->window + off + cfg_frame_previous);
 		if (owner >= cfg_owner_not_python)
 			continue;
 		code = (code & ~cfg_frame_code_mask & TM_FRAME_CODE_MASK) |
 		       (__u64)owner << TM_FRAME_OWNER_SHIFT;
+		if (cfg_frame_tlbc) {
+			__u64 copy = *(__u32 *)(s->window + off + cfg_frame_tlbc);
+
+			code |= (copy < TM_FRAME_TLBC_MAX ? copy : TM_FRAME_TLBC_MAX)
+				<< TM_FRAME_TLBC_SHIFT;
+		}
 		asm volatile("" : "+r"(n));
 		if (n >= TM_FRAMES_WALK)
 			return;

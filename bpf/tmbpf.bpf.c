@@ -5,7 +5,8 @@
  *
  *   record_site   books a block to the current stack:
  *                   pop: a pymalloc block is handed out
- *                   refill: the first block of a pool that was just opened, at the refill's return
+ *                   refill: the first block of a pool that was just opened, at the refill's return,
+ *                     up to 3.8 at a jump inside the allocator
  *                   new reference: an object is born in a block, fresh or from a free list
  *                   return of an outermost call of libc's malloc family
  *   alloc_enter   a call of that family begins
@@ -95,7 +96,9 @@ static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 	struct pool_head head;
 	__u32 *slot, stack;
 
-	if (TM_COOKIE_FLAGS(cookie) & TM_POP_AFTER) {
+	if (TM_COOKIE_FLAGS(cookie) & TM_POP_INIT) {
+		block = 0;
+	} else if (TM_COOKIE_FLAGS(cookie) & TM_POP_AFTER) {
 		block = reg_get(ctx, TM_COOKIE_IDX(cookie));
 	} else {
 		/* nextpool == pool: the list is empty, and the refill function serves this one. */
@@ -109,6 +112,14 @@ static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 	}
 	if (!block)
 		block = head.freeblock;
+	if (TM_COOKIE_FLAGS(cookie) & TM_POP_INIT) {
+		__u32 szidx = (__u32)reg_get(ctx, TM_COOKIE_IDX(cookie));
+
+		/* A pool of this class that was used before keeps its free list, any other starts anew. */
+		if (head.szidx != szidx)
+			block = pool + TM_POOL_HEADER;
+		head.szidx = szidx;
+	}
 	if (pool & (cfg_pool_bytes - 1)) {
 		tm_drop(TM_DROP_POOL_BAD);
 		return;
@@ -118,7 +129,8 @@ static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 	stack = stack_current(TM_DOMAIN_PYTHON, 0);
 	if (run_stop == TM_STOP_WALK)
 		return;
-	slot = slot_claim(pool, block, head.szidx);
+	/* In pools mode, which knows only new pools, the first slot stands for the pool. */
+	slot = slot_claim(pool, run_pools_mode ? pool + TM_POOL_HEADER : block, head.szidx);
 	if (!slot)
 		return;
 	/* No stack, no record: what the slot said before belonged to the block's previous owner. */
@@ -384,11 +396,12 @@ static __always_inline __u32 str_copy(struct tm_code_death *d, __u32 at, __u64 s
 	if (bpf_probe_read_user(&len, sizeof(len), (void *)(str + cfg_str_length)) ||
 	    bpf_probe_read_user(&state, sizeof(state), (void *)(str + cfg_str_state)))
 		return 0;
-	/* struct state, Include/cpython/unicodeobject.h: interned:2 kind:3 compact:1 ascii:1 */
-	if (!(state & 0x20))
+	/* struct state, Include/cpython/unicodeobject.h: interned, then kind:3 compact:1 ascii:1 */
+	state >>= cfg_str_kind_shift;
+	if (!(state & 8))
 		return 0;
-	data = str + (state & 0x40 ? cfg_str_ascii_data : cfg_str_compact_data);
-	len *= (state >> 2) & 7;
+	data = str + (state & 16 ? cfg_str_ascii_data : cfg_str_compact_data);
+	len *= state & 7;
 	n = len > TM_CODE_STR_MAX ? TM_CODE_STR_MAX : (__u32)len;
 	/* clang bounds the 64-bit value and uses its lower half: the verifier wants it said of that. */
 	asm volatile("" : "+r"(n));
@@ -396,7 +409,7 @@ static __always_inline __u32 str_copy(struct tm_code_death *d, __u32 at, __u64 s
 		return 0;
 	if (n && bpf_probe_read_user(d->data + at, n, (void *)data))
 		return 0;
-	*kind = (state >> 2) & 7;
+	*kind = state & 7;
 	return n;
 }
 

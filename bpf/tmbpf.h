@@ -166,12 +166,17 @@ struct tm_rec_hdr {
 
 struct tm_frame {
 	__u64 code;  /* PyCodeObject * */
-	__u64 instr; /* prev_instr / instr_ptr */
+	__u64 instr; /* prev_instr / instr_ptr; up to 3.10 f_lasti, sign-extended */
 };
 
-#define TM_FRAME_OWNER_SHIFT \
-	56 /* the owner byte rides in the top byte of code: user addresses have 47 bits */
-#define TM_FRAME_CODE_MASK 0x00ffffffffffffffull
+/*
+ * User addresses have 47 bits: above them ride the owner and, of free-threaded builds, the number of the
+ * thread's own copy of the bytecode, at most TM_FRAME_TLBC_MAX (which then stands for any from there on).
+ */
+#define TM_FRAME_OWNER_SHIFT 56
+#define TM_FRAME_TLBC_SHIFT  48
+#define TM_FRAME_TLBC_MAX    0xffull
+#define TM_FRAME_CODE_MASK   0x0000ffffffffffffull
 
 /* A stack seen for the first time. frames[] is cut to frame_count. */
 struct tm_stack_rec {
@@ -272,8 +277,10 @@ enum tm_fn {
 	TM_FN_SLOW_MALLOC = 10, /* glibc's _int_malloc(arena, bytes) */
 };
 
-#define TM_POP_AFTER \
-	1 /* the jump behind the pop: reg holds the pool, TM_COOKIE_IDX the block's register */
+/* The jump behind the pop: reg holds the pool, TM_COOKIE_IDX the block's register. */
+#define TM_POP_AFTER 1
+/* The setting up of a new pool, up to 3.8: TM_COOKIE_IDX is the register of the size index. */
+#define TM_POP_INIT 2
 /*
  * Always record, do not look at the mark: set while some sites are detached, because a block that was
  * born at a detached site keeps its mark and would look fresh when it is re-used.

@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "drain/heap_reader.h"
+#include "sites/python_slot.h"
 
 #define POOLS_MIN_BYTES \
 	1033 /* glibc's tcache serves chunks up to 1032 bytes without the slow path */
@@ -29,8 +31,25 @@ static void say_not_python(const struct capture *c)
 			       (int)c->target->pid, c->target->exe);
 }
 
+/* The last versions in which it depends on the patch release. */
+#define ALIGN_LAST_MINOR 7
+
+static int settle_alignment(struct capture *c)
+{
+	uint8_t shift;
+	int err;
+
+	if (c->py.minor > ALIGN_LAST_MINOR)
+		return 0;
+	err = heap_reader_align_shift(c->target, c->py.offsets, &shift);
+	if (err == -ENOENT)
+		return 0; /* no small object yet: the row's is the rule */
+	return err ? err : python_target_set_align(c->target, &c->py, shift);
+}
+
 static int open_python(struct capture *c)
 {
+	struct py_slot slot = {.kind = PY_SLOT_NONE};
 	int err;
 
 	if (!c->opts->python)
@@ -44,6 +63,19 @@ static int open_python(struct capture *c)
 		say_not_python(c);
 		return 0;
 	}
+	if (err)
+		return err;
+	err = python_slot_find(c->py.object->image, c->py.minor, &slot);
+	if (err && err != -ENOENT)
+		return log_err(err, "cannot decode %s", c->py.object->path);
+	err = python_target_set_slot(c->target, &c->py, &slot);
+	if (err == -EAGAIN)
+		return log_coded_err(err, "E304", "wait until it has started and try again",
+				     "CPython %s in process %d is not initialised yet",
+				     c->py.version, (int)c->target->pid);
+	if (err)
+		return err;
+	err = settle_alignment(c);
 	if (err)
 		return err;
 	err = python_sites_get(c->py.object->image, c->py.minor, c->opts->use_cache, &c->py_sites);

@@ -344,3 +344,39 @@ int heap_reader_find(struct heap_reader *r, uint64_t **addrs, size_t *count)
 	*count = f.count;
 	return 0;
 }
+
+/* Pools whose headers make sense with this alignment. */
+static int count_pools(const struct target *t, const struct py_offsets *offsets, uint8_t shift,
+		       size_t *count)
+{
+	struct py_offsets row = *offsets;
+	struct heap_reader *r;
+	uint64_t *addrs = NULL;
+	int err;
+
+	row.pool_align_shift = shift;
+	err = heap_reader_new(t, &row, &r);
+	if (err)
+		return err;
+	err = heap_reader_find(r, &addrs, count);
+	heap_reader_free(r);
+	if (!err)
+		free(addrs);
+	return err;
+}
+
+int heap_reader_align_shift(const struct target *t, const struct py_offsets *offsets,
+			    uint8_t *shift)
+{
+	size_t eight = 0, sixteen = 0;
+	int err = count_pools(t, offsets, 3, &eight);
+
+	if (!err)
+		err = count_pools(t, offsets, 4, &sixteen);
+	if (err)
+		return err;
+	if (eight == sixteen)
+		return -ENOENT;
+	*shift = eight > sixteen ? 3 : 4;
+	return 0;
+}

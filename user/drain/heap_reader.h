@@ -48,6 +48,13 @@ int heap_reader_pools(struct heap_reader *r, const uint64_t *addrs, size_t count
 int heap_reader_find(struct heap_reader *r, uint64_t **addrs, size_t *count);
 
 /**
+ * Which alignment its pools have: 3.6 and 3.7 changed from 8 to 16 bytes in a patch release (bpo-27987), and
+ * only the heap tells. Returns: 0 and the shift (3 or 4), -ENOENT (no pool yet), -ENOMEM, -ESRCH, -EPERM.
+ */
+int heap_reader_align_shift(const struct target *t, const struct py_offsets *offsets,
+			    uint8_t *shift);
+
+/**
  * Decode one pool image of pool_bytes. Returns: true when the header is sane. For tests and fuzzing too.
  */
 bool pool_decode(const struct py_offsets *offsets, uint64_t addr, const void *image,

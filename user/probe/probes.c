@@ -23,7 +23,7 @@ _Static_assert((int)FN_COUNT <= (int)TM_FN_SLOW_MALLOC, "one numbering");
 
 struct probes {
 	struct probe_plan plan;
-	struct uprobe_link *pops, *newrefs, *refill, *death;
+	struct uprobe_link *pops, *newrefs, *refill, *inits, *death;
 	struct uprobe_link *alloc_enter, *alloc_return, *free_enter;
 	struct uprobe_link *trial_malloc;
 	size_t newref_count;
@@ -121,6 +121,7 @@ void probes_free(struct probes *p)
 	drop_link(&p->pops);
 	drop_link(&p->newrefs);
 	drop_link(&p->refill);
+	drop_link(&p->inits);
 	drop_link(&p->alloc_enter);
 	drop_link(&p->alloc_return);
 	drop_link(&p->free_enter);
@@ -196,6 +197,25 @@ size_t probes_newref_count(const struct probes *p)
 	return p->newref_count;
 }
 
+/* The first blocks of new pools. */
+static int attach_new_pools(struct probes *p)
+{
+	const struct python_sites *py = p->plan.py_sites;
+	const struct bpf_program *prog = p->plan.session->skel->progs.record_site;
+	const char *path = p->plan.py_object->open_path;
+	_cleanup_free_ struct site_batch *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	if (py->refill_vaddr)
+		return attach_one(p, prog, path, py->refill_off, TM_COOKIE(0, TM_KIND_REFILL, 0, 0),
+				  true, &p->refill);
+	for (size_t i = 0; i < py->init_count; i++)
+		batch_add(b, py->inits[i].file_off,
+			  TM_COOKIE(py->inits[i].reg, TM_KIND_POP, TM_POP_INIT, py->inits[i].reg2));
+	return attach(p, prog, path, b, false, &p->inits);
+}
+
 static int attach_python_rest(struct probes *p)
 {
 	const struct tmbpf_bpf *skel = p->plan.session->skel;
@@ -207,9 +227,8 @@ static int attach_python_rest(struct probes *p)
 	path = p->plan.py_object->open_path;
 	err = attach_one(p, skel->progs.code_dealloc, path, p->plan.code_dealloc_off, 0, false,
 			 &p->death);
-	if (!err)
-		err = attach_one(p, skel->progs.record_site, path, p->plan.py_sites->refill_off,
-				 TM_COOKIE(0, TM_KIND_REFILL, 0, 0), true, &p->refill);
+	if (!err && p->plan.py_sites->pop_count)
+		err = attach_new_pools(p);
 	return err;
 }
 

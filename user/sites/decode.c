@@ -128,6 +128,9 @@ static void take_mem(const struct decoder *d, const ZydisDecodedOperand *op, str
 	in->scale = op->mem.scale;
 	in->disp = op->mem.disp.has_displacement ? (int32_t)op->mem.disp.value : 0;
 	/* A segment base or a 64-bit absolute address is not what disp says: name no register. */
+	if (op->mem.segment == ZYDIS_REGISTER_FS && op->mem.base == ZYDIS_REGISTER_NONE &&
+	    op->mem.index == ZYDIS_REGISTER_NONE && (int64_t)in->disp == op->mem.disp.value)
+		in->flags |= INSN_FS_DISP;
 	if (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS ||
 	    (int64_t)in->disp != op->mem.disp.value)
 		in->index = in->base = REG_RIP;

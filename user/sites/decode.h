@@ -55,6 +55,7 @@ enum operand_kind { OPERAND_NONE = 0, OPERAND_REG, OPERAND_MEM, OPERAND_IMM };
 #define INSN_EMULATED	 0x01 /* the kernel emulates it under a uprobe, on every version */
 #define INSN_FLAGS_WRITE 0x02 /* changes ZF */
 #define INSN_MEM_WRITE	 0x04 /* its memory operand is written */
+#define INSN_FS_DISP	 0x08 /* its memory operand is %fs:disp, a thread's own word */
 
 #define CC_E		 4 /* condition of je, Intel SDM vol. 2 appendix B.1.4.7 */
 #define CC_NE		 5

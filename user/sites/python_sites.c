@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "sites/fresh.h"
+#include "sites/pool_init.h"
 #include "sites/python_newrefs.h"
 #include "sites/python_pops.h"
 #include "sites/site_check.h"
@@ -15,6 +16,7 @@
 
 #define REFILL_VOTES_PCT 80 /* of the pop sites must agree on the refill function */
 #define REFILL_MISS_PCT	 2  /* of its calls may lie outside the pop sites (rounded up) */
+#define INIT_LAST_MINOR	 8  /* the last version whose allocator sets up pools inline */
 
 __attribute__((format(printf, 2, 3))) static int reject(struct python_sites *s, const char *fmt,
 							...)
@@ -72,15 +74,42 @@ static int judge_refill(const struct elf_image *img, const struct code *code,
 	return 0;
 }
 
-static int find_pops(const struct elf_image *img, const struct code *code, struct python_sites *s,
-		     struct pop_blocks *blocks)
+/* Up to 3.8: no refill function, the allocator sets up the pool itself. */
+static int find_inits(const struct elf_image *img, const struct code *code, struct python_sites *s)
+{
+	struct site_list list = {0};
+	const struct site *bad;
+	size_t uncovered;
+	int err = pool_inits_find(code, &list, &uncovered);
+
+	s->inits = list.v;
+	s->init_count = list.count;
+	if (err == -EFBIG)
+		return reject(s, "more than %d places that set up a pool", SITES_MAX);
+	if (err)
+		return err;
+	if (!s->init_count)
+		return reject(s, "%zu pop sites, but no place where a new pool is set up",
+			      s->pop_count);
+	bad = first_unsound(img, s->inits, s->init_count);
+	if (bad)
+		return reject(s, "set-up site 0x%" PRIx64 " is not on an emulated jump",
+			      bad->vaddr);
+	snprintf(s->reason, sizeof(s->reason),
+		 "%zu pop sites; %zu ways into a new pool, %zu without a jump to probe; ",
+		 s->pop_count, s->init_count, uncovered);
+	return 0;
+}
+
+static int find_pops(const struct elf_image *img, const struct code *code, unsigned minor,
+		     struct python_sites *s, struct pop_blocks *blocks)
 {
 	struct site_list pops = {0};
 	const struct site *bad;
 	struct refill refill = {0};
 	int err = pops_find_blocks(code, &pops, blocks);
 
-	if (!err && pops.count)
+	if (!err && pops.count && minor > INIT_LAST_MINOR)
 		err = refill_find(code, &pops, &refill);
 	s->pops = pops.v;
 	s->pop_count = pops.count;
@@ -95,6 +124,8 @@ static int find_pops(const struct elf_image *img, const struct code *code, struc
 	bad = first_unsound(img, s->pops, s->pop_count);
 	if (bad)
 		return reject(s, "pop site 0x%" PRIx64 " is not on an emulated jump", bad->vaddr);
+	if (minor <= INIT_LAST_MINOR)
+		return find_inits(img, code, s);
 	err = judge_refill(img, code, &refill, s);
 	if (!err)
 		snprintf(s->reason, sizeof(s->reason),
@@ -162,7 +193,7 @@ int python_sites_find(const struct elf_image *img, unsigned minor, struct python
 	}
 	if (err)
 		return err;
-	err = find_pops(img, &code, &s, &blocks);
+	err = find_pops(img, &code, minor, &s, &blocks);
 	if (!err)
 		err = find_newrefs(img, &code, minor, &blocks, &s);
 	pop_blocks_release(&blocks);
@@ -179,5 +210,6 @@ void python_sites_release(struct python_sites *s)
 {
 	free(s->pops);
 	free(s->newrefs);
+	free(s->inits);
 	*s = (struct python_sites){0};
 }

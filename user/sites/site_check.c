@@ -25,8 +25,14 @@ bool site_is_sound(const struct elf_image *img, const struct site *s)
 
 	if (!p || !elf_image_file_off(img, s->vaddr, &off) || off != s->file_off)
 		return false;
-	if (s->reg > 15 || s->reg == REG_RSP || (s->after_pop && s->reg2 > 15))
+	if (s->reg > 15 || s->reg == REG_RSP || ((s->after_pop || s->init) && s->reg2 > 15))
 		return false;
+	if (s->init && (p[0] == 0xeb || (p[0] >= 0x70 && p[0] <= 0x7f))) /* jmp, jcc rel8 */
+		return in_exec_segment(img, s->vaddr, 2);
+	if (s->init && p[0] == 0xe9) /* jmp rel32 */
+		return in_exec_segment(img, s->vaddr, 5);
+	if (s->init && p[0] == 0x0f && p[1] >= 0x80 && p[1] <= 0x8f) /* jcc rel32 */
+		return in_exec_segment(img, s->vaddr, 6);
 	if (p[0] == 0x74 || p[0] == 0x75) /* je, jne rel8; Intel SDM vol. 2 */
 		return in_exec_segment(img, s->vaddr, 2);
 	if (p[0] == 0x0f && (p[1] == 0x84 || p[1] == 0x85)) /* je, jne rel32 */

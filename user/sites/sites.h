@@ -28,7 +28,8 @@ struct site {
 	 */
 	bool fresh_proven;
 	bool after_pop; /* pop sites of the second form: the jump behind the pop; block = see reg2 */
-	uint8_t reg2;	/* after_pop: holds the block that was popped */
+	bool init;	/* the first block of a new pool, up to 3.8: see pool_init.h */
+	uint8_t reg2;	/* after_pop: holds the block that was popped; init: the size index */
 };
 
 /* One libc entry point at its cheap instruction. */
@@ -63,8 +64,11 @@ struct python_sites {
 	size_t pop_count;
 	struct site *newrefs;
 	size_t newref_count;
+	struct site *inits; /* up to 3.8, where there is no refill function */
+	size_t init_count;
 	size_t newref_disagree; /* candidates dropped because the two ways named different registers */
-	uint64_t refill_vaddr; /* allocate_from_new_pool, behind endbr64: return probe */
+	/* allocate_from_new_pool, behind endbr64: return probe. 0: there are inits instead. */
+	uint64_t refill_vaddr;
 	uint64_t refill_off;
 	size_t refill_calls;	       /* pop sites that lead to it */
 	uint64_t trace_word_vaddr;     /* the word that new-reference sites test */

@@ -96,7 +96,7 @@ static void print_list(FILE *out, const struct elf_image *img, const char *what,
 	char name[96], regs[16];
 
 	for (size_t i = 0; i < count; i++) {
-		if (v[i].after_pop)
+		if (v[i].after_pop || v[i].init)
 			snprintf(regs, sizeof(regs), "%s,%s", reg_name(v[i].reg),
 				 reg_name(v[i].reg2));
 		else
@@ -116,6 +116,8 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 		img->build_id_len ? img->build_id_hex : "none",
 		s->from_cache ? " (from cache)" : "");
 	print_kind(out, "pop sites", "pool in", s->pops, s->pop_count);
+	if (s->init_count)
+		print_kind(out, "new-pool sites", "pool in", s->inits, s->init_count);
 	print_kind(out, "new-reference sites", "object in", s->newrefs, s->newref_count);
 	print_proven(out, s->newrefs, s->newref_count);
 	if (s->newref_disagree)
@@ -132,6 +134,7 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 	if (verbose) {
 		fprintf(out, "  kind   address      reg     signs proven nearest symbol\n");
 		print_list(out, img, "pop", s->pops, s->pop_count);
+		print_list(out, img, "init", s->inits, s->init_count);
 		print_list(out, img, "newref", s->newrefs, s->newref_count);
 	}
 	return ferror(out) ? -EIO : 0;

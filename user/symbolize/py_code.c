@@ -17,14 +17,16 @@
 #include "bpf/tmbpf.h"
 #include "symbolize/py_str.h"
 
-#define OB_TYPE		 8	     /* offsetof(PyObject, ob_type), Include/object.h, v3.11.7 */
 #define CODE_UNIT	 2	     /* sizeof(_Py_CODEUNIT) */
 #define LINETABLE_MAX	 (16u << 20) /* bytes; far above what a compiler makes */
 #define BYTES_HEADER_MAX 64
+#define COPIES_MAX	 TM_FRAME_TLBC_MAX /* a frame cannot name more */
+#define COPIES_ENTRIES	 8 /* offsetof(_PyCodeArray, entries), Include/cpython/code.h, v3.14 */
 
 /* The fields of a PyCodeObject that we use, as they stand in it; also a mark of its identity. */
 struct code_fields {
 	uint64_t filename, qualname, linetable; /* PyObject * */
+	uint64_t copies; /* _PyCodeArray *; moves, so it is no part of the identity */
 	int32_t firstlineno;
 	uint32_t firsttraceable; /* code units */
 };
@@ -38,6 +40,7 @@ struct code_parts { /* where the contents of those objects are */
 void py_code_release(struct py_code *code)
 {
 	free(code->linetable);
+	free(code->copies);
 	*code = (struct py_code){0};
 }
 
@@ -60,14 +63,18 @@ static int code_fields_parse(const struct python_target *py, const void *obj, si
 	struct cursor c = cursor_init(obj, len);
 	uint16_t name = off->code_qualname != PY_NONE ? off->code_qualname : off->code_name;
 
-	uint64_t type = field_u64(&c, OB_TYPE);
+	uint64_t type = field_u64(&c, off->obj_type);
 	struct code_fields f = {
 		.filename = field_u64(&c, off->code_filename),
 		.qualname = field_u64(&c, name),
 		.linetable = field_u64(&c, off->code_linetable),
 		.firstlineno = (int32_t)field_u32(&c, off->code_firstlineno),
-		.firsttraceable = field_u32(&c, off->code_firsttraceable),
 	};
+
+	if (off->code_firsttraceable != PY_NONE)
+		f.firsttraceable = field_u32(&c, off->code_firsttraceable);
+	if (off->code_tlbc != PY_NONE)
+		f.copies = field_u64(&c, off->code_tlbc);
 
 	if (!cursor_ok(&c) || type != py->code_type_addr)
 		return -EBADMSG;
@@ -151,7 +158,7 @@ static int read_object(const struct python_target *py, const struct target *t, u
 		       struct code_fields *out)
 {
 	uint8_t obj[TM_CODE_OBJ_MAX];
-	size_t len = py->offsets->code_bytecode;
+	size_t len = py->offsets->code_bytes;
 
 	if (len > sizeof(obj))
 		return -EBADMSG;
@@ -165,7 +172,7 @@ static int read_contents(const struct target *t, const struct python_target *py,
 			 const struct code_fields *f, const struct code_parts *parts, uint8_t *out)
 {
 	uint8_t obj[TM_CODE_OBJ_MAX];
-	size_t obj_len = py->offsets->code_bytecode;
+	size_t obj_len = py->offsets->code_bytes;
 	const struct py_str *file = &parts->filename, *name = &parts->qualname;
 	struct iovec local[] = {
 		{out, file->bytes},
@@ -199,6 +206,7 @@ static int code_fill(const struct python_target *py, struct intern *strings, uin
 		.firstlineno = f->firstlineno,
 		.firsttraceable = f->firsttraceable,
 		.bytecode_addr = code_addr + py->offsets->code_bytecode,
+		.copies_addr = f->copies,
 		.linetable_len = parts->table_len,
 	};
 	int err = py_str_intern(strings, contents, parts->filename.bytes, parts->filename.kind,
@@ -238,7 +246,34 @@ int py_code_read(const struct target *t, const struct python_target *py, struct 
 	if (!contents)
 		return -ENOMEM;
 	err = read_contents(t, py, code_addr, &fields, &parts, contents);
-	return err ? err : code_fill(py, strings, code_addr, &fields, &parts, contents, out);
+	if (!err)
+		err = code_fill(py, strings, code_addr, &fields, &parts, contents, out);
+	/* Without them the lines of some threads are unknown, and are read again when they are asked for. */
+	if (!err)
+		(void)py_code_read_copies(t, out);
+	return err;
+}
+
+int py_code_read_copies(const struct target *t, struct py_code *code)
+{
+	_cleanup_free_ uint64_t *copies = NULL;
+	uint64_t count = 0;
+	int err = code->copies_addr ? target_read_u64(t, code->copies_addr, &count) : 0;
+
+	if (err || !count)
+		return err;
+	if (count > COPIES_MAX)
+		count = COPIES_MAX;
+	copies = calloc(count, sizeof(*copies));
+	if (!copies)
+		return -ENOMEM;
+	err = target_read(t, code->copies_addr + COPIES_ENTRIES, copies, count * sizeof(*copies));
+	if (err)
+		return err;
+	free(code->copies);
+	code->copies = take_ptr(copies);
+	code->copy_count = (uint32_t)count;
+	return 0;
 }
 
 int py_code_from_death(const struct python_target *py, struct intern *strings, const void *rec,
@@ -278,29 +313,63 @@ int py_code_from_death(const struct python_target *py, struct intern *strings, c
 	return err ? err : code_fill(py, strings, code_addr, &fields, &parts, contents, out);
 }
 
-int32_t py_code_line(const struct python_target *py, const struct py_code *code,
-		     uint64_t instr_addr)
+/* Where the instruction is, in bytes from the first of the bytecode; false: in a copy we do not know. */
+static bool instr_offset(const struct python_target *py, const struct py_code *code, uint64_t instr,
+			 uint32_t copy, int64_t *offset)
+{
+	uint64_t start = code->bytecode_addr;
+
+	if (py->offsets->frame_objects) {
+		*offset = (int64_t)instr * py->offsets->lasti_bytes;
+		return true;
+	}
+	if (copy) {
+		if (copy >= code->copy_count || !code->copies[copy])
+			return false;
+		start = code->copies[copy];
+	}
+	*offset = (int64_t)(instr - start);
+	return true;
+}
+
+int32_t py_code_line(const struct python_target *py, const struct py_code *code, uint64_t instr,
+		     uint32_t copy)
 {
 	/*
 	 * PyUnstable_InterpreterFrame_GetLine(), Python/frame.c: 3.11 and 3.12 take prev_instr, 3.13
 	 * instr_ptr, and none of them subtracts anything else. A frame that has not run yet has
 	 * prev_instr one unit before the code: a negative offset, which gives the first line.
 	 */
-	int64_t addrq = (int64_t)(instr_addr - code->bytecode_addr);
-	int32_t line =
-		py_linetable_line(code->linetable, code->linetable_len, code->firstlineno, addrq);
+	const uint8_t *table = code->linetable;
+	size_t len = code->linetable_len;
+	int64_t offset;
+	int32_t line;
+
+	if (!instr_offset(py, code, instr, copy, &offset))
+		return 0;
+	if (py->offsets->lines == PY_LINES_LNOTAB)
+		line = py_lnotab_line(table, len, code->firstlineno, offset);
+	else if (py->offsets->lines == PY_LINES_LINETABLE)
+		line = py_ranges_line(table, len, code->firstlineno, offset);
+	else
+		line = py_linetable_line(table, len, code->firstlineno, offset);
 	return line < 0 ? 0 : line; /* tracemalloc_get_frame(), Modules/_tracemalloc.c, v3.11.7 */
 }
 
 bool py_code_frame_is_incomplete(const struct python_target *py, const struct py_code *code,
-				 uint64_t instr_addr, uint8_t owner)
+				 uint64_t instr, uint32_t copy, uint8_t owner)
 {
+	int64_t offset;
+
 	/*
 	 * _PyFrame_IsIncomplete(), Include/internal/pycore_frame.h. 3.13 says it of every frame on
 	 * the C stack; the ones of 3.12 run a trampoline and stay before its first traceable unit.
 	 */
-	if (owner >= py->offsets->owner_first_not_python)
+	if (py->offsets->frame_objects)
+		return false;
+	if (owner >= PY_OWNER_FIRST_NOT_PYTHON)
 		return true;
-	return owner != py->offsets->owner_generator &&
-	       instr_addr < code->bytecode_addr + (uint64_t)code->firsttraceable * CODE_UNIT;
+	if (owner == PY_OWNER_GENERATOR || !instr_offset(py, code, instr, copy, &offset))
+		return false;
+	return offset < (int64_t)code->firsttraceable * CODE_UNIT;
 }

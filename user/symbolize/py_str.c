@@ -9,12 +9,12 @@
 #include "base/cursor.h"
 
 /*
- * PyASCIIObject.state, Include/cpython/unicodeobject.h, v3.11.7 to v3.13.0, builds with a GIL:
- * interned:2, kind:3, compact:1, ascii:1.
+ * PyASCIIObject.state, Include/cpython/unicodeobject.h, v3.6 on: interned, then kind:3, compact:1, ascii:1.
+ * interned has two bits, in the free-threaded builds from 3.14 on eight (py_offsets: str_kind_shift).
  */
-#define STATE_KIND(s) (((s) >> 2) & 7)
-#define STATE_COMPACT (1u << 5)
-#define STATE_ASCII   (1u << 6)
+#define STATE_KIND(s) ((s)&7)
+#define STATE_COMPACT (1u << 3)
+#define STATE_ASCII   (1u << 4)
 
 #define ESCAPE_MAX    7 /* "\udcXX" and its NUL */
 #define REPLACEMENT   0xfffd
@@ -37,7 +37,7 @@ int py_str_parse(const struct py_offsets *off, uint64_t str_addr, const void *he
 	cursor_seek(&c, off->str_length);
 	uint64_t length = cursor_u64(&c);
 	cursor_seek(&c, off->str_state);
-	uint32_t state = cursor_u32(&c);
+	uint32_t state = cursor_u32(&c) >> off->str_kind_shift;
 	unsigned kind = STATE_KIND(state);
 
 	if (!cursor_ok(&c) || length > PY_STR_CODEPOINTS_MAX)

@@ -21,6 +21,7 @@ struct code_ref { /* one code object, from the first stack that names it until i
 struct raw_frame {
 	uint32_t code; /* index into refs */
 	uint8_t owner;
+	uint8_t copy; /* of the bytecode */
 	uint64_t instr;
 };
 
@@ -136,6 +137,7 @@ static int add_frames(struct stack_cache *c, const struct tm_stack_rec *rec)
 		if (err)
 			return err;
 		f->owner = (uint8_t)(rec->frames[i].code >> TM_FRAME_OWNER_SHIFT);
+		f->copy = (uint8_t)(rec->frames[i].code >> TM_FRAME_TLBC_SHIFT);
 		f->instr = rec->frames[i].instr;
 	}
 	return 0;
@@ -300,17 +302,22 @@ int stack_cache_resolve(struct stack_cache *c, int (*drain_ring)(void *ctx), voi
 static bool resolve_frame(const struct stack_cache *c, const struct raw_frame *f,
 			  struct sym_frame *out)
 {
-	const struct code_ref *ref = &c->refs[f->code];
+	struct code_ref *ref = &c->refs[f->code];
+	uint32_t living;
 
 	if (ref->state != CODE_KNOWN) {
 		*out = (struct sym_frame){.file = c->unknown, .function = c->unknown};
 		return true;
 	}
-	if (py_code_frame_is_incomplete(c->py, &ref->code, f->instr, f->owner))
+	/* A thread that came later made its copy later. Of the dead nothing can be read any more. */
+	if (f->copy >= ref->code.copy_count && f->copy &&
+	    idmap_get(c->by_addr, ref->addr, &living) && living == f->code)
+		(void)py_code_read_copies(c->target, &ref->code);
+	if (py_code_frame_is_incomplete(c->py, &ref->code, f->instr, f->copy, f->owner))
 		return false;
 	out->file = ref->code.filename;
 	out->function = ref->code.qualname;
-	out->line = py_code_line(c->py, &ref->code, f->instr);
+	out->line = py_code_line(c->py, &ref->code, f->instr, f->copy);
 	return true;
 }
 

@@ -18,8 +18,11 @@ struct py_code {
 	str_id_t filename, qualname;
 	int32_t firstlineno;
 	uint32_t firsttraceable; /* in code units */
-	uint64_t bytecode_addr;	 /* code address + offset of co_code_adaptive */
-	uint8_t *linetable;	 /* owned */
+	uint64_t bytecode_addr;	 /* code address + offset of co_code_adaptive; unused up to 3.10 */
+	uint64_t copies_addr;	 /* free-threaded 3.14 on: its _PyCodeArray; 0 = none */
+	uint64_t *copies;	 /* where the threads' own copies of the bytecode are; owned */
+	uint32_t copy_count;
+	uint8_t *linetable; /* owned */
 	size_t linetable_len;
 };
 void py_code_release(struct py_code *code);
@@ -45,21 +48,31 @@ int py_code_from_death(const struct python_target *py, struct intern *strings, c
 		       size_t len, struct py_code *out);
 
 /**
- * Line of an instruction, as PyCode_Addr2Line. instr_addr is the raw prev_instr/instr_ptr of the frame.
+ * Line of an instruction, as PyCode_Addr2Line. instr is what the frame says: prev_instr or instr_ptr, up to
+ * 3.10 the index f_lasti. copy: which copy of the bytecode runs, 0 = the code object's own.
  * Returns: the line; 0 when the table has none for it, as tracemalloc prints it.
  */
-int32_t py_code_line(const struct python_target *py, const struct py_code *code,
-		     uint64_t instr_addr);
+int32_t py_code_line(const struct python_target *py, const struct py_code *code, uint64_t instr,
+		     uint32_t copy);
+
+/**
+ * Read again where the copies of the bytecode are: threads make their own when they first run it.
+ * Returns: 0 (also when there are none), -EFAULT, -ENOMEM, -ESRCH, -EPERM; on failure the old ones stay.
+ */
+int py_code_read_copies(const struct target *t, struct py_code *code);
 
 /** An incomplete frame, which traceback and tracemalloc skip (before RESUME, not a generator's). */
 bool py_code_frame_is_incomplete(const struct python_target *py, const struct py_code *code,
-				 uint64_t instr_addr, uint8_t owner);
+				 uint64_t instr, uint32_t copy, uint8_t owner);
 
 /**
  * The 3.11+ location table (Objects/locations.md): line of the byte offset `addrq`.
  * Returns: line, -1 for none. Bounded; a malformed table gives -1. For tests and fuzzing too.
  */
 int32_t py_linetable_line(const uint8_t *table, size_t len, int32_t firstlineno, int64_t addrq);
+/** The same for co_lnotab (3.6 to 3.9) and for the ranges of 3.10. */
+int32_t py_lnotab_line(const uint8_t *table, size_t len, int32_t firstlineno, int64_t lasti);
+int32_t py_ranges_line(const uint8_t *table, size_t len, int32_t firstlineno, int64_t addrq);
 
 /** Native: "libfoo.so" and "symbol" (or "+0x1a2f0" without one). Never fails: unknown is "[unknown]". */
 void native_resolve(struct target *t, struct intern *strings, uint64_t addr, struct sym_frame *out);

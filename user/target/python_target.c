@@ -10,26 +10,20 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/cursor.h"
 #include "base/log.h"
-#include "target/libc_target.h"
 #include "target/proc_fs.h"
 #include "target/python_layout.h"
 
-#define NATIVE_STILL "use --domains native: the C allocator of this process can be traced"
-
-/* glibc x86-64: offsetof(struct pthread, specific_1stblock); python-frames.md section 2 */
-#define GLIBC_FIRST_BLOCK 0x310
-#define GLIBC_BLOCK_KEYS  32 /* PTHREAD_KEY_2NDLEVEL_SIZE */
-#define GLIBC_ENTRY_BYTES 16 /* struct pthread_key_data {uintptr_t seq; void *data;} */
-
 static int unsupported(const struct target *t, const char *what)
 {
-	return log_coded_err(-ENOTSUP, "E303", NATIVE_STILL,
+	return log_coded_err(-ENOTSUP, "E303", PY_NATIVE_STILL,
 			     "process %d runs %s; supported: " PY_SUPPORTED, t->pid, what);
 }
 
-/* _PyRuntime by symbol, else by the section of that name (static embedding without exports). */
+/*
+ * _PyRuntime by symbol, else by the section of that name (static embedding without exports, 3.11 on). 3.6
+ * has none: there the global thread state, which no other version exports, says that it is that one.
+ */
 static struct target_object *find_runtime(struct target *t, uint64_t *vaddr)
 {
 	struct target_object *o = target_object_defining(t, "_PyRuntime");
@@ -46,7 +40,8 @@ static struct target_object *find_runtime(struct target *t, uint64_t *vaddr)
 		    elf_image_section(o->image, ".PyRuntime", vaddr, &off, &len))
 			return o;
 	}
-	return NULL;
+	*vaddr = 0;
+	return target_object_defining(t, "_PyThreadState_Current");
 }
 
 /* "python3.11", "libpython3.12.so.1.0" -> the version in the name. */
@@ -66,7 +61,7 @@ static bool is_python_name(const char *path, char version[8])
 	return true;
 }
 
-/* For messages only: an interpreter before 3.11 tells its version in nothing that we could read. */
+/* For messages only. */
 static void name_by_path(const struct target_object *o, char what[64])
 {
 	char version[8];
@@ -74,7 +69,7 @@ static void name_by_path(const struct target_object *o, char what[64])
 	if (is_python_name(o->path, version) && *version)
 		snprintf(what, 64, "CPython %s", version);
 	else
-		snprintf(what, 64, "a CPython before 3.11");
+		snprintf(what, 64, "a CPython of an unknown version");
 }
 
 /* An interpreter without _PyRuntime: say which. Returns: -ENOTSUP, -ENOENT (no Python at all). */
@@ -83,7 +78,7 @@ static int report_other_python(struct target *t)
 	struct target_object *o = target_object_defining(t, "Py_Initialize");
 	char what[64];
 
-	if (o) { /* CPython up to 3.6 */
+	if (o) { /* CPython 2, up to 3.5 */
 		name_by_path(o, what);
 		return unsupported(t, what);
 	}
@@ -97,95 +92,29 @@ static int read_version(struct target *t, uint64_t runtime_vaddr, struct python_
 {
 	char what[64];
 
-	if (!python_version_read(out->object, runtime_vaddr, out)) {
+	if (!python_version_read(t, out->object, runtime_vaddr, out)) {
 		name_by_path(out->object, what);
 		return unsupported(t, what);
 	}
-	snprintf(what, sizeof(what), "CPython %s", out->version);
-	out->offsets = out->major == 3 ? py_offsets_get(out->minor) : NULL;
+	/* The table of a version is checked before it is believed: 3.5 exports that symbol too. */
+	if (!runtime_vaddr && out->minor != 6) {
+		snprintf(what, sizeof(what), "CPython %s", out->version);
+		return unsupported(t, what);
+	}
+	out->free_threaded = python_is_free_threaded(out->object->image, runtime_vaddr);
+	snprintf(what, sizeof(what), "%sCPython %s", out->free_threaded ? "free-threaded " : "",
+		 out->version);
+	out->offsets = out->major == 3 ? py_offsets_get(out->minor, out->free_threaded) : NULL;
 	if (!out->offsets)
 		return unsupported(t, what);
 	int err = python_debug_offsets_check(t, runtime_vaddr, out);
 
-	if (err == -ENOTSUP) {
-		snprintf(what, sizeof(what), "free-threaded CPython %s", out->version);
-		return unsupported(t, what);
-	}
 	if (err == -EBADMSG)
-		return log_coded_err(err, "E304", NATIVE_STILL,
+		return log_coded_err(err, "E304", PY_NATIVE_STILL,
 				     "%s says it is CPython %s, but its _Py_DebugOffsets table "
 				     "(at _PyRuntime) is missing or damaged",
 				     out->object->path, out->version);
 	return err ? log_err(err, "cannot read the layout of CPython %s", out->version) : 0;
-}
-
-/* Py_tss_t {int is_initialized; pthread_key_t key}, Include/cpython/pythread.h */
-static int read_tss_key(const struct target *t, struct python_target *out)
-{
-	uint32_t tss[2] = {0, 0};
-	int err =
-		target_read(t, out->runtime_addr + out->offsets->runtime_tsskey, tss, sizeof(tss));
-
-	if (err)
-		return log_err(err, "cannot read _PyRuntime of process %d at 0x%llx", t->pid,
-			       (unsigned long long)out->runtime_addr);
-	if (tss[0] != 1 && tss[0] != 0)
-		return log_coded_err(
-			-EBADMSG, "E304", NATIVE_STILL,
-			"_PyRuntime of process %d does not look like that of CPython %s", t->pid,
-			out->version);
-	if (!tss[0])
-		return log_coded_err(-EAGAIN, "E304", "wait until it has started and try again",
-				     "CPython %s in process %d is not initialised yet",
-				     out->version, t->pid);
-	out->tss_key = tss[1];
-	return 0;
-}
-
-/*
- * glibc tells debuggers where its key data is: {bits, count, off} of the array of 32 second level
- * pointers, in front of which the first block lies. Returns: the offset of the first block.
- */
-static uint64_t glibc_first_block(struct target *t)
-{
-	static const char name[] = "_thread_db_pthread_specific";
-	struct target_object *o = target_object_defining(t, name);
-	const uint8_t *bytes =
-		o ? elf_image_bytes(o->image, elf_image_symbol(o->image, name)->vaddr, 12) : NULL;
-
-	if (!bytes)
-		return GLIBC_FIRST_BLOCK;
-	struct cursor c = cursor_init(bytes, 12);
-	uint32_t bits = cursor_u32(&c);
-	uint32_t count = cursor_u32(&c);
-	uint32_t off = cursor_u32(&c);
-
-	/* 32 pointers, told as one element of 2048 bits or as 32 of 64 */
-	if ((uint64_t)bits * (count ? count : 1) < 2048 ||
-	    off < GLIBC_BLOCK_KEYS * GLIBC_ENTRY_BYTES || off > 1 << 16)
-		return 0;
-	if (off != GLIBC_FIRST_BLOCK + GLIBC_BLOCK_KEYS * GLIBC_ENTRY_BYTES)
-		log_info("struct pthread of this glibc has its keys at %u", off);
-	return off - GLIBC_BLOCK_KEYS * GLIBC_ENTRY_BYTES;
-}
-
-static int find_tstate_slot(struct target *t, struct python_target *out)
-{
-	uint64_t first = libc_is_glibc(t) ? glibc_first_block(t) : 0;
-
-	if (!first)
-		return log_coded_err(
-			-ENOTSUP, "E303", NATIVE_STILL,
-			"CPython %s in process %d runs on a C library whose thread data "
-			"we cannot read (musl?); supported: glibc",
-			out->version, t->pid);
-	if (out->tss_key >= GLIBC_BLOCK_KEYS)
-		return log_coded_err(-ENOTSUP, "E303", NATIVE_STILL,
-				     "process %d created so many thread keys before CPython that "
-				     "its own is number %u; supported: below %d",
-				     t->pid, out->tss_key, GLIBC_BLOCK_KEYS);
-	out->tstate_slot_off = (int64_t)(first + GLIBC_ENTRY_BYTES * out->tss_key + 8);
-	return 0;
 }
 
 static const struct elf_symbol *global_object(const struct target_object *o, const char *name)
@@ -195,36 +124,47 @@ static const struct elf_symbol *global_object(const struct target_object *o, con
 	return s && s->type == STT_OBJECT ? s : NULL;
 }
 
-static int find_code_type(struct target *t, struct python_target *out)
+uint64_t python_type_addr(const struct target *t, const struct python_target *py, const char *name)
 {
 	/* An executable that is no PIE and mentions the type has the living copy (copy relocation). */
-	struct target_object *o = t->objects[0];
-	const struct elf_symbol *s = global_object(o, "PyCode_Type");
+	const struct target_object *o = t->objects[0];
+	const struct elf_symbol *s = global_object(o, name);
 
 	if (!s) {
-		o = out->object;
-		s = global_object(o, "PyCode_Type");
+		o = py->object;
+		s = global_object(o, name);
 	}
-	if (!s)
+	return s ? s->vaddr + o->bias : 0;
+}
+
+static int find_code_type(struct target *t, struct python_target *out)
+{
+	out->code_type_addr = python_type_addr(t, out, "PyCode_Type");
+	if (!out->code_type_addr)
 		return log_coded_err(
-			-EBADMSG, "E304", NATIVE_STILL,
+			-EBADMSG, "E304", PY_NATIVE_STILL,
 			"CPython %s in %s has no symbol PyCode_Type (looked in .dynsym "
 			"and .symtab)",
 			out->version, out->object->path);
-	out->code_type_addr = s->vaddr + o->bias;
-	int err = target_read_u64(t, out->code_type_addr + out->offsets->type_dealloc,
-				  &out->code_dealloc_addr);
+	int err = target_read_u64(
+		t, out->code_type_addr + py_head_extra(out->offsets) + PY_TYPE_DEALLOC,
+		&out->code_dealloc_addr);
 
 	if (err)
 		return log_err(err, "cannot read PyCode_Type of process %d", t->pid);
 	const struct mapping *m = proc_maps_find(&t->maps, out->code_dealloc_addr);
 
 	if (!m || !m->exec || target_object_at(t, out->code_dealloc_addr) != out->object)
-		return log_coded_err(-EBADMSG, "E304", NATIVE_STILL,
-				     "PyCode_Type of process %d has no destructor in %s: is it "
-				     "initialised?",
-				     t->pid, out->object->path);
-	return 0;
+		return log_coded_err(-EBADMSG, "E304", PY_NATIVE_STILL,
+				     "PyCode_Type of process %d has no destructor in %s", t->pid,
+				     out->object->path);
+	err = python_members_check(t, out);
+	if (err == -EBADMSG)
+		return log_coded_err(err, "E304", PY_NATIVE_STILL,
+				     "CPython %s in process %d keeps its objects in another layout "
+				     "than we know",
+				     out->version, t->pid);
+	return err;
 }
 
 int python_target_find(struct target *t, struct python_target *out)
@@ -235,20 +175,16 @@ int python_target_find(struct target *t, struct python_target *out)
 	py.object = find_runtime(t, &runtime_vaddr);
 	if (!py.object)
 		return report_other_python(t);
-	py.runtime_addr = runtime_vaddr + py.object->bias;
+	if (runtime_vaddr)
+		py.runtime_addr = runtime_vaddr + py.object->bias;
 	int err = read_version(t, runtime_vaddr, &py);
 
-	if (!err)
-		err = read_tss_key(t, &py);
-	if (!err)
-		err = find_tstate_slot(t, &py);
 	if (!err)
 		err = find_code_type(t, &py);
 	if (err)
 		return err;
 	py.allocator = python_allocator_find(t, &py);
-	log_info("CPython %s in %s, key %u, allocator %d", py.version, py.object->path, py.tss_key,
-		 (int)py.allocator);
+	log_info("CPython %s in %s, allocator %d", py.version, py.object->path, (int)py.allocator);
 	*out = py;
 	return 0;
 }
