@@ -26,7 +26,9 @@ struct snap_stack {		/* a distinct stack of one domain with what it holds now */
 	uint16_t frame_count;	/* 0: unknown stack */
 	uint8_t domain;		/* enum snap_domain */
 	bool truncated;		/* cut at --frames */
+	str_id_t thread;	/* 0: threads are not told apart */
 	uint64_t bytes, blocks; /* live now, born since attach */
+	uint64_t alloc_bytes, alloc_blocks; /* allocated since attach, freed or not */
 };
 
 struct snap_coverage { /* per domain */
