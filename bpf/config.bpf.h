@@ -14,6 +14,9 @@ const volatile __u32 cfg_tgid = 0;
 const volatile __u64 cfg_pidns_dev = 0,
 		     cfg_pidns_ino = 0; /* 0: cfg_tgid is the kernel's own number */
 
+/* Stacks of different threads are different stacks. */
+const volatile __u8 cfg_threads = 0;
+
 /* Python frames; offsets from target/py_offsets.h. cfg_python = 0 folds the whole walk away. */
 const volatile __u8 cfg_python = 0;
 const volatile __u32 cfg_frames = 25; /* --frames */

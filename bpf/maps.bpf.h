@@ -73,6 +73,18 @@ struct {
 	__type(value, struct tm_stack_bucket);
 } stack_table SEC(".maps");
 
+/*
+ * stack id -> what it has allocated so far. As many entries as the stack table has ids; BPF adds, user space
+ * reads through mmap. Never full.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tm_stack_allocs);
+} stack_allocs SEC(".maps");
+
 /* Code objects that stand in a known stack: only their deaths matter. Full: CODE_TABLE. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

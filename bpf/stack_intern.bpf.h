@@ -139,6 +139,8 @@ __noinline __u32 stack_current(__u32 domain, __u64 native_ip)
 	s->rec.native_ip = native_ip;
 	s->rec.death_gen = death_gen;
 	s->hash = hash_mix(0x243f6a8885a308d3ull + domain, native_ip + s->rec.death_gen);
+	if (cfg_threads)
+		s->hash = hash_mix(s->hash, (__u32)bpf_get_current_pid_tgid());
 	if (cfg_python)
 		python_walk(s);
 	if (run_stop == TM_STOP_WALK) {
@@ -157,6 +159,17 @@ __noinline __u32 stack_current(__u32 domain, __u64 native_ip)
 		id = stack_add(s, hash);
 	scratch_release(s);
 	return id;
+}
+
+/* Book an allocation to a stack; whether the block still lives is another question. */
+static __always_inline void stack_count(__u32 stack, __u64 bytes)
+{
+	struct tm_stack_allocs *a = bpf_map_lookup_elem(&stack_allocs, &stack);
+
+	if (!a)
+		return;
+	__sync_fetch_and_add(&a->blocks, 1);
+	__sync_fetch_and_add(&a->bytes, bytes);
 }
 
 #endif

@@ -135,6 +135,8 @@ static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 		return;
 	/* No stack, no record: what the slot said before belonged to the block's previous owner. */
 	*slot = stack ? stack | run_epoch << TM_MARK_SHIFT : 0;
+	if (stack)
+		stack_count(stack, run_pools_mode ? cfg_pool_bytes : class_bytes(head.szidx));
 }
 
 static __always_inline void refill_record(__u64 block)
@@ -155,6 +157,8 @@ static __always_inline void refill_record(__u64 block)
 		return;
 	stack = stack_current(TM_DOMAIN_PYTHON, 0);
 	*slot = stack ? stack | run_epoch << TM_MARK_SHIFT : 0;
+	if (stack)
+		stack_count(stack, run_pools_mode ? cfg_pool_bytes : class_bytes(head.szidx));
 }
 
 static __always_inline void newref_record(struct pt_regs *ctx, __u64 cookie)
@@ -187,6 +191,9 @@ static __always_inline void newref_record(struct pt_regs *ctx, __u64 cookie)
 	}
 	stack = stack_current(TM_DOMAIN_PYTHON, 0);
 	*slot = stack;
+	/* With the mark of its pop on it this may be that very allocation: counted there. */
+	if (stack && !(was & TM_MARK_MASK))
+		stack_count(stack, class_bytes(TM_DIR_SZIDX(e->key)));
 }
 
 /* ---- libc ---- */
@@ -304,8 +311,10 @@ static __always_inline void alloc_end(struct pt_regs *ctx)
 			 : cfg_python)
 		domain = TM_DOMAIN_PYTHON;
 	stack = stack_current(domain, domain == TM_DOMAIN_PYTHON ? 0 : call->caller);
-	if (stack)
-		live_add(block, TM_LIVE_META(stack, call->bytes));
+	if (!stack)
+		return;
+	live_add(block, TM_LIVE_META(stack, call->bytes));
+	stack_count(stack, call->bytes);
 }
 
 static __always_inline enum tm_prog_kind prog_kind(__u32 kind)

@@ -152,6 +152,11 @@ struct tm_stack_bucket {
 };
 TM_STATIC_ASSERT(sizeof(struct tm_stack_bucket) == 64);
 
+/* What a stack has allocated since attach, freed or not; index: stack id. */
+struct tm_stack_allocs {
+	__u64 blocks, bytes;
+};
+
 /* ---- ring records ---- */
 
 enum tm_rec_type {

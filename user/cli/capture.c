@@ -14,6 +14,8 @@
 #define POOLS_MIN_BYTES \
 	1033 /* glibc's tcache serves chunks up to 1032 bytes without the slow path */
 
+#define LATER_LOOK_NS 300000000LL /* between two looks for an interpreter that comes late */
+
 /* How long a process may take to load its libraries. */
 #define STARTUP_LOOKS	10
 #define STARTUP_LOOK_MS 30
@@ -47,9 +49,34 @@ static int settle_alignment(struct capture *c)
 	return err ? err : python_target_set_align(c->target, &c->py, shift);
 }
 
-static int open_python(struct capture *c)
+/* Which thread runs what: the place is decoded, the key read. Returns: also -EAGAIN, not initialised. */
+static int find_threads(struct target *t, struct python_target *py)
 {
 	struct py_slot slot = {.kind = PY_SLOT_NONE};
+	int err = python_slot_find(py->object->image, py->minor, &slot);
+
+	if (err && err != -ENOENT)
+		return log_err(err, "cannot decode %s", py->object->path);
+	return python_target_set_slot(t, py, &slot);
+}
+
+/* The C allocator is traced meanwhile. */
+static int python_not_ready(struct capture *c)
+{
+	if (!c->opts->native)
+		return log_coded_err(-EAGAIN, "E304", "wait until it has started and try again",
+				     "CPython %s in process %d is not initialised yet",
+				     c->py.version, (int)c->target->pid);
+	log_coded_warn("W123", NULL,
+		       "CPython %s in process %d is not initialised yet: until it is, only native "
+		       "blocks are traced",
+		       c->py.version, (int)c->target->pid);
+	c->python_later = true;
+	return 0;
+}
+
+static int open_python(struct capture *c)
+{
 	int err;
 
 	if (!c->opts->python)
@@ -61,18 +88,14 @@ static int open_python(struct capture *c)
 					     "%d is %s, not CPython", (int)c->target->pid,
 					     c->target->exe);
 		say_not_python(c);
+		c->python_later = true;
 		return 0;
 	}
 	if (err)
 		return err;
-	err = python_slot_find(c->py.object->image, c->py.minor, &slot);
-	if (err && err != -ENOENT)
-		return log_err(err, "cannot decode %s", c->py.object->path);
-	err = python_target_set_slot(c->target, &c->py, &slot);
+	err = find_threads(c->target, &c->py);
 	if (err == -EAGAIN)
-		return log_coded_err(err, "E304", "wait until it has started and try again",
-				     "CPython %s in process %d is not initialised yet",
-				     c->py.version, (int)c->target->pid);
+		return python_not_ready(c);
 	if (err)
 		return err;
 	err = settle_alignment(c);
@@ -149,6 +172,7 @@ static int open_session(struct capture *c)
 {
 	struct session_opts so = {.frames = c->opts->frames,
 				  .blocks = c->opts->blocks,
+				  .threads = c->opts->threads,
 				  .perf_links = c->opts->perf_links};
 	struct probe_plan plan = {.target = c->target};
 	int err;
@@ -305,6 +329,25 @@ void capture_close(struct capture *c)
 	python_sites_release(&c->py_sites);
 	target_free(c->target);
 	memset(c, 0, sizeof(*c));
+}
+
+bool capture_python_appeared(struct capture *c)
+{
+	int64_t now = monotonic_ns();
+	struct python_target py;
+	int err;
+
+	if (!c->python_later || now - c->python_look_ns < LATER_LOOK_NS)
+		return false;
+	c->python_look_ns = now;
+	if (target_refresh_maps(c->target) || !python_target_mapped(c->target))
+		return false;
+	err = python_target_find(c->target, &py);
+	if (!err)
+		err = find_threads(c->target, &py);
+	/* Ready, or of no use, which has been said: either way there is nothing more to wait for. */
+	c->python_later = err == -EAGAIN;
+	return !err;
 }
 
 int capture_step(struct capture *c)

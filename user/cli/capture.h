@@ -29,6 +29,8 @@ struct capture {
 	struct target *target;
 	struct python_target py;
 	bool has_python, has_native;
+	bool python_later;	/* none yet, or not initialised: look again */
+	int64_t python_look_ns; /* when we last looked; monotonic */
 	struct libc_target libc;
 	struct python_sites py_sites;
 	struct libc_sites libc_sites;
@@ -46,6 +48,7 @@ struct capture {
 		good_drain_ns; /* monotonic */
 	uint32_t seq;
 	bool pools_mode;
+	bool keep_freed; /* snapshots also have the stacks that hold nothing any more; set after opening */
 };
 
 /** Attach. Errors are logged and coded. On return everything is live. Returns: 0, -errno. */
@@ -55,6 +58,11 @@ void capture_close(struct capture *c);
 
 /** What must happen every 100 ms: storage, ring, names, learning. Returns: 0, -errno. */
 int capture_step(struct capture *c);
+/**
+ * Has an interpreter appeared, or become ready, in a target that had none? Then the capture must be closed and
+ * opened again. Cheap: looks once in a while.
+ */
+bool capture_python_appeared(struct capture *c);
 /** A cheap drain when the last one is a while ago, so that the end of the target finds fresh numbers. */
 int capture_refresh(struct capture *c);
 /**

@@ -4,9 +4,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/capture.h"
+#include "target/proc_fs.h"
 
 #define FULL_EVERY_NS  60000000000LL /* search for pools nobody told us of */
 #define REFRESH_SHARE  50	     /* a refresh may take 1/50 of the time */
@@ -36,8 +38,36 @@ int capture_refresh(struct capture *c)
 	return drain_now(c, false);
 }
 
-static int add_stack(struct capture *c, struct snapshot *s, uint32_t id,
-		     const struct stack_total *t)
+/* "worker-3 (4711)"; a thread that is gone is a number only. */
+static str_id_t thread_name(struct capture *c, uint32_t tid)
+{
+	char path[64], name[32] = "", text[64];
+	str_id_t id = {0};
+	struct buf comm = {0};
+
+	snprintf(path, sizeof(path), "task/%u/comm", tid);
+	if (proc_read(c->target->pid, path, &comm) == 0 && comm.len)
+		snprintf(name, sizeof(name), "%.*s ", (int)(comm.len < 16 ? comm.len - 1 : 15),
+			 comm.data);
+	buf_release(&comm);
+	snprintf(text, sizeof(text), "%s(%u)", name, tid);
+	return intern_str(c->strings, text, &id) ? (str_id_t){0} : id;
+}
+
+/* What the stack that was just added has allocated, and who ran it. */
+static void add_history(struct capture *c, struct snapshot *s, uint32_t id, uint32_t tid)
+{
+	struct snap_stack *stack = &s->stacks[s->stack_count - 1];
+	const struct tm_stack_allocs *a = &c->session->stack_allocs[id];
+
+	stack->alloc_blocks = __atomic_load_n(&a->blocks, __ATOMIC_RELAXED);
+	stack->alloc_bytes = __atomic_load_n(&a->bytes, __ATOMIC_RELAXED);
+	if (c->opts->threads && tid)
+		stack->thread = thread_name(c, tid);
+}
+
+static int add_frames(struct capture *c, struct snapshot *s, uint32_t id,
+		      const struct stack_total *t, uint32_t *tid)
 {
 	struct snap_frame frames[TM_FRAMES_WALK + 1];
 	struct stack_info info;
@@ -51,12 +81,44 @@ static int add_stack(struct capture *c, struct snapshot *s, uint32_t id,
 			return -ENOMEM;
 		return snapshot_add(s, SNAP_PYTHON, frames, 1, true, t->bytes, t->blocks);
 	}
+	*tid = info.tid;
 	for (size_t i = 0; i < info.frame_count; i++)
 		frames[i] = (struct snap_frame){.file = info.frames[i].file,
 						.function = info.frames[i].function,
 						.line = info.frames[i].line};
 	return snapshot_add(s, info.domain == TM_DOMAIN_NATIVE ? SNAP_NATIVE : SNAP_PYTHON, frames,
 			    info.frame_count, info.truncated, t->bytes, t->blocks);
+}
+
+static int add_stack(struct capture *c, struct snapshot *s, uint32_t id,
+		     const struct stack_total *t)
+{
+	uint32_t tid = 0;
+	int err = add_frames(c, s, id, t, &tid);
+
+	if (!err && id < c->session->stack_ids)
+		add_history(c, s, id, tid);
+	return err;
+}
+
+/* Stacks whose blocks have all been freed again, for those who ask what was allocated. */
+static int add_freed(struct capture *c, struct snapshot *s)
+{
+	static const struct stack_total nothing;
+
+	for (uint32_t id = TM_STACK_LOST; id < c->session->stack_ids; id++) {
+		const struct tm_stack_allocs *a = &c->session->stack_allocs[id];
+		bool live =
+			c->result && id < c->result->stack_cap && c->result->by_stack[id].blocks;
+
+		if (live || !__atomic_load_n(&a->blocks, __ATOMIC_RELAXED))
+			continue;
+		int err = add_stack(c, s, id, &nothing);
+
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 /* Traps x calibrated cost + the programs' own time, sampled. */
@@ -155,7 +217,9 @@ int capture_snapshot(struct capture *c, bool final, struct snapshot **out)
 		if (err)
 			return err;
 	}
-	err = fill_head(c, s);
+	err = c->keep_freed ? add_freed(c, s) : 0;
+	if (!err)
+		err = fill_head(c, s);
 	fill_coverage(c, s);
 	if (err)
 		return err;

@@ -199,6 +199,28 @@ static const char *target_state(const struct watch *w)
 	return target_is_alive(t) ? "target-exec" : "target-exit";
 }
 
+/*
+ * An interpreter has come up in the target: probes, tables and offsets were laid out without it, so
+ * everything is set up anew, the report with it.
+ */
+static int start_anew(struct watch *w)
+{
+	int err;
+
+	log_coded_warn("W124", NULL,
+		       "an interpreter has started in process %d: tracing starts anew, now with it",
+		       (int)w->opts.pid);
+	snapshot_free(w->last);
+	w->last = NULL;
+	report_free(w->report);
+	w->report = NULL;
+	capture_close(&w->capture);
+	err = report_open(w);
+	if (!err)
+		err = capture_open(&w->opts, &w->capture);
+	return err ? err : say_hello(w);
+}
+
 /* Returns why it ended; *err what went wrong, if anything. */
 static const char *run(struct watch *w, int *err)
 {
@@ -217,6 +239,10 @@ static const char *run(struct watch *w, int *err)
 				*err = 0;
 			if (!why)
 				why = target_state(w);
+			if (!*err && !why && capture_python_appeared(&w->capture)) {
+				*err = start_anew(w);
+				next = monotonic_ns() + (int64_t)(w->opts.interval_s * 1e9);
+			}
 			if (!*err && !why && next - monotonic_ns() > STEP_MS * 2000000LL)
 				(void)capture_refresh(&w->capture);
 		}

@@ -20,6 +20,7 @@ enum {
 	OPT_DOMAINS,
 	OPT_STOP_AFTER,
 	OPT_LINKS,
+	OPT_THREADS,
 };
 
 static const struct argp_option table[] = {
@@ -29,6 +30,8 @@ static const struct argp_option table[] = {
 	{"json", 'j', NULL, 0, "one JSON object a line (schema tmbpf/1)", 2},
 	{"verbose", 'v', NULL, 0, "full traceback of the first line; twice: debug messages", 2},
 	{"frames", OPT_FRAMES, "N", 0, "frames of a stack to keep, 1 to 128 (25)", 3},
+	{"threads", OPT_THREADS, NULL, 0,
+	 "tell the stacks of threads apart (more stacks; for statistics by thread)", 3},
 	{"domains", OPT_DOMAINS, "LIST", 0, "python,native (both)", 3},
 	{"mode", OPT_MODE, "MODE", 0,
 	 "exact: every block; pools: where the heap grows, about free of cost; auto: exact if it fits the budget (auto)",
@@ -187,6 +190,9 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 			       ? bad(state, "--blocks", arg,
 				     "a number of blocks up to 4G, like 32M")
 			       : 0;
+	case OPT_THREADS:
+		o->threads = true;
+		return 0;
 	case OPT_NO_CACHE:
 		o->use_cache = false;
 		return 0;

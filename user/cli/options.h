@@ -26,6 +26,7 @@ struct options {
 	bool perf_links;   /* --links perf */
 	bool json, verbose, use_cache;
 	bool python, native; /* --domains */
+	bool threads;	     /* --threads: stacks of different threads are different stacks */
 };
 
 /** Parse; usage errors end the process with status 2, --help and --version with 0. */

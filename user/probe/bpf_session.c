@@ -142,7 +142,10 @@ static int size_maps(struct bpf_session *s, const struct session_opts *opts, uin
 	s->cpus = libbpf_num_possible_cpus();
 	if (s->cpus < 0)
 		return s->cpus;
+	s->stack_ids = TM_STACK_FIRST + s->stack_buckets * TM_STACK_WAYS;
 	err = bpf_map__set_max_entries(skel->maps.pool_dir, s->dir_buckets);
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.stack_allocs, s->stack_ids);
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.stack_table, s->stack_buckets);
 	if (!err)
@@ -185,7 +188,9 @@ static int map_views(struct bpf_session *s)
 			     s->stack_buckets * sizeof(*s->stacks));
 	s->site_counts = map_view(bpf_map__fd(s->skel->maps.site_counts),
 				  TM_SITES_MAX * sizeof(*s->site_counts));
-	if (!s->dir || !s->stacks || !s->site_counts)
+	s->stack_allocs = map_view(bpf_map__fd(s->skel->maps.stack_allocs),
+				   s->stack_ids * sizeof(*s->stack_allocs));
+	if (!s->dir || !s->stacks || !s->site_counts || !s->stack_allocs)
 		return log_err(-errno, "cannot map the BPF tables");
 	return 0;
 }
@@ -315,6 +320,7 @@ int bpf_session_open(const struct target *t, const struct python_target *python,
 		configure_python(s->skel, python);
 	configure_libc(s->skel, opts);
 	s->skel->rodata->cfg_frames = opts->frames;
+	s->skel->rodata->cfg_threads = opts->threads;
 	err = size_maps(s, opts, python ? python->offsets->pool_bytes : 16384);
 	if (err)
 		return log_err(err, "cannot size the BPF tables");
@@ -339,6 +345,8 @@ static void unmap_views(struct bpf_session *s)
 		munmap(s->dir, s->dir_buckets * sizeof(*s->dir));
 	if (s->stacks)
 		munmap(s->stacks, s->stack_buckets * sizeof(*s->stacks));
+	if (s->stack_allocs)
+		munmap(s->stack_allocs, s->stack_ids * sizeof(*s->stack_allocs));
 	if (s->site_counts)
 		munmap(s->site_counts, TM_SITES_MAX * sizeof(*s->site_counts));
 	for (uint32_t i = 0; i < s->segment_count; i++)

@@ -21,6 +21,7 @@ struct session_opts {
 	uint64_t rss_bytes;	       /* of the target now */
 	const struct libc_sites *libc; /* NULL: native domain off; borrowed during the call */
 	uint64_t libc_bias;
+	bool threads;	 /* tell the stacks of threads apart */
 	bool perf_links; /* perf events even where uprobe_multi exists */
 };
 
@@ -42,6 +43,8 @@ struct bpf_session {
 	uint32_t level_count;
 	struct tm_stack_bucket *stacks;
 	uint32_t stack_buckets;
+	struct tm_stack_allocs *stack_allocs; /* index: stack id */
+	uint32_t stack_ids;		      /* entries of stack_allocs */
 	struct tm_site_count *site_counts;
 	int cpus;
 };

@@ -14,9 +14,10 @@
 
 #include "sites/flow.h"
 
-#define TEST_AHEAD 8  /* from the read of the word to the jump */
-#define CALL_AHEAD 24 /* from the jump to the slow path's call */
-#define STORE_SPAN 28 /* from the jump to the store of the reference count, either way */
+#define TEST_AHEAD  8  /* from the read of the word to the jump */
+#define CALL_AHEAD  24 /* from the jump to the slow path's call */
+#define ENTRY_AHEAD 16 /* from the entry of _Py_NewReference() to the jump */
+#define STORE_SPAN  28 /* from the jump to the store of the reference count, either way */
 #define OBJECT_OFF \
 	32 /* an object starts at most this far behind its block: GC header, pre-header */
 
@@ -60,6 +61,45 @@ static enum flow_step slow_call(void *ctx, const struct code *code, size_t idx,
 	if (!w->op.known || indirect)
 		w->op = (struct object_at){.known = true, .reg = rdi->reg, .c = rdi->c};
 	return indirect ? FLOW_DONE : FLOW_CUT;
+}
+
+struct entry_walk {
+	size_t jump;
+	uint8_t reg;
+};
+
+static enum flow_step argument_at(void *ctx, const struct code *code, size_t idx,
+				  const struct flow_state *st)
+{
+	struct entry_walk *w = ctx;
+	(void)code;
+
+	if (idx != w->jump)
+		return FLOW_ON;
+	for (uint8_t r = 0; r < 16 && w->reg == REG_NONE; r++)
+		if (r != REG_RSP && st->reg[r].known && st->reg[r].reg == REG_RDI &&
+		    st->reg[r].c == 0)
+			w->reg = r;
+	return FLOW_DONE;
+}
+
+/*
+ * In _Py_NewReference() itself the object is the first argument. Where the slow path is inlined there (some
+ * shared libraries), no call is handed the object and only this tells.
+ */
+static bool object_by_entry(const struct code *code, size_t jump, uint64_t function,
+			    struct object_at *op)
+{
+	size_t entry = function ? decode_find(code, function) : CODE_NONE;
+	struct entry_walk w = {.jump = jump, .reg = REG_NONE};
+
+	if (entry == CODE_NONE || jump < entry || jump - entry > ENTRY_AHEAD)
+		return false;
+	flow_ahead(code, entry, ENTRY_AHEAD, argument_at, &w);
+	if (w.reg == REG_NONE)
+		return false;
+	*op = (struct object_at){.known = true, .reg = w.reg};
+	return true;
 }
 
 struct store_walk {
@@ -232,15 +272,16 @@ static bool object_by_call(const struct code *code, size_t jump, size_t slow,
 }
 
 /* Judge one jump. Returns: evidence, 0 when it is no site; *reg. */
-static uint8_t newref_judge(const struct code *code, size_t jump, struct newref_stats *stats,
-			    uint8_t *reg)
+static uint8_t newref_judge(const struct code *code, size_t jump, uint64_t function,
+			    struct newref_stats *stats, uint8_t *reg)
 {
 	const struct insn *in = &code->insns[jump];
 	size_t taken = decode_target(code, jump), behind = decode_next(code, jump);
 	size_t slow = in->cc == CC_NE ? taken : behind, fast = in->cc == CC_NE ? behind : taken;
 	struct store_walk st = {.count = false};
 
-	if (!object_by_call(code, jump, slow, stats, &st.op))
+	if (!object_by_entry(code, jump, function, &st.op) &&
+	    !object_by_call(code, jump, slow, stats, &st.op))
 		return 0;
 	if (fast != CODE_NONE)
 		flow_ahead(code, fast, STORE_SPAN, fast_store, &st);
@@ -274,7 +315,7 @@ int newrefs_find(const struct code *code, const struct trace_word *word, struct 
 			stats->no_jump++;
 			continue;
 		}
-		s.evidence = newref_judge(code, jump, stats, &s.reg);
+		s.evidence = newref_judge(code, jump, word->creator_vaddr, stats, &s.reg);
 		if (!s.evidence)
 			continue;
 		s.vaddr = insn_vaddr(code, jump);

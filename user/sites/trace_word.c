@@ -132,8 +132,8 @@ static int word_by_tracer(const struct elf_image *img, const struct code *code,
 	return -ENOENT;
 }
 
-int trace_word_find(const struct elf_image *img, const struct code *code, unsigned minor,
-		    struct trace_word *out)
+static int word_find(const struct elf_image *img, const struct code *code, unsigned minor,
+		     struct trace_word *out)
 {
 	const struct elf_symbol *config;
 
@@ -152,6 +152,17 @@ int trace_word_find(const struct elf_image *img, const struct code *code, unsign
 			.base = config->vaddr, .disp = CONFIG_TRACING, .width = 4};
 	out->vaddr = config->vaddr + CONFIG_TRACING;
 	return 0;
+}
+
+int trace_word_find(const struct elf_image *img, const struct code *code, unsigned minor,
+		    struct trace_word *out)
+{
+	const struct elf_symbol *creator = elf_image_symbol(img, "_Py_NewReference");
+	int err = word_find(img, code, minor, out);
+
+	if (!err)
+		out->creator_vaddr = creator ? creator->vaddr : 0;
+	return err;
 }
 
 bool trace_word_read(const struct code *code, size_t idx, const struct trace_word *w)

@@ -28,6 +28,7 @@ struct raw_frame {
 struct stack {
 	uint32_t first_frame, frame_count;
 	uint64_t native_ip;
+	uint32_t tid;
 	uint8_t domain;
 	bool truncated;
 	bool have_native;
@@ -165,6 +166,7 @@ static int feed_stack(struct stack_cache *c, const struct tm_stack_rec *rec, siz
 		.first_frame = (uint32_t)c->frame_count,
 		.frame_count = rec->frame_count,
 		.native_ip = rec->native_ip,
+		.tid = rec->tid,
 		.domain = rec->domain,
 		.truncated = rec->truncated,
 	};
@@ -333,6 +335,7 @@ struct stack_info stack_cache_get(struct stack_cache *c, uint32_t stack_id)
 	s = &c->stacks[i];
 	info.known = true;
 	info.domain = s->domain;
+	info.tid = s->tid;
 	for (i = 0; i < s->frame_count; i++) {
 		if (n >= c->max_frames) {
 			info.truncated = true;

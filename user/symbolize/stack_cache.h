@@ -19,7 +19,8 @@ struct stack_info {
 	size_t frame_count;
 	uint8_t domain; /* TM_DOMAIN_* */
 	bool truncated;
-	bool known; /* false: the stack's record was lost */
+	uint32_t tid; /* of the thread that was seen with it first */
+	bool known;   /* false: the stack's record was lost */
 };
 
 /** py NULL: native only. max_frames: --frames. */

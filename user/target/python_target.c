@@ -44,6 +44,13 @@ static struct target_object *find_runtime(struct target *t, uint64_t *vaddr)
 	return target_object_defining(t, "_PyThreadState_Current");
 }
 
+bool python_target_mapped(struct target *t)
+{
+	uint64_t vaddr;
+
+	return find_runtime(t, &vaddr) != NULL;
+}
+
 /* "python3.11", "libpython3.12.so.1.0" -> the version in the name. */
 static bool is_python_name(const char *path, char version[8])
 {

@@ -67,6 +67,9 @@ int python_target_find(struct target *t, struct python_target *out);
  */
 int python_target_set_slot(struct target *t, struct python_target *py, const struct py_slot *slot);
 
+/** Is there a CPython mapped in the target (initialised or not)? Looks at its maps as last read. */
+bool python_target_mapped(struct target *t);
+
 /** Use this alignment of size classes (3 or 4) instead of the row's. Returns: 0, -ENOMEM. */
 int python_target_set_align(struct target *t, struct python_target *py, uint8_t shift);
 
