@@ -35,7 +35,7 @@ ifeq ($(WERROR),1)
 WARN     += -Werror
 BPF_WERR := -Werror
 endif
-LIBS := -lbpf -lelf -lZydis -lZycore -lz
+LIBS := -lbpf -lelf -lZydis -lZycore -lz -lsqlite3
 
 SRCS     := $(foreach r,$(ROOMS),$(wildcard user/$(r)/*.c))
 OBJS     := $(SRCS:%.c=$(OUTPUT)/%.o) $(OUTPUT)/user/main.o
@@ -45,7 +45,7 @@ SKEL     := $(OUTPUT)/tmbpf.skel.h
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNITS    := $(UNIT_SRC:%.c=$(OUTPUT)/%)
 
-.PHONY: all help deps demo check check-all unit integration bench lint format fuzz clean install
+.PHONY: all help deps demo check check-all drivers unit unit-build integration bench bench-store lint format fuzz clean install
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -99,13 +99,22 @@ $(OUTPUT)/tests/unit/$(1)/test_%: tests/unit/$(1)/test_%.c $$(foreach r,$$(ROOMS
 endef
 $(foreach r,base target sites drain symbolize snapshot analyze report,$(eval $(call unit_rule,$(r))))
 
+# Programs that the tests talk to, linked with everything that needs no capture.
+DRIVERS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/differential/*.c tests/export/*.c tests/leaks/*.c tests/bench/*.c))
+$(DRIVERS): $(OUTPUT)/%: %.c $(foreach r,base snapshot analyze report,$(patsubst %.c,$(OUTPUT)/%.o,$(wildcard user/$(r)/*.c))) $(wildcard user/*/*.h bpf/*.h)
+	$(call say,DRIVER,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(STD) $(CPPFLAGS) $(CFLAGS) $(HARDEN) $(LDHARDEN) -Wall -Wextra -Wno-unused-parameter -o $@ $(filter %.c %.o,$^) $(LIBS)
+
+drivers: $(DRIVERS)
+
 unit-build: $(UNITS)
 
 unit: ## unit tests under ASan and UBSan
 	$(Q)$(MAKE) --no-print-directory SAN=1 OUTPUT=$(OUTPUT)/san unit-build
 	$(Q)./scripts/run-units.sh $(OUTPUT)/san
 
-integration: $(OUTPUT)/tmbpf ## tests on real processes (root)
+integration: $(OUTPUT)/tmbpf drivers ## tests on real processes (root)
 	$(Q)/usr/bin/python3 -m pytest -q -p no:cacheprovider --timeout 300 tests/integration
 
 fuzz: ## every parser of untrusted bytes, 60 s each
@@ -129,6 +138,9 @@ demo: ## install, build, find the leaking line of a small Python program (root)
 
 bench: $(OUTPUT)/tmbpf ## cost against tracemalloc, one interleaved run (root)
 	$(Q)./tests/bench/bench.sh
+
+bench-store: $(OUTPUT)/tmbpf drivers ## how a series of snapshots grows and what asking it takes, up to 500,000 stacks
+	$(Q)./tests/bench/store_scale.py
 
 install: $(OUTPUT)/tmbpf
 	install -D -m 0755 $(OUTPUT)/tmbpf $(DESTDIR)/usr/local/bin/tmbpf

@@ -103,7 +103,7 @@ mkdir -p build
 rm -f build/exactness-*.txt build/integration.xml
 step "packages" ./scripts/deps.sh || finish
 built=1
-step "build" make --no-print-directory -j2 WERROR=1 || built=0
+step "build" make --no-print-directory -j2 WERROR=1 all drivers || built=0
 step "layers" ./scripts/check-layers.sh
 step "format" ./scripts/check-format.sh
 counted "unit tests, ASan and UBSan" units

@@ -6,9 +6,10 @@ set -euo pipefail
 
 packages=(
 	gcc make pkgconf clang llvm bpftool linux-libc-dev libc6-dev
-	libbpf-dev libelf-dev zlib1g-dev libzydis-dev libzycore-dev
+	libbpf-dev libelf-dev zlib1g-dev libzydis-dev libzycore-dev libsqlite3-dev sqlite3
 	libcmocka-dev libclang-rt-14-dev clang-format git util-linux procps libcap2-bin musl-tools
-	python3 python3-pytest python3-pytest-timeout python3-flask
+	python3 python3-pytest python3-pytest-timeout python3-flask libpython3.11-testsuite
+	protobuf-compiler golang-go # for the tests of export formats: protoc, go tool pprof
 )
 
 # The sanitizer and fuzzer runtime follows the version of the default clang.
@@ -17,6 +18,12 @@ if command -v clang >/dev/null 2>&1; then
 	if [ -n "$major" ] && [ "$major" != 14 ]; then
 		packages=("${packages[@]/libclang-rt-14-dev/libclang-rt-$major-dev}")
 	fi
+fi
+
+# So does the interpreter's own test suite.
+if [ -x /usr/bin/python3 ]; then
+	version=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+	packages=("${packages[@]/libpython3.11-testsuite/libpython$version-testsuite}")
 fi
 
 is_installed() {

@@ -13,9 +13,21 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } verbs[] = {
-	{"watch", cmd_watch},
-	{"sites", cmd_sites},
+	{"watch", cmd_watch},	{"sites", cmd_sites}, {"record", cmd_record},
+	{"snap", cmd_snap},	{"ls", cmd_ls},	      {"leaks", cmd_leaks},
+	{"report", cmd_report}, {"diff", cmd_diff},   {"export", cmd_export},
 };
+
+const char *cmd_verbs(void)
+{
+	static char text[256];
+
+	text[0] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? ", " : "",
+			 verbs[i].name);
+	return text;
+}
 
 int main(int argc, char **argv)
 {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Build every fuzz target tests/fuzz/fuzz_*.c (or tests/fuzz/ROOM/fuzz_*.c) with libFuzzer, ASan and UBSan
 # and run each for SECONDS (default 5). A target sees all rooms but probe and cli. Corpora:
-# tests/fuzz/corpus/NAME/. The last line is the sum.
+# tests/fuzz/corpus/NAME/, dictionaries: tests/fuzz/NAME.dict. The last line is the sum.
 set -uo pipefail
 seconds=${1:-5}
 cd "$(dirname "$0")/../.." || exit 1
@@ -48,7 +48,7 @@ for src in "${targets[@]}"; do
 	work=$out/corpus-$name
 	mkdir -p "$work"
 	if ! "$clang" "${cflags[@]}" -fsanitize=fuzzer,address,undefined -o "$bin" "$src" "$out/rooms.a" \
-		-lelf -lZydis -lZycore -lz -lbpf >"$log" 2>&1; then
+		-lelf -lZydis -lZycore -lz -lbpf -lsqlite3 >"$log" 2>&1; then
 		echo "fuzz $name: does not build"
 		sed 's/^/    /' "$log"
 		failed=$((failed + 1))
@@ -56,6 +56,7 @@ for src in "${targets[@]}"; do
 	fi
 	seeds=()
 	[ -d "tests/fuzz/corpus/$name" ] && seeds=("tests/fuzz/corpus/$name")
+	[ -f "tests/fuzz/$name.dict" ] && seeds+=("-dict=tests/fuzz/$name.dict")
 	if timeout $((seconds + 60)) "$bin" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
 		-artifact_prefix="$out/$name-" "$work" "${seeds[@]}" >"$log" 2>&1 </dev/null; then
 		runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")

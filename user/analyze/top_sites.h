@@ -17,7 +17,7 @@ struct site_stat {
 };
 
 struct top_sites {
-	struct site_stat *items; /* bytes descending, then blocks descending, then file and line */
+	struct site_stat *items; /* bytes, blocks, then the place: descending, as tracemalloc */
 	size_t count;
 };
 

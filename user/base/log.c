@@ -18,6 +18,8 @@ static enum log_level log_level = LOG_WARN;
 static int first_status; /* of the first coded error; 0 = none yet */
 static log_sink_fn sink_fn;
 static void *sink_ctx;
+static log_sink_fn divert_fn;
+static void *divert_ctx;
 
 void log_set_level(enum log_level level)
 {
@@ -33,6 +35,12 @@ void log_set_sink(log_sink_fn fn, void *ctx)
 {
 	sink_fn = fn;
 	sink_ctx = ctx;
+}
+
+void log_divert(log_sink_fn fn, void *ctx)
+{
+	divert_fn = fn;
+	divert_ctx = ctx;
 }
 
 /* The text of a message; on out of memory the bare format, which still says what happened. */
@@ -61,6 +69,10 @@ static void write_coded(enum log_level level, const char *code, const char *mess
 {
 	const char *word = level == LOG_ERROR ? "error" : "warning";
 
+	if (divert_fn) {
+		divert_fn(divert_ctx, level, code, message, fix);
+		return;
+	}
 	if (fix)
 		fprintf(stderr, "tmbpf: %s %s: %s\ntmbpf:   fix: %s\n", word, code, message, fix);
 	else
@@ -79,7 +91,9 @@ int log_err(int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	message = format_text(&text, fmt, ap);
 	va_end(ap);
-	if (err)
+	if (divert_fn)
+		divert_fn(divert_ctx, LOG_ERROR, "", message, NULL);
+	else if (err)
 		fprintf(stderr, "tmbpf: error: %s: %s\n", message,
 			strerror_r(abs(err), reason, sizeof(reason)));
 	else
@@ -123,6 +137,16 @@ void log_debug(const char *fmt, ...)
 	va_end(ap);
 }
 
+void log_talk(const char *fmt, ...)
+{
+	_cleanup_(buf_release) struct buf text = {0};
+	va_list ap;
+
+	va_start(ap, fmt);
+	fprintf(stderr, "%s\n", format_text(&text, fmt, ap));
+	va_end(ap);
+}
+
 /* The class of a code is its exit status (table in log.h); anything else is a plain failure. */
 static int status_of_code(const char *code)
 {
@@ -136,7 +160,7 @@ int log_coded_err(int err, const char *code, const char *fix, const char *fmt, .
 	_cleanup_(buf_release) struct buf text = {0};
 	va_list ap;
 
-	if (!first_status)
+	if (!first_status && !divert_fn)
 		first_status = status_of_code(code);
 	va_start(ap, fmt);
 	write_coded(LOG_ERROR, code, format_text(&text, fmt, ap), fix);

@@ -33,6 +33,9 @@ void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/** Talk of a verb in its own words (progress, what to do next): one line on stderr, no prefix. */
+void log_talk(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 /**
  * A coded error: code like "E301"; fix is the exact thing to do, may be NULL. Returns: err.
  */
@@ -50,6 +53,12 @@ int log_exit_status(int fallback);
 typedef void (*log_sink_fn)(void *ctx, enum log_level level, const char *code, const char *message,
 			    const char *fix);
 void log_set_sink(log_sink_fn fn, void *ctx);
+
+/**
+ * Until called with NULL: every coded message and log_err() (with code "") goes to fn alone, not to stderr,
+ * and decides no exit status. For asking many processes or files what is wrong with each.
+ */
+void log_divert(log_sink_fn fn, void *ctx);
 
 /* Counts a message of a call site; true for the first `limit` times. */
 #define log_ratelimit(limit)              \

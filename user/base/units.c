@@ -5,14 +5,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 
-const char *units_format_size(char out[UNITS_LEN], int64_t bytes, bool sign)
+const char *units_format_size_f(char out[UNITS_LEN], double bytes, bool sign)
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
 	const size_t last = ARRAY_LEN(units) - 1;
-	double size = (double)bytes;
+	double size = bytes;
 	int decimals = 0;
 	size_t unit = 0;
 
@@ -25,6 +26,26 @@ const char *units_format_size(char out[UNITS_LEN], int64_t bytes, bool sign)
 			break;
 	}
 	snprintf(out, UNITS_LEN, sign ? "%+.*f %s" : "%.*f %s", decimals, size, units[unit]);
+	return out;
+}
+
+const char *units_format_size(char out[UNITS_LEN], int64_t bytes, bool sign)
+{
+	return units_format_size_f(out, (double)bytes, sign);
+}
+
+const char *units_format_time(char out[UNITS_LEN], int64_t time_ns)
+{
+	int64_t ms = time_ns / 1000000;
+	time_t seconds = (time_t)(ms / 1000);
+	size_t len = 0;
+	struct tm tm;
+
+	out[0] = '\0';
+	if (time_ns > 0 && gmtime_r(&seconds, &tm))
+		len = strftime(out, UNITS_LEN, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (len)
+		snprintf(out + len, UNITS_LEN - len, ".%03dZ", (int)(ms % 1000));
 	return out;
 }
 

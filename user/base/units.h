@@ -14,6 +14,14 @@
  * Returns: out.
  */
 const char *units_format_size(char out[UNITS_LEN], int64_t bytes, bool sign);
+/** The same for a part of a byte, as averages have. bytes is finite and below 2^80. */
+const char *units_format_size_f(char out[UNITS_LEN], double bytes, bool sign);
+
+/**
+ * RFC 3339, UTC, milliseconds: "2026-11-22T14:02:10.014Z". Units: ns since 1970.
+ * Returns: out; it is "" for 0 and below, which stand for "not known".
+ */
+const char *units_format_time(char out[UNITS_LEN], int64_t time_ns);
 
 /** "64K", "1MiB", "2GB", "3Gi", "512": K/KiB/Ki = 1024, KB = 1000. Returns: 0, -EINVAL, -ERANGE. */
 int units_parse_size(const char *s, uint64_t *bytes);

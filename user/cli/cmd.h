@@ -5,5 +5,15 @@
 
 int cmd_watch(int argc, char **argv);
 int cmd_sites(int argc, char **argv);
+int cmd_record(int argc, char **argv);
+int cmd_snap(int argc, char **argv);
+int cmd_ls(int argc, char **argv);
+int cmd_leaks(int argc, char **argv);
+int cmd_report(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+
+/** All verbs, for messages: "watch, sites, ...". */
+const char *cmd_verbs(void);
 
 #endif

@@ -1,26 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The live report: attach, print every INTERVAL, until Ctrl-C, COUNT, or the end of the target. */
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "cli/capture.h"
+#include "cli/capture_facts.h"
+#include "cli/capture_loop.h"
 #include "cli/cmd.h"
 
-#define STEP_MS	 100
 #define HELD_MAX 16
-/* How long a process may take to end after it has lost its memory. */
-#define EXIT_LOOKS   10
-#define EXIT_LOOK_MS 30
 
 struct watch {
 	struct options opts;
@@ -35,20 +28,6 @@ struct watch {
 	} held[HELD_MAX];
 	size_t held_count;
 };
-
-static int signals_open(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	if (sigprocmask(SIG_BLOCK, &set, NULL))
-		return -errno;
-	signal(SIGPIPE, SIG_IGN);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
 
 static void on_message(void *ctx, enum log_level level, const char *code, const char *message,
 		       const char *fix)
@@ -115,13 +94,13 @@ static int report_open(struct watch *w)
 static int say_hello(struct watch *w)
 {
 	const struct capture *c = &w->capture;
-	char libc[48] = "";
+	char libc[48] = "", container[CONTAINER_ID_LEN + 1] = "";
 	struct timespec ts;
 	struct report_hello h = {
 		.pid = (int)w->opts.pid,
 		.comm = c->target->comm,
 		.python_version = c->has_python ? c->py.version : NULL,
-		.libc = libc,
+		.libc = capture_libc_text(c, libc, sizeof(libc)),
 		.mode = c->pools_mode ? "pools" : "exact",
 		.mode_reason = c->guard.reason[0] ? c->guard.reason : NULL,
 		.trial = c->guard.measured,
@@ -134,27 +113,15 @@ static int say_hello(struct watch *w)
 		.newref_sites = probes_newref_count(c->probes),
 	};
 
+	if (process_container(c->target->pid, container)) {
+		container[CONTAINER_SHORT] = '\0';
+		h.container = container;
+	}
 	clock_gettime(CLOCK_REALTIME, &ts);
 	h.time_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec;
-	if (c->has_native)
-		snprintf(libc, sizeof(libc), "%s%s%s",
-			 c->libc.kind == LIBC_GLIBC  ? "glibc"
-			 : c->libc.kind == LIBC_MUSL ? "musl"
-						     : "malloc",
-			 c->libc.version[0] ? " " : "", c->libc.version);
 	for (int fn = 0; c->has_native && fn < FN_COUNT; fn++)
 		h.libc_sites += c->libc_sites.fn[fn].present;
 	return report_hello(w->report, &h);
-}
-
-static void warn_cost(struct watch *w, const struct snapshot *s)
-{
-	if (w->cost_warned || w->capture.pools_mode || s->cost_cpu_ratio <= w->opts.overhead)
-		return;
-	w->cost_warned = true;
-	log_coded_warn("W140", "--mode pools, or raise --overhead",
-		       "tracing costs %.0f%% of one CPU, more than --overhead %.3g%%",
-		       s->cost_cpu_ratio * 100, w->opts.overhead * 100);
 }
 
 static int print_interval(struct watch *w, bool final)
@@ -165,38 +132,10 @@ static int print_interval(struct watch *w, bool final)
 	if (err)
 		return err;
 	err = report_interval(w->report, now, w->last);
-	warn_cost(w, now);
+	capture_warn_cost(&w->capture, now, &w->cost_warned);
 	snapshot_free(w->last);
 	w->last = now;
 	return err;
-}
-
-/* Wait for a signal or the end of the step. Returns the reason to stop, or NULL. */
-static const char *wait_step(struct watch *w, int timeout_ms)
-{
-	struct pollfd fds[2] = {
-		{.fd = w->signals, .events = POLLIN},
-		{.fd = bpf_session_ring_fd(w->capture.session), .events = POLLIN},
-	};
-	struct signalfd_siginfo si;
-
-	if (poll(fds, 2, timeout_ms) <= 0 || !(fds[0].revents & POLLIN))
-		return NULL;
-	if (read(w->signals, &si, sizeof(si)) != (ssize_t)sizeof(si))
-		return NULL;
-	return si.ssi_signo == SIGINT ? "sigint" : "sigterm";
-}
-
-static const char *target_state(const struct watch *w)
-{
-	const struct target *t = w->capture.target;
-
-	if (target_is_alive(t) && target_same_image(t))
-		return NULL;
-	/* A process that ends has no image for a moment before it counts as ended: look again. */
-	for (int i = 0; i < EXIT_LOOKS && target_is_alive(t); i++)
-		(void)poll(NULL, 0, EXIT_LOOK_MS);
-	return target_is_alive(t) ? "target-exec" : "target-exit";
 }
 
 /*
@@ -224,27 +163,19 @@ static int start_anew(struct watch *w)
 /* Returns why it ended; *err what went wrong, if anything. */
 static const char *run(struct watch *w, int *err)
 {
+	const int64_t interval_ns = (int64_t)(w->opts.interval_s * 1e9);
 	int64_t next = monotonic_ns();
-	const char *why = NULL;
 
 	for (uint64_t n = 0; !*err && (!w->opts.count || n < w->opts.count); n++) {
-		next += (int64_t)(w->opts.interval_s * 1e9);
-		while (!*err && !why && monotonic_ns() < next) {
-			int64_t left_ms = (next - monotonic_ns()) / 1000000 + 1;
+		const char *why;
 
-			why = wait_step(w, left_ms < STEP_MS ? (int)left_ms : STEP_MS);
-			*err = capture_step(&w->capture);
-			/* A probe could not be moved because the target ended: the next line says so. */
-			if (*err == -ESRCH)
-				*err = 0;
-			if (!why)
-				why = target_state(w);
-			if (!*err && !why && capture_python_appeared(&w->capture)) {
-				*err = start_anew(w);
-				next = monotonic_ns() + (int64_t)(w->opts.interval_s * 1e9);
-			}
-			if (!*err && !why && next - monotonic_ns() > STEP_MS * 2000000LL)
-				(void)capture_refresh(&w->capture);
+		next += interval_ns;
+		why = capture_loop_until(&w->capture, w->signals, next, err);
+		while (!*err && why == CAPTURE_LOOP_ANEW) {
+			*err = start_anew(w);
+			next = monotonic_ns() + interval_ns;
+			if (!*err)
+				why = capture_loop_until(&w->capture, w->signals, next, err);
 		}
 		if (!*err)
 			*err = print_interval(w, why != NULL);
@@ -289,7 +220,7 @@ int cmd_watch(int argc, char **argv)
 		log_coded_err(-EINVAL, "E201", NULL, "tmbpf does not trace itself");
 		return 2;
 	}
-	w.signals = signals_open();
+	w.signals = capture_signals_open();
 	err = w.signals < 0 ? w.signals : report_open(&w);
 	if (!err)
 		err = capture_open(&w.opts, &w.capture);

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "analyze/stat_key.h"
 #include "report/report_priv.h"
 
 void history_release(struct history *h)
@@ -22,12 +23,13 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 	return hash ^ hash >> 29;
 }
 
-static uint64_t mix_frame(uint64_t hash, const struct snap_frame *f)
+static uint64_t mix_frame(uint64_t hash, uint8_t domain, const struct snap_frame *f)
 {
-	hash = mix(hash, f->file.v);
-	hash = mix(hash, (uint32_t)f->line);
-	/* A frame without a line is told apart by its symbol, as in top_sites. */
-	return f->line ? hash : mix(hash, f->function.v);
+	struct snap_frame place = stat_place(domain, f);
+
+	hash = mix(hash, place.file.v);
+	hash = mix(hash, (uint32_t)place.line);
+	return mix(hash, place.function.v);
 }
 
 /*
@@ -36,13 +38,13 @@ static uint64_t mix_frame(uint64_t hash, const struct snap_frame *f)
  */
 static uint64_t key_of(const struct snapshot *snap, const struct site_stat *site, enum group_by by)
 {
-	uint64_t hash = mix_frame(mix(1, site->domain), &site->top);
+	uint64_t hash = mix_frame(mix(1, site->domain), site->domain, &site->top);
 	const struct snap_stack *st = site->biggest;
 
 	if (by != BY_TRACEBACK)
 		return hash;
 	for (size_t i = 1; i < st->frame_count; i++)
-		hash = mix_frame(hash, &snap->frames[st->first_frame + i]);
+		hash = mix_frame(hash, site->domain, &snap->frames[st->first_frame + i]);
 	return hash;
 }
 

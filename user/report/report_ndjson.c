@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* NDJSON, schema tmbpf/1: one object a line. Fields are only ever added, never renamed. */
 #include <math.h>
-#include <time.h>
 
-#include "base/json_writer.h"
+#include "base/units.h"
 #include "report/report_priv.h"
 
 static struct json_writer begin_line(struct report *r, const char *type, bool with_schema)
@@ -23,27 +22,19 @@ static void end_line(struct json_writer *w)
 	(void)buf_append_str(w->out, "\n");
 }
 
-/* RFC 3339, UTC, milliseconds. */
-static void put_time(struct json_writer *w, int64_t time_ns)
+void ndjson_put_time(struct json_writer *w, int64_t time_ns)
 {
-	int64_t ms = time_ns / 1000000;
-	time_t seconds = (time_t)(ms / 1000);
-	char date[64], text[96];
-	struct tm tm;
+	char text[UNITS_LEN];
 
-	if (!gmtime_r(&seconds, &tm) || !strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm)) {
-		json_null(w, "time");
-		return;
-	}
-	snprintf(text, sizeof(text), "%s.%03dZ", date, (int)(ms % 1000));
-	json_str(w, "time", text);
+	units_format_time(text, time_ns);
+	json_str(w, "time", *text ? text : NULL);
 }
 
 static void write_hello(struct report *r, const struct report_hello *h)
 {
 	struct json_writer w = begin_line(r, "hello", true);
 
-	put_time(&w, h->time_ns);
+	ndjson_put_time(&w, h->time_ns);
 	json_str(&w, "version", TMBPF_VERSION);
 	json_u64(&w, "pid", (uint64_t)h->pid);
 	json_str(&w, "comm", h->comm);
@@ -71,7 +62,7 @@ static void write_hello(struct report *r, const struct report_hello *h)
 	end_line(&w);
 }
 
-static void put_coverage(struct json_writer *w, const struct snapshot *s)
+void ndjson_put_coverage(struct json_writer *w, const struct snapshot *s)
 {
 	json_object_begin(w, "coverage");
 	for (int d = 0; d < SNAP_DOMAINS; d++) {
@@ -92,7 +83,7 @@ static void put_coverage(struct json_writer *w, const struct snapshot *s)
 	json_object_end(w);
 }
 
-static void put_losses(struct json_writer *w, const struct snapshot *s)
+void ndjson_put_losses(struct json_writer *w, const struct snapshot *s)
 {
 	json_object_begin(w, "lost");
 	for (int i = 0; i < TM_DROP_COUNT; i++) {
@@ -103,7 +94,7 @@ static void put_losses(struct json_writer *w, const struct snapshot *s)
 }
 
 /* A name, or null for none: "" could be taken for a name. */
-static void put_name(struct json_writer *w, const char *key, const struct intern *in, str_id_t id)
+void ndjson_put_name(struct json_writer *w, const char *key, const struct intern *in, str_id_t id)
 {
 	json_str(w, key, id.v ? intern_get(in, id) : NULL);
 }
@@ -117,7 +108,7 @@ static void put_stack(struct json_writer *w, const struct snapshot *s, const str
 		json_array_begin(w, NULL);
 		json_str(w, NULL, intern_get(s->strings, f->file));
 		json_i64(w, NULL, f->line);
-		put_name(w, NULL, s->strings, f->function);
+		ndjson_put_name(w, NULL, s->strings, f->function);
 		json_array_end(w);
 	}
 	json_array_end(w);
@@ -131,7 +122,7 @@ static void write_site(struct report *r, const struct snapshot *now, const struc
 	json_u64(&w, "seq", now->seq);
 	json_str(&w, "file", intern_get(now->strings, site->top.file));
 	json_i64(&w, "line", site->top.line);
-	put_name(&w, "function", now->strings, site->top.function);
+	ndjson_put_name(&w, "function", now->strings, site->top.function);
 	json_str(&w, "domain", ledger_domain_name((enum snap_domain)site->domain));
 	json_u64(&w, "bytes", site->bytes);
 	json_u64(&w, "blocks", site->blocks);
@@ -150,7 +141,7 @@ static void write_interval(struct report *r, const struct snapshot *now,
 	struct json_writer w = begin_line(r, "interval", false);
 	bool cost_known = now->cost_cpu_ratio >= 0;
 
-	put_time(&w, now->time_ns);
+	ndjson_put_time(&w, now->time_ns);
 	json_u64(&w, "seq", now->seq);
 	json_double(&w, "elapsed_s", now->elapsed_s);
 	json_u64(&w, "live_bytes", now->live_bytes);
@@ -160,8 +151,8 @@ static void write_interval(struct report *r, const struct snapshot *now,
 	else /* no living process has none: it could not be read */
 		json_null(&w, "rss_bytes");
 	json_str(&w, "mode", now->mode);
-	put_coverage(&w, now);
-	put_losses(&w, now);
+	ndjson_put_coverage(&w, now);
+	ndjson_put_losses(&w, now);
 	json_double(&w, "cost_cpu_ratio", cost_known ? now->cost_cpu_ratio : (double)NAN);
 	json_double(&w, "cost_uncertainty", cost_known ? now->cost_uncertainty : (double)NAN);
 	json_u64(&w, "events", now->events);

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/idmap.h"
+#include "base/json_writer.h"
 #include "report/report.h"
 
 /* ---- history: what a site held one interval ago (report_history.c) ---- */
@@ -56,6 +57,17 @@ bool ledger_is_complete(const struct snapshot *s);
 double ledger_coverage(const struct snap_coverage *c);
 /** The coverage line, then a line for each loss and for each domain whose numbers are too low. */
 void ledger_write(struct buf *out, const struct snapshot *s, unsigned frames);
+
+/* ---- pieces of NDJSON that stand in several records (report_ndjson.c) ---- */
+
+/** "time": RFC 3339, or null. */
+void ndjson_put_time(struct json_writer *w, int64_t time_ns);
+/** "coverage": an object a domain, or null. */
+void ndjson_put_coverage(struct json_writer *w, const struct snapshot *s);
+/** A string, or null for none. */
+void ndjson_put_name(struct json_writer *w, const char *key, const struct intern *in, str_id_t id);
+/** "lost": counts by reason, without zeros. */
+void ndjson_put_losses(struct json_writer *w, const struct snapshot *s);
 
 /* ---- the report ---- */
 

@@ -26,6 +26,7 @@ void snapshot_free(struct snapshot *s)
 		return;
 	free(s->frames);
 	free(s->stacks);
+	free(s->foreign_domains);
 	free(s);
 }
 
@@ -64,4 +65,40 @@ int snapshot_add(struct snapshot *s, enum snap_domain domain, const struct snap_
 	s->live_bytes += bytes;
 	s->live_blocks += blocks;
 	return 0;
+}
+
+int snapshot_domain_of(struct snapshot *s, uint32_t number, uint8_t *domain)
+{
+	uint32_t *numbers;
+
+	if (number == SNAP_NUMBER_PYTHON || number == SNAP_NUMBER_NATIVE) {
+		*domain = number == SNAP_NUMBER_PYTHON ? SNAP_PYTHON : SNAP_NATIVE;
+		return 0;
+	}
+	for (size_t i = 0; i < s->foreign_count; i++) {
+		if (s->foreign_domains[i] == number) {
+			*domain = (uint8_t)(SNAP_DOMAINS + i);
+			return 0;
+		}
+	}
+	if (s->foreign_count == SNAP_FOREIGN_MAX)
+		return -ERANGE;
+	numbers = array_grow(s->foreign_domains, &s->foreign_cap, s->foreign_count + 1,
+			     sizeof(*numbers));
+	if (!numbers)
+		return -ENOMEM;
+	s->foreign_domains = numbers;
+	*domain = (uint8_t)(SNAP_DOMAINS + s->foreign_count);
+	numbers[s->foreign_count++] = number;
+	return 0;
+}
+
+uint32_t snapshot_domain_number(const struct snapshot *s, uint8_t domain)
+{
+	if (domain < SNAP_DOMAINS)
+		return domain == SNAP_PYTHON ? SNAP_NUMBER_PYTHON : SNAP_NUMBER_NATIVE;
+	/* A number that nobody made stands for itself: it can only meet a filter by chance. */
+	return (size_t)(domain - SNAP_DOMAINS) < s->foreign_count
+		       ? s->foreign_domains[domain - SNAP_DOMAINS]
+		       : domain;
 }

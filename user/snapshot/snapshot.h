@@ -16,6 +16,15 @@
 
 enum snap_domain { SNAP_PYTHON = 0, SNAP_NATIVE = 1, SNAP_DOMAINS = 2 };
 
+/*
+ * tracemalloc's numbers for them (a C unsigned int), as they stand in its pickles and as a DomainFilter
+ * names them: 0 is CPython's own, ours is "tmb" and a number, so that it meets nobody else's.
+ */
+#define SNAP_NUMBER_PYTHON 0u
+#define SNAP_NUMBER_NATIVE 0x746d6201u
+/* Domains of others in one snapshot: they are numbered from SNAP_DOMAINS. */
+#define SNAP_FOREIGN_MAX 254
+
 struct snap_frame {
 	str_id_t file, function;
 	int32_t line; /* 0 = none: a native frame, file = library, function = symbol */
@@ -24,7 +33,7 @@ struct snap_frame {
 struct snap_stack {		/* a distinct stack of one domain with what it holds now */
 	uint32_t first_frame;	/* index into frames; innermost first */
 	uint16_t frame_count;	/* 0: unknown stack */
-	uint8_t domain;		/* enum snap_domain */
+	uint8_t domain;		/* enum snap_domain; from SNAP_DOMAINS on see foreign_domains */
 	bool truncated;		/* cut at --frames */
 	str_id_t thread;	/* 0: threads are not told apart */
 	uint64_t bytes, blocks; /* live now, born since attach */
@@ -56,6 +65,9 @@ struct snapshot {
 	uint64_t events;	 /* traps of this interval */
 	struct snap_coverage coverage[SNAP_DOMAINS];
 	uint64_t drops[TM_DROP_COUNT]; /* since attach, by reason */
+	/* Numbers of the domains that are neither Python's nor ours; only a pickle has such. */
+	uint32_t *foreign_domains;
+	size_t foreign_count, foreign_cap;
 };
 
 struct snapshot *snapshot_new(struct intern *strings);
@@ -65,5 +77,10 @@ DEFINE_CLEANUP(struct snapshot *, snapshot_free);
 /** Append a stack (frames copied). Returns: 0, -ENOMEM. Adds to live_bytes/live_blocks. */
 int snapshot_add(struct snapshot *s, enum snap_domain domain, const struct snap_frame *frames,
 		 size_t frame_count, bool truncated, uint64_t bytes, uint64_t blocks);
+
+/** The domain for tracemalloc's number, made when it is new. Returns: 0, -ENOMEM, -ERANGE (too many). */
+int snapshot_domain_of(struct snapshot *s, uint32_t number, uint8_t *domain);
+/** tracemalloc's number of a domain. */
+uint32_t snapshot_domain_number(const struct snapshot *s, uint8_t domain);
 
 #endif

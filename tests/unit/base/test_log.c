@@ -195,6 +195,38 @@ static void ratelimit_lets_the_first_ones_through(void **state)
 	assert_int_equal(through, 3);
 }
 
+static char diverted[256];
+
+static void keep_message(void *ctx, enum log_level level, const char *code, const char *message,
+			 const char *fix)
+{
+	size_t len = strlen(diverted);
+
+	(void)ctx;
+	snprintf(diverted + len, sizeof(diverted) - len, "%d %s %s %s|", (int)level, code, message,
+		 fix ? fix : "-");
+}
+
+static int divert_three(void)
+{
+	log_divert(keep_message, NULL);
+	log_coded_err(-EPERM, "E401", "sudo", "not allowed");
+	log_coded_warn("W120", NULL, "odd");
+	log_err(-ENOENT, "cannot open %s", "x");
+	log_divert(NULL, NULL);
+	log_talk("on %s", "again");
+	return strcmp(diverted, "0 E401 not allowed sudo|1 W120 odd -|0  cannot open x -|") ||
+	       log_exit_status(77) != 77;
+}
+
+static void diverted_messages_are_only_handed_on(void **state)
+{
+	_cleanup_(buf_release) struct buf out = {0};
+
+	assert_int_equal(in_child(divert_three, &out), 0);
+	assert_string_equal(out.data, "on again\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +237,7 @@ int main(void)
 		cmocka_unit_test(the_sink_hears_coded_messages_only),
 		cmocka_unit_test(escape_bytes_do_not_reach_the_terminal),
 		cmocka_unit_test(ratelimit_lets_the_first_ones_through),
+		cmocka_unit_test(diverted_messages_are_only_handed_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

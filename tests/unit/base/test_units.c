@@ -57,6 +57,24 @@ static void sizes_are_those_of_tracemalloc(void **state)
 	assert_ptr_equal(units_format_size(out, 1, false), out);
 }
 
+static void averages_have_parts_of_a_byte(void **state)
+{
+	/* tracemalloc._format_size(x, False) of CPython 3.11.2 */
+	static const struct {
+		double bytes;
+		const char *text;
+	} rows[] = {
+		{0.5, "0 B"},	       {1.5, "2 B"},	     {2.5, "2 B"},
+		{99.6, "100 B"},       {10239.5, "10240 B"}, {10239.99, "10240 B"},
+		{10240.5, "10.0 KiB"}, {145.333, "145 B"},   {102399.9, "100.0 KiB"},
+		{-0.4, "-0 B"},
+	};
+	char out[UNITS_LEN];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_string_equal(units_format_size_f(out, rows[i].bytes, false), rows[i].text);
+}
+
 static void sizes_are_read_with_iec_and_si_units(void **state)
 {
 	static const struct {
@@ -173,16 +191,39 @@ static void counts_stay_within_their_limits(void **state)
 	assert_int_equal(out, 9);
 }
 
+static void times_are_rfc_3339(void **state)
+{
+	static const struct {
+		int64_t ns;
+		const char *text;
+	} rows[] = {
+		{1795356120013000000, "2026-11-22T14:02:00.013Z"},
+		{1795356120013999999, "2026-11-22T14:02:00.013Z"}, /* cut, not rounded */
+		{1, "1970-01-01T00:00:00.000Z"},
+		{951782400000000000, "2000-02-29T00:00:00.000Z"},
+		{INT64_MAX, "2262-04-11T23:47:16.854Z"},
+		{0, ""}, /* not known */
+		{-1, ""},
+		{INT64_MIN, ""},
+	};
+	char out[UNITS_LEN];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_string_equal(units_format_time(out, rows[i].ns), rows[i].text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_are_those_of_tracemalloc),
+		cmocka_unit_test(averages_have_parts_of_a_byte),
 		cmocka_unit_test(sizes_are_read_with_iec_and_si_units),
 		cmocka_unit_test(bad_sizes_are_refused_and_leave_the_output),
 		cmocka_unit_test(durations_are_read),
 		cmocka_unit_test(bad_durations_are_refused_and_leave_the_output),
 		cmocka_unit_test(percents_are_ratios),
 		cmocka_unit_test(counts_stay_within_their_limits),
+		cmocka_unit_test(times_are_rfc_3339),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,7 +43,7 @@ static void hello_of_a_native_process_has_nulls(void **state)
 	assert_int_equal(report_hello(r, &h), 0);
 	assert_written(
 		"{\"schema\":\"tmbpf/1\",\"type\":\"hello\","
-		"\"time\":\"1970-01-01T00:00:00.000Z\",\"version\":\"" TMBPF_VERSION "\","
+		"\"time\":null,\"version\":\"" TMBPF_VERSION "\","
 		"\"pid\":1,\"comm\":\"x\\\"y\",\"python\":null,\"libc\":\"\","
 		"\"container\":null,\"mode\":\"pools\","
 		"\"mode_reason\":\"too many events\",\"trial_events_per_s\":7,\"projected_cost_ratio\":0.5,\"frames\":1,\"domains\":[\"native\"],"

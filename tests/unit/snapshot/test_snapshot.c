@@ -107,6 +107,47 @@ static void a_stack_that_does_not_fit_changes_nothing(void **state)
 	snapshot_free(s);
 }
 
+static void domains_have_the_numbers_of_tracemalloc(void **state)
+{
+	struct intern *in = intern_new();
+	struct snapshot *s = snapshot_new(in);
+	uint8_t domain;
+
+	assert_int_equal(snapshot_domain_of(s, 0, &domain), 0);
+	assert_int_equal(domain, SNAP_PYTHON);
+	assert_int_equal(snapshot_domain_of(s, 0x746d6201, &domain), 0);
+	assert_int_equal(domain, SNAP_NATIVE);
+	assert_int_equal(s->foreign_count, 0);
+	assert_int_equal(snapshot_domain_of(s, 389047, &domain), 0);
+	assert_int_equal(domain, SNAP_DOMAINS);
+	assert_int_equal(snapshot_domain_of(s, UINT32_MAX, &domain), 0);
+	assert_int_equal(domain, SNAP_DOMAINS + 1);
+	assert_int_equal(snapshot_domain_of(s, 389047, &domain), 0);
+	assert_int_equal(domain, SNAP_DOMAINS);
+	assert_int_equal(snapshot_domain_number(s, SNAP_PYTHON), 0);
+	assert_int_equal(snapshot_domain_number(s, SNAP_NATIVE), 0x746d6201);
+	assert_int_equal(snapshot_domain_number(s, SNAP_DOMAINS + 1), UINT32_MAX);
+	assert_int_equal(snapshot_domain_number(s, 77), 77);
+	snapshot_free(s);
+	intern_free(in);
+}
+
+static void there_is_an_end_to_foreign_domains(void **state)
+{
+	struct intern *in = intern_new();
+	struct snapshot *s = snapshot_new(in);
+	uint8_t domain = 0;
+
+	for (uint32_t i = 1; i <= SNAP_FOREIGN_MAX; i++)
+		assert_int_equal(snapshot_domain_of(s, i, &domain), 0);
+	assert_int_equal(domain, UINT8_MAX);
+	assert_int_equal(snapshot_domain_of(s, 1000, &domain), -ERANGE);
+	assert_int_equal(snapshot_domain_of(s, SNAP_FOREIGN_MAX, &domain), 0);
+	assert_int_equal(snapshot_domain_number(s, UINT8_MAX), SNAP_FOREIGN_MAX);
+	snapshot_free(s);
+	intern_free(in);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -116,6 +157,8 @@ int main(void)
 		cmocka_unit_test(many_stacks_are_kept_in_order),
 		cmocka_unit_test(a_stack_past_the_frame_limit_is_cut_and_says_so),
 		cmocka_unit_test(a_stack_that_does_not_fit_changes_nothing),
+		cmocka_unit_test(domains_have_the_numbers_of_tracemalloc),
+		cmocka_unit_test(there_is_an_end_to_foreign_domains),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

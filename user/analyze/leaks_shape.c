@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Measures of one line, all on its floor. Orders and sums only: nothing is fitted but in leaks_trend.c. */
+#include "analyze/leaks_shape.h"
+
+#include <math.h>
+
+#define COARSE_WINDOWS 12   /* a bounded line rises through all by chance 1 in 12! */
+#define COARSE_RISES   8    /* of the eleven */
+#define RISES_MIN      6    /* steps of growth; a few single events are no trend */
+#define LONGEST_PAUSE  0.25 /* of the time: standing still for longer is no steady growth */
+#define RISE_SHARE     0.25 /* of an even step: less than that is no step */
+#define BIGGEST_STEP   0.6  /* of the growth; a table that doubles makes steps of a half */
+#define THIRD_SHARE    0.1  /* of the growth, from each third of the time to the next */
+#define FEW_EVEN       3.0  /* each of few steps within this factor of the mean rate */
+#define FEW_GROWTH     2    /* and the line at least doubled */
+#define SMOOTH_SHARE   0.01 /* of the growth: giving back less is no swing */
+
+double shape_seconds(const struct shape *s, size_t from, size_t to)
+{
+	return (double)(s->line->time_ns[to] - s->line->time_ns[from]) / 1e9;
+}
+
+void shape_init(struct shape *s, const struct leak_line *line)
+{
+	s->line = line;
+	s->n = line->count;
+	for (size_t k = s->n; k-- > 0;) {
+		s->floor[k] = line->low[k];
+		if (k + 1 < s->n && s->floor[k + 1] < s->floor[k])
+			s->floor[k] = s->floor[k + 1];
+	}
+}
+
+uint64_t shape_least(const uint64_t *v, size_t from, size_t to)
+{
+	uint64_t m = v[from];
+
+	for (size_t k = from + 1; k < to; k++)
+		m = v[k] < m ? v[k] : m;
+	return m;
+}
+
+uint64_t shape_most(const uint64_t *v, size_t from, size_t to)
+{
+	uint64_t m = 0;
+
+	for (size_t k = from; k < to; k++)
+		m = shape_max(m, v[k]);
+	return m;
+}
+
+static void insert_sorted(uint64_t *sorted, size_t *count, uint64_t value)
+{
+	size_t i = (*count)++;
+
+	for (; i && sorted[i - 1] > value; i--)
+		sorted[i] = sorted[i - 1];
+	sorted[i] = value;
+}
+
+/* How far it is above the floor, in all but one of ten windows since `from`. */
+uint64_t shape_usually_above(const struct shape *s, const uint64_t *v, size_t from)
+{
+	uint64_t sorted[LEAKS_WINDOWS_MAX];
+	size_t count = 0;
+
+	for (size_t k = from; k < s->n; k++)
+		insert_sorted(sorted, &count, v[k] - s->floor[k]);
+	return sorted[(count * 9 - 1) / 10];
+}
+
+/* What it usually gives back from one window to a later one. */
+uint64_t shape_given_back(const struct shape *s, size_t from)
+{
+	return shape_usually_above(s, s->line->low, from);
+}
+
+/*
+ * Where the floor ends. The end of a swing looks like growth: where it swings, the last twelfth counts as
+ * one window.
+ */
+static size_t end_window(const struct shape *s, size_t from)
+{
+	uint64_t growth = s->floor[s->n - 1] - s->floor[from];
+
+	if ((double)shape_given_back(s, from) <= SMOOTH_SHARE * (double)growth)
+		return s->n - 1;
+	return s->n - 1 - (s->n - from) / COARSE_WINDOWS;
+}
+
+uint64_t shape_kept(const struct shape *s, size_t from)
+{
+	return s->floor[end_window(s, from)] - s->floor[from];
+}
+
+static uint64_t middle(const uint64_t *v, size_t from, size_t to)
+{
+	uint64_t sorted[LEAKS_WINDOWS_MAX];
+	size_t count = 0;
+
+	for (size_t k = from; k < to; k++)
+		insert_sorted(sorted, &count, v[k]);
+	return sorted[count / 2];
+}
+
+/* Every third of the time held more than the third before: at its least, or (`in_noise`) usually. */
+bool shape_rises_by_thirds(const struct shape *s, size_t from, bool in_noise)
+{
+	uint64_t (*held)(const uint64_t *, size_t, size_t) = in_noise ? middle : shape_least;
+	size_t m = s->n - from;
+	const uint64_t *low = s->line->low;
+	uint64_t a = held(low, from, from + m / 3);
+	uint64_t b = held(low, from + m / 3, from + m * 2 / 3);
+	uint64_t c = held(low, from + m * 2 / 3, s->n);
+
+	if (b <= a || c <= b)
+		return false;
+	return (double)(b - a) >= THIRD_SHARE * (double)(c - a) &&
+	       (double)(c - b) >= THIRD_SHARE * (double)(c - a);
+}
+
+/* The first window from which the floor is within `band` of where it is at window `to`. */
+size_t shape_end_of_growth(const struct shape *s, size_t from, size_t to, uint64_t band)
+{
+	size_t k = from;
+
+	while (s->floor[to] - s->floor[k] > band)
+		k++;
+	return k;
+}
+
+/* A step of the floor that counts. */
+static uint64_t step_min(const struct shape *s, size_t from)
+{
+	double even = (double)(s->floor[s->n - 1] - s->floor[from]) / (double)(s->n - from);
+
+	return (uint64_t)(even * RISE_SHARE);
+}
+
+/*
+ * The longest time that the floor stood still before window `to`. Where there were no snapshots for a
+ * while, it is not the floor that stood still.
+ */
+static double longest_pause_s(const struct shape *s, size_t from, size_t to)
+{
+	double usual = 2 * shape_seconds(s, from, s->n - 1) / (double)(s->n - from), longest = 0;
+	uint64_t step = step_min(s, from);
+	size_t risen = from;
+
+	for (size_t k = from + 1; k <= to; k++) {
+		double pause, last = shape_seconds(s, k - 1, k);
+
+		if (s->floor[k] - s->floor[risen] <= step)
+			continue;
+		pause = shape_seconds(s, risen, k - 1) + (last < usual ? last : usual);
+		longest = pause > longest ? pause : longest;
+		risen = k;
+	}
+	return longest;
+}
+
+/*
+ * For how long does it stand still, against its longest pause before, and against the time in which it
+ * grows by what counts as flat? 0: it does not stand still.
+ */
+double shape_standstill(const struct shape *s, size_t from)
+{
+	size_t to = end_window(s, from), end;
+	uint64_t growth = s->floor[to] - s->floor[from], given = shape_given_back(s, from);
+	uint64_t flat = (uint64_t)((double)growth * SHAPE_FLAT);
+	double due, tail, pause;
+
+	if (!growth)
+		return HUGE_VAL;
+	end = shape_end_of_growth(s, from, to, shape_max(flat, given));
+	tail = shape_seconds(s, end, to);
+	pause = longest_pause_s(s, from, end);
+	due = (double)shape_max(3 * flat, 2 * given) / (double)growth;
+	if (tail <= due * shape_seconds(s, from, s->n - 1))
+		return 0;
+	return pause > 0 ? tail / pause : HUGE_VAL;
+}
+
+/* The rate of the last third of the time against that before. */
+double shape_pace(const struct shape *s, size_t from)
+{
+	double span = shape_seconds(s, from, s->n - 1), before, after;
+	size_t k = s->n - 2, to = end_window(s, from);
+
+	while (k > from && shape_seconds(s, from, k) > span * 2 / 3)
+		k--;
+	if (k == from || k >= to)
+		return 1;
+	before = (double)(s->floor[k] - s->floor[from]) / shape_seconds(s, from, k);
+	after = (double)(s->floor[to] - s->floor[k]) / shape_seconds(s, k, to);
+	return before > 0 ? after / before : HUGE_VAL;
+}
+
+/* The same where swings hide the floor: the slope of the last half against that of all. */
+double shape_pace_in_swings(const struct shape *s, size_t from, const struct trend *all)
+{
+	size_t half = from + (s->n - from) / 2;
+	struct trend late;
+
+	trend_fit(s->line->time_ns + half, s->line->low + half, s->n - half, true, &late);
+	return all->per_min > 0 ? late.per_min / all->per_min : 0;
+}
+
+/* With few windows: every step up, evenly in time, and the line at least doubled. */
+bool shape_few_but_even(const struct shape *s)
+{
+	const uint64_t *low = s->line->low;
+	double mean = (double)(s->floor[s->n - 1] - s->floor[0]) / shape_seconds(s, 0, s->n - 1);
+
+	for (size_t k = 1; k < s->n; k++) {
+		double seconds = shape_seconds(s, k - 1, k), rate;
+
+		if (low[k] <= low[k - 1] || seconds <= 0)
+			return false;
+		rate = (double)(low[k] - low[k - 1]) / seconds;
+		if (rate > mean * FEW_EVEN || rate < mean / FEW_EVEN)
+			return false;
+	}
+	return low[s->n - 1] >= FEW_GROWTH * low[0];
+}
+
+uint64_t shape_ever_given_back(const struct shape *s, size_t from)
+{
+	uint64_t given = 0;
+
+	for (size_t k = from; k < s->n; k++)
+		given = shape_max(given, s->line->low[k] - s->floor[k]);
+	return given;
+}
+
+static bool rises_at(const struct shape *s, size_t from, size_t k)
+{
+	return s->floor[k] - s->floor[k - 1] > step_min(s, from);
+}
+
+bool shape_is_lumpy(const struct shape *s, size_t from)
+{
+	size_t rises = 0;
+
+	for (size_t k = from + 1; k < s->n; k++)
+		rises += rises_at(s, from, k);
+	return 2 * rises < s->n - from;
+}
+
+bool shape_many_steps(const struct shape *s, size_t from)
+{
+	uint64_t growth = s->floor[s->n - 1] - s->floor[from], biggest = 0;
+	double pause = longest_pause_s(s, from, s->n - 1), tail;
+	bool lumpy = shape_is_lumpy(s, from);
+	unsigned steps = 0;
+
+	for (size_t k = from + 1; k < s->n; k++) {
+		biggest = shape_max(biggest, s->floor[k] - s->floor[k - 1]);
+		/* where it mostly stands still, a step over several windows is one step */
+		steps += rises_at(s, from, k) &&
+			 !(lumpy && k > from + 1 && rises_at(s, from, k - 1));
+	}
+	tail = shape_seconds(s, shape_end_of_growth(s, from, s->n - 1, step_min(s, from)),
+			     s->n - 1);
+	if ((double)biggest > BIGGEST_STEP * (double)growth ||
+	    (pause > tail ? pause : tail) > LONGEST_PAUSE * shape_seconds(s, from, s->n - 1))
+		return false;
+	return steps >= RISES_MIN;
+}
+
+/* The same question of twelve coarse windows: a swing shorter than one of them is gone. */
+bool shape_kept_in_coarse(const struct shape *s, size_t from)
+{
+	uint64_t low[COARSE_WINDOWS], floor[COARSE_WINDOWS], given = 0;
+	double kept;
+	size_t m = s->n - from;
+	unsigned rises = 0;
+
+	if (m < 2 * COARSE_WINDOWS)
+		return false;
+	for (size_t c = COARSE_WINDOWS; c-- > 0;) {
+		low[c] = shape_least(s->line->low, from + m * c / COARSE_WINDOWS,
+				     from + m * (c + 1) / COARSE_WINDOWS);
+		floor[c] = c + 1 < COARSE_WINDOWS && floor[c + 1] < low[c] ? floor[c + 1] : low[c];
+	}
+	for (size_t c = 0; c < COARSE_WINDOWS; c++) {
+		rises += c && floor[c] > floor[c - 1];
+		given = shape_max(given, low[c] - floor[c]);
+	}
+	kept = (double)(floor[COARSE_WINDOWS - 1] - floor[0]);
+	return rises >= COARSE_RISES && kept >= SHAPE_KEPT_TO_GIVEN * (double)given &&
+	       shape_rises_by_thirds(s, from, false);
+}
+
+/* The most it gave back at once: the deepest fall from any height it had before. */
+uint64_t shape_deepest_fall(const struct shape *s)
+{
+	uint64_t top = 0, fall = 0;
+
+	for (size_t k = 0; k < s->n; k++) {
+		/* a window may hold its height before its depth, or behind it */
+		if (top > s->line->low[k])
+			fall = shape_max(fall, top - s->line->low[k]);
+		top = shape_max(top, s->line->high[k]);
+	}
+	return fall;
+}

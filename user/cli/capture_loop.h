@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What lies between two snapshots of any tracing verb: steps of the capture, until it is time or over. */
+#ifndef TM_CLI_CAPTURE_LOOP_H
+#define TM_CLI_CAPTURE_LOOP_H
+
+#include "cli/capture.h"
+
+/* A reason of its own, compared by address: the capture must be closed and opened again. */
+extern const char CAPTURE_LOOP_ANEW[];
+
+/**
+ * Take SIGINT, SIGTERM and SIGHUP by descriptor from now on, and ignore SIGPIPE: errors are told by
+ * write(2). Returns: the descriptor (the caller closes it), -errno.
+ */
+int capture_signals_open(void);
+
+/**
+ * Step until the deadline (CLOCK_MONOTONIC) or a reason to stop.
+ * Returns: NULL at the deadline, or with *err set when a step failed; "sigint", "sigterm",
+ * "target-exit", "target-exec", CAPTURE_LOOP_ANEW.
+ */
+const char *capture_loop_until(struct capture *c, int signals, int64_t deadline_ns, int *err);
+
+/** Has a signal come? Does not wait. For long work between two steps. */
+const char *capture_signal(int signals);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `report`: a header, the lines of tracemalloc, and what the numbers are worth. */
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/units.h"
+#include "report/report_stats_priv.h"
+#include "report/report_text_line.h"
+
+bool stats_has_ledger(const struct snapshot *s)
+{
+	return !s->mode || strcmp(s->mode, "tracemalloc") != 0;
+}
+
+double report_lost_ratio(const struct snapshot *s)
+{
+	double lost = 0, all = 0, ratio;
+
+	for (int d = 0; d < SNAP_DOMAINS; d++) {
+		double covered = ledger_coverage(&s->coverage[d]);
+
+		/* NaN where nothing is known */
+		if (1 - covered > lost)
+			lost = 1 - covered;
+	}
+	ratio = 0;
+	for (size_t i = 0; i < s->stack_count; i++) {
+		const struct snap_stack *st = &s->stacks[i];
+
+		all += (double)(st->alloc_blocks > st->blocks ? st->alloc_blocks : st->blocks);
+	}
+	for (int i = 0; i < TM_DROP_COUNT; i++) {
+		if (i != TM_DROP_MOVING) /* counted from an older read, not lost */
+			ratio += (double)s->drops[i];
+	}
+	if (ratio > 0)
+		ratio /= ratio + all;
+	return ratio > lost ? ratio : lost;
+}
+
+/* ---- what was left out, and how complete the rest is ---- */
+
+static void put_sum(struct buf *out, const struct selection_sum *sum)
+{
+	char size[UNITS_LEN];
+
+	(void)buf_printf(out, "%s in %" PRIu64 " blocks of %" PRIu64 " stacks\n",
+			 units_format_size(size, (int64_t)sum->bytes, false), sum->blocks,
+			 sum->stacks);
+}
+
+void stats_text_tail(struct buf *out, const struct stats_side *side, const char *prefix)
+{
+	const struct selection *sel = side->sel;
+
+	if (sel->filtered.stacks) {
+		(void)buf_printf(out, "%sfiltered out: ", prefix);
+		put_sum(out, &sel->filtered);
+	}
+	if (sel->suppressed.stacks) {
+		(void)buf_printf(out, "%ssuppressed: ", prefix);
+		put_sum(out, &sel->suppressed);
+	}
+	for (size_t i = 0; i < sel->hit_count; i++) {
+		const struct suppress_hit *hit = &sel->hits[i];
+		const struct selection_sum sum = {hit->stacks, hit->bytes, hit->blocks};
+
+		if (!hit->stacks)
+			continue;
+		(void)buf_printf(out, "%s  leak:", prefix);
+		text_put_clean(out, hit->pattern);
+		(void)buf_append_str(out, ": ");
+		put_sum(out, &sum);
+	}
+	(void)buf_append_str(out, prefix);
+	if (stats_has_ledger(side->snap))
+		ledger_write(out, side->snap, side->meta->frames);
+	else
+		(void)buf_append_str(out, "coverage and losses: not known, this is a snapshot of "
+					  "tracemalloc\n");
+}
+
+/* ---- report ---- */
+
+static void put_header(struct buf *out, const struct stats_view *v, const struct stats_side *side)
+{
+	time_t seconds = (time_t)(side->snap->time_ns / 1000000000);
+	char size[UNITS_LEN], time[UNITS_LEN] = "";
+	struct tm tm;
+
+	(void)buf_printf(out, "[ Top %zu of %zu, %s in %" PRIu64 " blocks",
+			 stats_shown(v, side->stats->count), side->stats->count,
+			 units_format_size(size, (int64_t)side->stats->total_size, false),
+			 side->stats->total_count);
+	if (side->snap->time_ns > 0 && gmtime_r(&seconds, &tm) &&
+	    strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		(void)buf_printf(out, ", %s", time);
+	(void)buf_append_str(out, ", ");
+	text_put_clean(out, side->snap->mode ? side->snap->mode : "mode not known");
+	if (v->cumulative == STAT_EACH_FRAME)
+		(void)buf_append_str(out, ", cumulative (each frame)");
+	else if (v->cumulative == STAT_EACH_STACK)
+		(void)buf_append_str(out, ", cumulative (each stack)");
+	(void)buf_append_str(out, " ]\n");
+}
+
+/* As the examples of tracemalloc's documentation print a traceback. */
+static void put_block(struct buf *out, const struct stats_view *v, const struct stats_side *side,
+		      const struct statistic *st)
+{
+	char size[UNITS_LEN];
+
+	(void)buf_printf(out, "%" PRIu64 " memory blocks: %s", st->count,
+			 units_format_size(size, (int64_t)st->size, false));
+	if (side->stats->total_size)
+		(void)buf_printf(out, " (%.1f%%)",
+				 100.0 * (double)st->size / (double)side->stats->total_size);
+	if (st->biggest->truncated)
+		(void)buf_append_str(out, ", older calls were cut");
+	(void)buf_append_str(out, "\n");
+	stat_text_traceback(out, side->stats, st, &v->traceback);
+}
+
+static void put_rest(struct buf *out, const struct stats_view *v, const struct stats_side *side)
+{
+	size_t shown = stats_shown(v, side->stats->count), rest = side->stats->count - shown;
+	uint64_t bytes = side->stats->total_size, blocks = side->stats->total_count;
+	char size[UNITS_LEN];
+
+	/* Cumulative groups overlap: what the others hold is not a sum. */
+	if (!rest || v->cumulative != STAT_OWN)
+		return;
+	for (size_t i = 0; i < shown; i++) {
+		const struct statistic *st = &side->stats->items[i];
+
+		bytes -= st->size < bytes ? st->size : bytes;
+		blocks -= st->count < blocks ? st->count : blocks;
+	}
+	(void)buf_printf(out, "%zu other: size=%s, count=%" PRIu64 "\n", rest,
+			 units_format_size(size, (int64_t)bytes, false), blocks);
+}
+
+int report_stats_text(FILE *out, const struct stats_view *v, const struct stats_side *side)
+{
+	_cleanup_(buf_release) struct buf b = {0};
+	size_t shown = stats_shown(v, side->stats->count);
+	int err = 0;
+
+	put_header(&b, v, side);
+	for (size_t i = 0; !err && i < shown; i++) {
+		const struct statistic *st = &side->stats->items[i];
+
+		if (side->stats->key == STAT_TRACEBACK) {
+			put_block(&b, v, side, st);
+		} else {
+			stat_text_statistic(&b, side->stats, st);
+			(void)buf_append_str(&b, "\n");
+		}
+		err = export_flush_some(out, &b);
+	}
+	if (err)
+		return err;
+	put_rest(&b, v, side);
+	if (!side->stats->count)
+		(void)buf_append_str(&b, "nothing that passes the filters is alive\n");
+	stats_text_tail(&b, side, "");
+	return export_flush(out, &b);
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From what a person writes behind FILE@ to a snapshot of the series. */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "snapshot/store_priv.h"
+
+#define SECOND_NS 1000000000LL
+#define DAY_S	  86400
+
+struct moment {
+	struct tm tm; /* year..day only when dated */
+	int64_t fraction_ns, precision_ns;
+	bool dated, utc; /* utc: Z or an offset was given; else local time */
+	long offset_s;
+};
+
+/* Exactly n digits. */
+static bool digits(const char **s, int n, int *value)
+{
+	int v = 0;
+
+	for (int i = 0; i < n; i++, (*s)++) {
+		if (!isdigit((unsigned char)**s))
+			return false;
+		v = v * 10 + (**s - '0');
+	}
+	*value = v;
+	return true;
+}
+
+static bool skip(const char **s, char c)
+{
+	if (**s != c)
+		return false;
+	(*s)++;
+	return true;
+}
+
+/* "2026-11-22T" or "2026-11-22 ", or nothing. */
+static bool parse_date(const char **s, struct moment *m)
+{
+	const char *p = *s;
+	int year, month, day;
+
+	if (!digits(&p, 4, &year) || !skip(&p, '-'))
+		return true; /* no date: the caller tries a time */
+	if (!digits(&p, 2, &month) || !skip(&p, '-') || !digits(&p, 2, &day) || month < 1 ||
+	    month > 12 || day < 1 || day > 31 || (*p != 'T' && *p != ' '))
+		return false;
+	m->dated = true;
+	m->tm.tm_year = year - 1900;
+	m->tm.tm_mon = month - 1;
+	m->tm.tm_mday = day;
+	*s = p + 1;
+	return true;
+}
+
+/* "14:02", "14:02:20", "14:02:20.125" */
+static bool parse_clock(const char **s, struct moment *m)
+{
+	struct tm *tm = &m->tm;
+	int64_t unit = SECOND_NS;
+
+	if (!digits(s, 2, &tm->tm_hour) || !skip(s, ':') || !digits(s, 2, &tm->tm_min) ||
+	    tm->tm_hour > 23 || tm->tm_min > 59)
+		return false;
+	m->precision_ns = 60 * SECOND_NS;
+	if (!skip(s, ':'))
+		return true;
+	if (!digits(s, 2, &tm->tm_sec) || tm->tm_sec > 60)
+		return false;
+	m->precision_ns = SECOND_NS;
+	if (!skip(s, '.'))
+		return true;
+	if (!isdigit((unsigned char)**s))
+		return false;
+	for (; isdigit((unsigned char)**s); (*s)++) {
+		if (unit == 1)
+			continue; /* finer than a clock */
+		unit /= 10;
+		m->fraction_ns += (**s - '0') * unit;
+	}
+	m->precision_ns = unit;
+	return true;
+}
+
+/* "Z", "+01:00", or nothing. */
+static bool parse_zone(const char **s, struct moment *m)
+{
+	int sign = **s == '-' ? -1 : 1, hours, minutes;
+
+	if (skip(s, 'Z')) {
+		m->utc = true;
+	} else if (**s == '+' || **s == '-') {
+		(*s)++;
+		if (!digits(s, 2, &hours) || !skip(s, ':') || !digits(s, 2, &minutes))
+			return false;
+		m->utc = true;
+		m->offset_s = sign * (hours * 3600L + minutes * 60L);
+	}
+	return !**s;
+}
+
+static time_t to_time(const struct moment *m, const struct tm *date)
+{
+	struct tm tm = m->tm;
+
+	tm.tm_year = date->tm_year;
+	tm.tm_mon = date->tm_mon;
+	tm.tm_mday = date->tm_mday;
+	tm.tm_isdst = -1;
+	return m->utc ? timegm(&tm) - m->offset_s : mktime(&tm);
+}
+
+/* Without a date: the last time that the clock showed this before the series ended. */
+static time_t last_time_of_day(const struct moment *m, time_t end)
+{
+	struct tm date;
+	time_t t;
+
+	for (int days = 0; days < 2; days++) {
+		time_t day = end + (m->utc ? m->offset_s : 0) - days * DAY_S;
+
+		if (m->utc ? !gmtime_r(&day, &date) : !localtime_r(&day, &date))
+			return -1;
+		t = to_time(m, &date);
+		if (t <= end)
+			return t;
+	}
+	return -1;
+}
+
+static int none(const struct store *s, const char *when)
+{
+	char first[40] = "", last[40] = "";
+	time_t t;
+	struct tm tm;
+
+	if (!s->count)
+		return log_coded_err(-ENOENT, "E315",
+				     s->live ? "wait for the first; tmbpf is recording" : NULL,
+				     "%s has no snapshot yet", s->path);
+	t = (time_t)(s->entries[0].time_ns / SECOND_NS);
+	if (gmtime_r(&t, &tm))
+		strftime(first, sizeof(first), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	t = (time_t)(s->entries[s->count - 1].time_ns / SECOND_NS);
+	if (gmtime_r(&t, &tm))
+		strftime(last, sizeof(last), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return log_coded_err(-ENOENT, "E315", "name one of them, like @last, @-2, or a time",
+			     "%s has no snapshot at '%s': it holds %zu from %s (%u) to %s (%u)",
+			     s->path, when, s->count, first, s->entries[0].seq, last,
+			     s->entries[s->count - 1].seq);
+}
+
+static int find_time(const struct store *s, const char *when, const struct moment *m, size_t *index)
+{
+	time_t end = (time_t)(s->entries[s->count - 1].time_ns / SECOND_NS);
+	time_t t = m->dated ? to_time(m, &m->tm) : last_time_of_day(m, end);
+	int64_t limit;
+	size_t i;
+
+	if (t < 0 || __builtin_mul_overflow((int64_t)t, SECOND_NS, &limit))
+		return none(s, when);
+	limit += m->fraction_ns + m->precision_ns - 1;
+	for (i = s->count; i > 0 && s->entries[i - 1].time_ns > limit;)
+		i--;
+	if (!i)
+		return none(s, when);
+	*index = i - 1;
+	return 0;
+}
+
+/* "12", "-1"; false when it is not such a number. */
+static bool parse_number(const char *when, int64_t *n)
+{
+	const char *p = when + (*when == '-');
+	int64_t v = 0;
+
+	if (!*p)
+		return false;
+	for (; *p; p++) {
+		if (!isdigit((unsigned char)*p) || v > UINT32_MAX)
+			return false;
+		v = v * 10 + (*p - '0');
+	}
+	*n = *when == '-' ? -v : v;
+	return true;
+}
+
+static int find_number(const struct store *s, const char *when, int64_t n, size_t *index)
+{
+	if (n < 0 && (uint64_t)-n <= s->count) {
+		*index = s->count - (size_t)-n;
+		return 0;
+	}
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->entries[i].seq == n) {
+			*index = i;
+			return 0;
+		}
+	}
+	return none(s, when);
+}
+
+int store_find(const struct store *s, const char *when, size_t *index)
+{
+	struct moment m = {0};
+	const char *p = when;
+	int64_t n;
+
+	if (!when || !strcmp(when, "last"))
+		n = -1;
+	else if (!strcmp(when, "first"))
+		n = -(int64_t)s->count;
+	else if (!parse_number(when, &n)) {
+		if (!parse_date(&p, &m) || !parse_clock(&p, &m) || !parse_zone(&p, &m))
+			return log_coded_err(
+				-EINVAL, "E201", NULL,
+				"'%s' is no time: give first, last, -2, a number, 14:02:20 or 2026-11-22T14:02:20Z",
+				when);
+		return s->count ? find_time(s, when, &m, index) : none(s, when);
+	}
+	return find_number(s, when ? when : "last", n, index);
+}
