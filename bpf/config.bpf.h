@@ -48,6 +48,9 @@ const volatile __u32 cfg_bytes_size = 16, cfg_bytes_data = 32;
 const volatile __u64 cfg_pool_bytes = 16384;
 const volatile __u32 cfg_pool_align_shift = 4;
 
+/* Objects come from mimalloc: they are in the live table, and new references look there. */
+const volatile __u8 cfg_mimalloc = 0;
+
 /* The interpreter's text: an allocator call from there belongs to the python domain. */
 const volatile __u64 cfg_interp_lo = 0, cfg_interp_hi = 0;
 

@@ -21,6 +21,7 @@ struct session_opts {
 	uint64_t rss_bytes;	       /* of the target now */
 	const struct libc_sites *libc; /* NULL: native domain off; borrowed during the call */
 	uint64_t libc_bias;
+	bool mimalloc;	 /* objects come from mimalloc, not from pymalloc */
 	bool threads;	 /* tell the stacks of threads apart */
 	bool perf_links; /* perf events even where uprobe_multi exists */
 };
