@@ -198,33 +198,42 @@ static __always_inline void newref_record(struct pt_regs *ctx, __u64 cookie)
 
 /* ---- mimalloc ---- */
 
-/* struct mi_page_s, CPython v3.13 Include/internal/mimalloc/mimalloc/types.h */
-#define MI_PAGE_BLOCK_SIZE 28
-#define MI_HUGE		   0x80000000u /* MI_HUGE_BLOCK_SIZE: one block, of slice_count (@0) slices */
-#define MI_SLICE_SHIFT	   16
+/* CPython v3.13 Include/internal/mimalloc/mimalloc/types.h, where the size has 32 bits. */
+#define MI_HUGE	       0x80000000u /* MI_HUGE_BLOCK_SIZE: one block, of slice_count (@0) slices */
+#define MI_SLICE_SHIFT 16
+
+/* Bytes of a block of the page; 0: not readable, counted. */
+static __always_inline __u64 mi_block_bytes(__u64 page)
+{
+	__u64 bytes = 0;
+	__u32 slices = 0;
+
+	if (bpf_probe_read_user(&bytes, cfg_mi_size_bytes == 8 ? 8 : 4,
+				(void *)(page + cfg_mi_size)))
+		goto unreadable;
+	if (cfg_mi_size_bytes == 8 || bytes < MI_HUGE)
+		return bytes;
+	if (bpf_probe_read_user(&slices, sizeof(slices), (void *)page))
+		goto unreadable;
+	return (__u64)slices << MI_SLICE_SHIFT;
+unreadable:
+	tm_drop(TM_DROP_POOL_READ);
+	return 0;
+}
 
 static __always_inline void mi_pop_record(struct pt_regs *ctx, __u64 cookie)
 {
 	__u64 page = reg_get(ctx, TM_COOKIE_REG(cookie)),
 	      block = reg_get(ctx, TM_COOKIE_IDX(cookie));
-	__u32 size = 0, slices = 0, stack;
 	__u64 bytes;
+	__u32 stack;
 
 	/* The page is used up: mi_malloc_generic() comes back with another one. */
 	if (!block)
 		return;
-	if (bpf_probe_read_user(&size, sizeof(size), (void *)(page + MI_PAGE_BLOCK_SIZE))) {
-		tm_drop(TM_DROP_POOL_READ);
+	bytes = mi_block_bytes(page);
+	if (!bytes)
 		return;
-	}
-	bytes = size;
-	if (size >= MI_HUGE) {
-		if (bpf_probe_read_user(&slices, sizeof(slices), (void *)page)) {
-			tm_drop(TM_DROP_POOL_READ);
-			return;
-		}
-		bytes = (__u64)slices << MI_SLICE_SHIFT;
-	}
 	if (run_stop == TM_STOP_READ)
 		return;
 	stack = stack_current(TM_DOMAIN_PYTHON, 0);

@@ -33,6 +33,8 @@ struct capture {
 	int64_t python_look_ns; /* when we last looked; monotonic */
 	struct libc_target libc;
 	struct python_sites py_sites;
+	struct mimalloc_sites mi_sites; /* instead of its pop sites, when mimalloc */
+	bool mimalloc;
 	struct libc_sites libc_sites;
 	struct bpf_session *session;
 	struct probes *probes;
@@ -59,8 +61,8 @@ void capture_close(struct capture *c);
 /** What must happen every 100 ms: storage, ring, names, learning. Returns: 0, -errno. */
 int capture_step(struct capture *c);
 /**
- * Has an interpreter appeared, or become ready, in a target that had none? Then the capture must be closed and
- * opened again. Cheap: looks once in a while.
+ * Has an interpreter appeared, or become ready, in a target that had none, or started again with other thread
+ * data? Then the capture must be closed and opened again. Cheap: looks once in a while.
  */
 bool capture_python_appeared(struct capture *c);
 /** A cheap drain when the last one is a while ago, so that the end of the target finds fresh numbers. */

@@ -19,25 +19,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "sites/flow.h"
 #include "sites/libc_slow.h"
 #include "sites/site_check.h"
 #include "sites/site_list.h"
 
-/* struct mi_page_s without padding and encoded lists (a release build), v3.13 to v3.15 */
-#define PAGE_FREE 16
-#define PAGE_USED 24
+#define PAGE_FREE \
+	16 /* offsetof(struct mi_page_s, free), release builds: no padding, no encoded lists */
+
+/*
+ * struct mi_page_s, Include/internal/mimalloc/mimalloc/types.h: mimalloc 2.1 in v3.13.5 and v3.14, 2.2 in
+ * v3.15 (there read off Debian's build).
+ */
+static const struct page_layout {
+	unsigned from_minor;
+	uint8_t used, used_bytes; /* the count of blocks handed out */
+	uint8_t size, size_bytes; /* of a block */
+} layouts[] = {
+	{15, 32, 2, 40, 8},
+	{13, 24, 4, 28, 4},
+};
 
 #define POP_SPAN  14
 #define THUNK_MAX 4 /* instructions of a function that only passes its argument on */
-#define POPS_MIN  2 /* malloc and zalloc at the least */
+#define POPS_MIN  1 /* code that is never run in the profile calls one copy */
 
-static bool is_anchor(const struct insn *in)
+static const struct page_layout *layout_of(unsigned minor)
+{
+	size_t i = 0;
+
+	while (i + 1 < ARRAY_LEN(layouts) && minor < layouts[i].from_minor)
+		i++;
+	return &layouts[i];
+}
+
+static bool is_anchor(const struct insn *in, const struct page_layout *l)
 {
 	bool one = in->op == OP_INC || (in->op == OP_ADD && in->src == OPERAND_IMM && in->imm == 1);
 
-	return one && in->dst == OPERAND_MEM && in->width == 4 && in->base < 16 &&
-	       in->base != REG_RSP && insn_mem_is(in, in->base, PAGE_USED);
+	return one && in->dst == OPERAND_MEM && in->width == l->used_bytes && in->base < 16 &&
+	       in->base != REG_RSP && insn_mem_is(in, in->base, l->used);
 }
 
 struct pop {
@@ -162,7 +184,8 @@ static int reject(struct mimalloc_sites *s, const char *why)
 	return -ENOENT;
 }
 
-static int find_pops(const struct elf_image *img, struct mimalloc_sites *s, size_t *uncovered)
+static int find_pops(const struct elf_image *img, const struct page_layout *l,
+		     struct mimalloc_sites *s, size_t *uncovered)
 {
 	struct site_list list = {0};
 	struct code code;
@@ -171,7 +194,7 @@ static int find_pops(const struct elf_image *img, struct mimalloc_sites *s, size
 	if (err)
 		return err == -ENOENT ? reject(s, "no executable segment") : -EBADMSG;
 	for (size_t i = 0; i < code.count && !err; i++)
-		if (is_anchor(&code.insns[i]))
+		if (is_anchor(&code.insns[i], l))
 			err = add_pop(&code, i, &list, uncovered);
 	decode_release(&code);
 	if (!err)
@@ -239,12 +262,13 @@ static int find_frees(const struct elf_image *img, const uint64_t *frees, size_t
 	return s->free_count == 1 ? 0 : reject(s, "no single mi_free()");
 }
 
-int mimalloc_sites_find(const struct elf_image *img, const uint64_t *frees, size_t free_count,
-			struct mimalloc_sites *out)
+int mimalloc_sites_find(const struct elf_image *img, unsigned minor, const uint64_t *frees,
+			size_t free_count, struct mimalloc_sites *out)
 {
-	struct mimalloc_sites s = {.pop_count = 0};
+	const struct page_layout *l = layout_of(minor);
+	struct mimalloc_sites s = {.size_off = l->size, .size_bytes = l->size_bytes};
 	size_t uncovered = 0;
-	int err = find_pops(img, &s, &uncovered);
+	int err = find_pops(img, l, &s, &uncovered);
 
 	if (!err && s.pop_count < POPS_MIN)
 		err = reject(&s, "no pop of a page's free list found");

@@ -15,6 +15,7 @@ struct mimalloc_sites {
 	size_t pop_count;
 	struct fn_site frees[MI_FREES_MAX]; /* mi_free(block) */
 	size_t free_count;
+	uint8_t size_off, size_bytes;  /* of the block's size in struct mi_page_s */
 	char reason[SITES_REASON_LEN]; /* why it is believed, or not */
 };
 
@@ -23,8 +24,8 @@ struct mimalloc_sites {
  * Returns: 0, -ENOENT (reason says why it is not believed), -EBADMSG, -ENOMEM.
  * Owns: mimalloc_sites_release().
  */
-int mimalloc_sites_find(const struct elf_image *img, const uint64_t *frees, size_t free_count,
-			struct mimalloc_sites *out);
+int mimalloc_sites_find(const struct elf_image *img, unsigned minor, const uint64_t *frees,
+			size_t free_count, struct mimalloc_sites *out);
 void mimalloc_sites_release(struct mimalloc_sites *s);
 
 #endif

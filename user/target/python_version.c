@@ -75,7 +75,10 @@ static unsigned minor_in_file(const struct elf_image *img)
 	return count == 1 ? found : 0;
 }
 
-/* "3.9.2 (default, Feb 28 2021, 17:03:44) \n[GCC 10.2.1 20210110]": the buffer of sys.version. */
+/*
+ * "3.9.2 (default, Feb 28 2021, 17:03:44) \n[GCC 10.2.1 20210110]": the buffer of sys.version. From 3.10 on
+ * without the newline.
+ */
 static bool parse_text(const char *text, struct python_target *out)
 {
 	unsigned minor = 0, micro = 0;
@@ -87,7 +90,8 @@ static bool parse_text(const char *text, struct python_target *out)
 	if (text[used] && text[used] != ' ')
 		sscanf(text + used, "%7[a-z0-9+]", suffix);
 	used += (int)strlen(suffix);
-	if (strncmp(text + used, " (", 2) != 0 || !strstr(text + used, "\n["))
+	if (strncmp(text + used, " (", 2) != 0 ||
+	    !(strstr(text + used, ") \n[") || strstr(text + used, ") [")))
 		return false;
 	out->major = 3;
 	out->minor = minor;
