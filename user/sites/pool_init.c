@@ -65,6 +65,16 @@ struct jump_walk {
 	int err;
 };
 
+/* Nothing in this code leads here but a call. */
+static bool is_entry(const struct code *code, size_t idx)
+{
+	size_t branches;
+
+	decode_branches_to(code, idx, &branches);
+	return !branches && (!idx || decode_next(code, idx - 1) != idx ||
+			     !decode_falls_through(&code->insns[idx - 1]));
+}
+
 static enum flow_step jump_before(void *ctx, const struct code *code, const struct flow_place *at)
 {
 	struct jump_walk *w = ctx;
@@ -84,6 +94,11 @@ static enum flow_step jump_before(void *ctx, const struct code *code, const stru
 		w->uncovered++;
 		return FLOW_CUT;
 	}
+	/* Too far back, or the top of a function: there was no jump on this way. */
+	if (!at->left || is_entry(code, at->idx)) {
+		w->uncovered++;
+		return FLOW_CUT;
+	}
 	return FLOW_ON;
 }
 
@@ -100,6 +115,7 @@ int pool_inits_find(const struct code *code, struct site_list *out, size_t *unco
 			continue;
 		if (!flow_ahead(code, i, INIT_SPAN, offset_stores, &offsets))
 			continue;
+		jumps.uncovered = is_entry(code, i);
 		flow_back(code, i, in->base, JUMP_BACK, jump_before, &jumps);
 		if (jumps.err)
 			return jumps.err;
