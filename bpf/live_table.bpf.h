@@ -63,6 +63,42 @@ __noinline __u64 live_remove(__u64 addr)
 	return meta;
 }
 
+static __always_inline struct tm_live_entry *bucket_find_block(struct tm_live_bucket *b, __u64 addr)
+{
+	int way;
+
+	for (way = 0; way < TM_LIVE_WAYS; way++)
+		if (b->way[way].addr == addr)
+			return &b->way[way];
+	return NULL;
+}
+
+/* Book a recorded block to another stack. False: there is no record of it. */
+__noinline int live_rebook(__u64 addr, __u32 stack)
+{
+	__u64 h = TM_HASH(addr >> 4), *spilled;
+	__u32 level;
+
+	for (level = 0; level < TM_LIVE_LEVELS && level < run_live_levels; level++) {
+		struct tm_live_bucket *b = live_bucket(level, TM_HASH_FIRST(h));
+		struct tm_live_entry *e = b ? bucket_find_block(b, addr) : NULL;
+
+		if (!e) {
+			b = live_bucket(level, TM_HASH_SECOND(h));
+			e = b ? bucket_find_block(b, addr) : NULL;
+		}
+		if (e) {
+			e->meta = TM_LIVE_META(stack, TM_LIVE_BYTES(e->meta));
+			return 1;
+		}
+	}
+	spilled = bpf_map_lookup_elem(&live_spill, &addr);
+	if (!spilled)
+		return 0;
+	*spilled = TM_LIVE_META(stack, TM_LIVE_BYTES(*spilled));
+	return 1;
+}
+
 static __always_inline bool bucket_add(struct tm_live_bucket *b, __u64 addr, __u64 meta)
 {
 	int way;

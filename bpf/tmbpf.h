@@ -266,7 +266,14 @@ struct tm_cpu_stats {
 enum tm_stop { TM_STOP_NOT = 0, TM_STOP_HIT = 1, TM_STOP_READ = 2, TM_STOP_WALK = 3 };
 
 /* Kinds of record_site. */
-enum tm_kind { TM_KIND_POP = 0, TM_KIND_NEWREF = 1, TM_KIND_REFILL = 2, TM_KIND_ALLOC_RETURN = 3 };
+enum tm_kind {
+	TM_KIND_POP = 0,
+	TM_KIND_NEWREF = 1,
+	TM_KIND_REFILL = 2,
+	TM_KIND_ALLOC_RETURN = 3,
+	TM_KIND_MI_POP =
+		4, /* of mimalloc: the register is the page, TM_COOKIE_IDX that of the block */
+};
 
 /* Functions of alloc_enter; sites/sites.h numbers them the same way (asserted in probe/probes.c). */
 enum tm_fn {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libFuzzer: what the ring buffer may bring, into a cache without Python and one for 3.11, of a process
- * that cannot be read. Input: steps, each one byte (what), one (how it is mended), two (length), data.
+ * libFuzzer: what the ring buffer may bring, into a cache without Python and into one of each kind of version,
+ * of a process that cannot be read. Input: steps, each one byte (what), one (how it is mended), two (length), data.
  * Holds: no crash; a refused stack is not known; never more frames than asked for; strings are UTF-8.
  */
 #include <errno.h>
@@ -13,7 +13,6 @@
 #include "symbolize/stack_cache.h"
 
 #define CODE_TYPE 0x1122334455667788ull
-#define OB_TYPE	  8
 #define ID_MASK	  0x1f /* few ids and addresses: they shall meet again */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -23,6 +22,7 @@ enum { MEND_LEN = 1, MEND_STACK = 2, MEND_DEATH = 4 };
 
 struct input {
 	struct stack_cache *cache;
+	size_t type_off; /* of the code object's type in a death record */
 	const uint8_t *data;
 	size_t len;
 };
@@ -42,10 +42,9 @@ static void check_text(const struct intern *strings, str_id_t id)
 }
 
 /* Type, lengths and the type of the code object, where random bytes would never get through. */
-static void mend(uint8_t *rec, size_t len, uint8_t how)
+static void mend(uint8_t *rec, size_t len, uint8_t how, size_t type_off)
 {
 	struct tm_rec_hdr hdr;
-	size_t type_off = offsetof(struct tm_code_death, data) + OB_TYPE;
 	size_t fixed = offsetof(struct tm_stack_rec, frames);
 
 	if (len < sizeof(hdr))
@@ -62,7 +61,7 @@ static void mend(uint8_t *rec, size_t len, uint8_t how)
 		r->stack_id &= ID_MASK;
 		r->frame_count = (uint16_t)((len - fixed) / sizeof(struct tm_frame));
 		for (uint16_t i = 0; i < r->frame_count && i < TM_FRAMES_WALK; i++)
-			r->frames[i].code &= ID_MASK | 0xffull << TM_FRAME_OWNER_SHIFT;
+			r->frames[i].code &= ID_MASK | ~TM_FRAME_CODE_MASK; /* owner, copy */
 	} else if (how & MEND_DEATH && len >= type_off + sizeof(uint64_t)) {
 		((struct tm_code_death *)(void *)rec)->code &= ID_MASK;
 		memcpy(rec + type_off, &(uint64_t){CODE_TYPE}, sizeof(uint64_t));
@@ -89,7 +88,7 @@ static void feed_one(struct input *in)
 	memcpy(rec, in->data, len);
 	in->data += len;
 	in->len -= len;
-	mend(rec, len, how);
+	mend(rec, len, how, in->type_off);
 
 	int err = stack_cache_feed(in->cache, rec, len);
 	struct tm_rec_hdr hdr;
@@ -137,7 +136,10 @@ static void run(const struct python_target *py, unsigned max_frames, const uint8
 {
 	struct target nobody = {.pid = INT_MAX}; /* no pid is that high */
 	struct intern *strings = intern_new();
-	struct input in = {.data = data, .len = len};
+	struct input in = {.data = data,
+			   .len = len,
+			   .type_off = offsetof(struct tm_code_death, data) +
+				       (py ? py->offsets->obj_type : 8)};
 
 	if (!strings || stack_cache_new(&nobody, py, strings, max_frames, &in.cache))
 		abort();
@@ -162,12 +164,21 @@ static void run(const struct python_target *py, unsigned max_frames, const uint8
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct python_target py = {
-		.minor = 11, .offsets = py_offsets_get(11), .code_type_addr = CODE_TYPE};
+	static const struct {
+		unsigned minor;
+		bool free_threaded;
+	} rows[] = {{11, false}, {8, false}, {10, false}, {14, true}};
 
-	if (!py.offsets)
-		abort();
 	run(NULL, 3, data, len);
-	run(&py, TM_FRAMES_MAX, data, len);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct python_target py = {
+			.minor = rows[i].minor,
+			.offsets = py_offsets_get(rows[i].minor, rows[i].free_threaded),
+			.code_type_addr = CODE_TYPE};
+
+		if (!py.offsets)
+			abort();
+		run(&py, TM_FRAMES_MAX, data, len);
+	}
 	return 0;
 }

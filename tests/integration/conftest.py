@@ -11,15 +11,25 @@ FOUND, MISSING = harness.find_interpreters()
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "quick_set: with the interpreters of harness.QUICK only, also when all are "
+                            "tested: it takes minutes each and looks at what does not differ between builds")
     if not os.access(harness.BINARY, os.X_OK):
         pytest.exit("%s is missing: run make first" % harness.BINARY, returncode=2)
     if os.geteuid() != 0:
         pytest.exit("the integration tests need root", returncode=2)
 
 
+def chosen(metafunc):
+    """The interpreters of a test. Free-threaded ones have a test of their own: the tool refuses them."""
+    few = metafunc.definition.get_closest_marker("quick_set") is not None
+    return [i for i in FOUND if not i.free_threaded
+            and not (few and i.name not in harness.QUICK and not i.name.startswith("extra"))]
+
+
 def pytest_generate_tests(metafunc):
     if "interpreter" in metafunc.fixturenames:
-        metafunc.parametrize("interpreter", FOUND, ids=[i.label for i in FOUND], scope="module")
+        interpreters = chosen(metafunc)
+        metafunc.parametrize("interpreter", interpreters, ids=[i.label for i in interpreters], scope="module")
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -28,9 +38,13 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write(text)
     terminalreporter.section("interpreters")
     for interpreter in FOUND:
-        terminalreporter.write_line("tested: %s" % interpreter.label)
-    for name in MISSING:
-        terminalreporter.write_line("NOT TESTED, not on this machine: %s" % name)
+        what = "refused by the tool, nothing to compare" if interpreter.free_threaded else "tested"
+        terminalreporter.write_line("%s: %s %s" % (what, interpreter.name, interpreter.version))
+    for name, reason in MISSING:
+        terminalreporter.write_line("NOT TESTED: %s: %s" % (name, reason))
+    if not harness.FULL:
+        terminalreporter.write_line("TMBPF_FULL=1 tests these too: %s" % ", ".join(
+            i.name for i in harness.interpreter_list()[0] if i.name not in harness.QUICK))
 
 
 REPORTS = []
@@ -48,18 +62,18 @@ def show():
 def debian():
     """The stock interpreter."""
     for interpreter in FOUND:
-        if interpreter.label.startswith("debian"):
+        if interpreter.name == "system":
             return interpreter
     pytest.fail("/usr/bin/python3 is missing")
 
 
 @pytest.fixture
 def program():
-    """Start targets; all of them end with the test."""
+    """Start targets, program(INTERPRETER or path, arguments...); all of them end with the test."""
     started = []
 
     def start(*argv, **kw):
-        p = harness.Program([str(a) for a in argv], **kw)
+        p = harness.Program(argv, **kw)
         started.append(p)
         return p
     yield start

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Start and drive the tool and its targets. No test logic here."""
+import functools
 import json
 import os
 import queue
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -17,78 +17,123 @@ BINARY = os.path.join(BUILD, "tmbpf")
 TARGETS = os.path.join(ROOT, "tests", "targets")
 FULL = os.environ.get("TMBPF_FULL") == "1"
 
-# The interpreters that the tests want; the first is the one that must exist.
-WANTED = ["debian /usr/bin/python3", "pyenv 3.11.7", "pyenv 3.12.1", "pyenv 3.13.0"]
+# The interpreters of every `make check`; all of `scripts/interpreters list` with TMBPF_FULL=1.
+QUICK = ["system", "pyenv-3.8", "pyenv-3.12", "pyenv-3.13", "debian-3.9", "debian-3.14", "debian-3.15"]
 
 
 # ---- interpreters ----
 
 class Interpreter:
-    def __init__(self, label, path, version):
-        self.label = label
-        self.path = path
+    """One that tests run with. root "/": of this system; else it runs inside that root, with its own libc."""
+
+    def __init__(self, name, version, root, path):
+        self.name = self.label = name
         self.version = version
+        self.root = root
+        self.path = path
+        self.v = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", version).groups())
+
+    @property
+    def stock(self):
+        """A distribution's build: optimised with a profile and across files, stripped."""
+        return self.name == "system" or self.name.startswith("debian-")
+
+    @property
+    def free_threaded(self):
+        return re.search(r"\d+t$", self.path) is not None
 
     def __repr__(self):
-        return self.label
+        return self.name
 
 
-def pyenv_versions_dir():
-    pyenv = shutil.which("pyenv")
-    candidates = []
-    if os.environ.get("PYENV_ROOT"):
-        candidates.append(os.environ["PYENV_ROOT"])
-    if pyenv:
-        out = subprocess.run([pyenv, "root"], capture_output=True, text=True)
-        if out.returncode == 0:
-            candidates.append(out.stdout.strip())
-    candidates.append(os.path.expanduser("~/.pyenv"))
-    for root in candidates:
-        if os.path.isdir(os.path.join(root, "versions")):
-            return os.path.join(root, "versions")
-    return None
+# The repository and /tmp keep their paths inside a root. No --fork, and exec all the way: the pid stays.
+ENTER = """set -e
+root=$1; repo=$2; shift 2
+mkdir -p "$root$repo" "$root/tmp" "$root/proc" "$root/dev"
+mount --bind /dev "$root/dev"
+mount --bind "$repo" "$root$repo"
+mount --bind /tmp "$root/tmp"
+mount -t proc proc "$root/proc"
+exec chroot "$root" "$@"
+"""
+
+
+def command(program, *args):
+    """The command line of a program: an Interpreter, or a path on this system."""
+    path = getattr(program, "path", program)
+    argv = [str(a) for a in (path,) + args]
+    root = getattr(program, "root", "/")
+    if root == "/":
+        return argv
+    return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", ENTER, "sh", root, ROOT] + argv
+
+
+@functools.lru_cache(maxsize=None)
+def interpreter_list():
+    """What scripts/interpreters list says: ([Interpreter, ...], [(name, reason), ...])."""
+    out = subprocess.run([os.path.join(ROOT, "scripts", "interpreters"), "list"], stdin=subprocess.DEVNULL,
+                         capture_output=True, text=True)
+    found, missing = [], []
+    for line in out.stdout.splitlines():
+        words = line.split("\t")
+        if words[1] == "missing":
+            missing.append((words[0], words[2]))
+        else:
+            found.append(Interpreter(*words))
+    if not found:
+        raise RuntimeError("scripts/interpreters list names no interpreter: %s" % out.stderr)
+    return found, missing
+
+
+def interpreter_named(name):
+    """(Interpreter, None), or (None, reason)."""
+    found, missing = interpreter_list()
+    for interpreter in found:
+        if interpreter.name == name:
+            return interpreter, None
+    return None, dict(missing).get(name, "not in scripts/interpreters list")
+
+
+def probe_interpreter(name, path):
+    """An interpreter of this system that is in no list, or None when it does not run."""
+    try:
+        out = subprocess.run([path, "-c", "import platform; print(platform.python_version())"],
+                             capture_output=True, text=True, env=target_env())
+    except OSError:
+        return None
+    if out.returncode != 0 or not re.match(r"\d+\.\d+", out.stdout):
+        return None
+    return Interpreter(name, out.stdout.strip(), "/", path)
+
+
+def extra_interpreters():
+    """The paths in TMBPF_PYTHONS."""
+    found, missing = [], []
+    for path in filter(None, os.environ.get("TMBPF_PYTHONS", "").split(":")):
+        interpreter = probe_interpreter("extra" + path.replace("/", "-"), path)
+        if interpreter:
+            found.append(interpreter)
+        else:
+            missing.append((path, "named by TMBPF_PYTHONS, but it does not run"))
+    return found, missing
+
+
+def find_interpreters(full=FULL):
+    """(found, missing): Interpreters to test with, and (name, reason) of those that are not here."""
+    found, missing = interpreter_list()
+    extra, extra_missing = extra_interpreters()
+    return ([i for i in found if full or i.name in QUICK] + extra,
+            [m for m in missing if full or m[0] in QUICK] + extra_missing)
 
 
 def pyenv_python(version):
-    """Path of a pyenv-built interpreter, or None."""
-    versions = pyenv_versions_dir()
-    if versions is None:
-        return None
-    for name in ("python3", "python"):
-        path = os.path.join(versions, version, "bin", name)
-        if os.access(path, os.X_OK):
-            return path
+    """Path of a pyenv-built interpreter that the list does not name, or None."""
+    for interpreter in interpreter_list()[0]:
+        if interpreter.name.startswith("pyenv-"):
+            versions = os.path.dirname(os.path.dirname(os.path.dirname(interpreter.path)))
+            path = os.path.join(versions, version, "bin", "python")
+            return path if os.access(path, os.X_OK) else None
     return None
-
-
-def probe_interpreter(label, path):
-    if not path or not os.access(path, os.X_OK):
-        return None
-    out = subprocess.run([path, "-c", "import platform; print(platform.python_version())"],
-                         capture_output=True, text=True, env=target_env())
-    if out.returncode != 0:
-        return None
-    return Interpreter("%s-%s" % (label, out.stdout.strip()), path, out.stdout.strip())
-
-
-def find_interpreters():
-    """(found, missing): Interpreter objects, and the names of those that are not here."""
-    found, missing = [], []
-    for name in WANTED:
-        kind, which = name.split(" ", 1)
-        path = which if kind == "debian" else pyenv_python(which)
-        interpreter = probe_interpreter(kind, path)
-        if interpreter:
-            found.append(interpreter)
-        else:
-            missing.append(name)
-    for path in filter(None, os.environ.get("TMBPF_PYTHONS", "").split(":")):
-        interpreter = probe_interpreter("extra", path)
-        if interpreter:
-            found.append(interpreter)
-        else:
-            missing.append(path)
-    return found, missing
 
 
 def target_env(**extra):
@@ -131,9 +176,13 @@ class Lines:
 
 
 class Program:
-    """A target: prints READY, works after "go", prints "done", lives until "quit"."""
+    """A target: prints READY, works after "go", prints "done", lives until "quit".
+
+    argv[0] is an Interpreter, or the path of a program on this system.
+    """
 
     def __init__(self, argv, env=None, cwd=None, ready=True, timeout=120):
+        argv = command(*argv)
         self.argv = argv
         self.proc = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd,
                                      stderr=subprocess.DEVNULL, text=True, env=env or target_env())

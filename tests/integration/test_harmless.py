@@ -9,6 +9,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 import harness
 
 CYCLES = 200 if harness.FULL else 10
@@ -21,7 +23,7 @@ def finish(p, interpreter, target_script):
     words = p.expect("done", 120).split()
     counts, sums = words[:4], words[4:]
     assert p.proc.wait(30) == 0
-    out = subprocess.run([interpreter.path, target_script("busy4.py"), "check"] + counts, text=True,
+    out = subprocess.run(harness.command(interpreter, target_script("busy4.py"), "check", *counts), text=True,
                          capture_output=True, env=harness.target_env(), timeout=900)
     assert out.stdout.split() == ["done"] + counts + sums
     assert min(int(c) for c in counts) > 0
@@ -33,12 +35,13 @@ def merge(all_ids, ids):
         all_ids[kind] |= ids[kind]
 
 
+@pytest.mark.quick_set
 def test_cycles_and_sigkills_on_a_busy_target(interpreter, program, tool, target_script, show):
-    if harness.FULL is False and not interpreter.label.startswith("debian"):
+    if harness.FULL is False and interpreter.name != "system":
         cycles, kills = 3, 2
     else:
         cycles, kills = CYCLES, KILLS
-    p = program(interpreter.path, target_script("busy4.py"), 0)
+    p = program(interpreter, target_script("busy4.py"), 0)
     rng = random.Random(1)
     ids = {"prog": set(), "link": set(), "map": set()}
     threads_before = len(os.listdir("/proc/%d/task" % p.pid))
@@ -75,7 +78,7 @@ def test_cycles_and_sigkills_on_a_busy_target(interpreter, program, tool, target
 
 def test_text_differs_while_attached_and_not_after(debian, program, tool, target_script):
     """The check above can fail: breakpoints are visible as long as the tool is there."""
-    p = program(debian.path, target_script("busy4.py"), 0)
+    p = program(debian, target_script("busy4.py"), 0)
     assert harness.text_mismatches(p.pid) == []
     t = tool("-p", p.pid, "--mode", "exact", 600)
     t.hello()
@@ -95,7 +98,7 @@ def test_a_fork_of_the_target_works_on(debian, program, tool):
             "        os._exit(len(x) % 251)\n"
             "    bad += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 20000 % 251\n"
             "print('done', bad, flush=True)\nsys.stdin.readline()\n")
-    p = program(debian.path, "-c", code)
+    p = program(debian, "-c", code)
     t = tool("-p", p.pid, "--mode", "exact", 600)
     t.hello()
     assert p.go() == "0"
@@ -106,9 +109,9 @@ def test_a_fork_of_the_target_works_on(debian, program, tool):
 
 
 def test_other_processes_of_the_same_binary_are_not_counted(debian, program, tool, target_script):
-    p = program(debian.path, "-c", "print('READY', flush=True)\nimport sys\nsys.stdin.readline()\n"
+    p = program(debian, "-c", "print('READY', flush=True)\nimport sys\nsys.stdin.readline()\n"
                                    "print('done', flush=True)\nsys.stdin.readline()\n")
-    program(debian.path, target_script("leaky_cache.py"), 60)
+    program(debian, target_script("leaky_cache.py"), 60)
     t = tool("-p", p.pid, "-T", 0, "--mode", "exact", 600)
     t.hello()
     time.sleep(1)

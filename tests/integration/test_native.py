@@ -85,7 +85,7 @@ def test_malloc_before_attach_freed_later_changes_nothing(debian, program, tool)
             "print('READY', flush=True)\nimport sys\nsys.stdin.readline()\nfor a in old: libc.free(a)\n"
             "def hold():\n    return [libc.malloc(3000) for i in range(700)]\nnew = hold()\n"
             "print('done', flush=True)\nsys.stdin.readline()\n")
-    p = program(debian.path, "-c", code)
+    p = program(debian, "-c", code)
     t = tool("-p", p.pid, "-T", 0, "--mode", "exact", 600)
     t.hello()
     p.go()
@@ -107,7 +107,7 @@ def test_perf_links_give_the_same_ledger(native_leak, program, tool):
 
 
 def test_perf_links_choose_pools_for_python(debian, program, tool, target_script):
-    p = program(debian.path, target_script("leaky_cache.py"), 60)
+    p = program(debian, target_script("leaky_cache.py"), 60)
     t = tool("-p", p.pid, "--links", "perf", 1, 1)
     hello = t.hello()
     assert hello["mode"] == "pools" and "uprobe_multi" in hello["mode_reason"]

@@ -13,7 +13,7 @@ SIZE = r"[+-]?[\d.]+ (B|KiB|MiB|GiB)"
 
 
 def leaky(program, interpreter, target_script):
-    return program(interpreter.path, target_script("leaky_cache.py"), 120)
+    return program(interpreter, target_script("leaky_cache.py"), 120)
 
 
 def line_of(path, text):
@@ -194,7 +194,7 @@ def test_default_interval_and_mode_header(debian, program, tool, target_script):
 
 
 def test_mode_pools_forced(interpreter, program, tool, target_script):
-    p = program(interpreter.path, target_script("busy4.py"), 0)
+    p = program(interpreter, target_script("busy4.py"), 0)
     t = tool("-p", p.pid, "--mode", "pools", 1, 2)
     assert t.read_to_end() == 0
     interval, _, _ = t.last()
@@ -203,7 +203,7 @@ def test_mode_pools_forced(interpreter, program, tool, target_script):
 
 
 def test_auto_on_a_busy_target_is_pools_and_names_the_command(debian, program, target_script):
-    p = program(debian.path, target_script("busy4.py"), 0)
+    p = program(debian, target_script("busy4.py"), 0)
     out = harness.run_tool("-p", p.pid, 1, 1)
     assert out.returncode == 0, out.stderr
     assert "pools" in out.stdout + out.stderr
@@ -211,7 +211,7 @@ def test_auto_on_a_busy_target_is_pools_and_names_the_command(debian, program, t
 
 
 def test_overhead_budget_is_honoured_by_auto(debian, program, tool, target_script):
-    p = program(debian.path, target_script("busy4.py"), 0)
+    p = program(debian, target_script("busy4.py"), 0)
     t = tool("-p", p.pid, "--overhead", "100000%", 1, 1)
     hello = t.hello()
     assert hello.get("mode", hello.get("sampling", {}).get("mode")) == "exact"

@@ -12,9 +12,10 @@ BLOCKS = int(os.environ.get("TMBPF_SCALE_BLOCKS", "5000000"))
 pytestmark = pytest.mark.skipif(not harness.FULL, reason="TMBPF_FULL=1 runs it (minutes, 1 GiB)")
 
 
+@pytest.mark.quick_set
 @pytest.mark.timeout(900)
 def test_memory_per_block_and_drain_time(interpreter, program, tool, target_script, show):
-    p = program(interpreter.path, target_script("scale.py"), BLOCKS)
+    p = program(interpreter, target_script("scale.py"), BLOCKS)
     t = tool("-p", p.pid, "--mode", "exact", "-T", 3, 2)
     t.hello()
     t.interval()

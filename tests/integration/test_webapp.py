@@ -32,7 +32,7 @@ def test_unbounded_cache_of_a_flask_app(debian, program, tool, target_script, sh
     app = target_script("webapp/app.py")
     cache = target_script("webapp/page_cache.py")
 
-    reference = program(debian.path, app)
+    reference = program(debian, app)
     port = int(reference.ready_text)
     load(port, 0, WARM_UP)
     get(port, "/collect")
@@ -45,7 +45,7 @@ def test_unbounded_cache_of_a_flask_app(debian, program, tool, target_script, sh
     want_bytes = sum(exactness.round_size(int(s)) * n for s, n in sizes.items())
     assert want_blocks >= 4 * REQUESTS
 
-    p = program(debian.path, app)
+    p = program(debian, app)
     port = int(p.ready_text)
     load(port, 0, WARM_UP)
     get(port, "/collect")
@@ -73,7 +73,7 @@ def test_unbounded_cache_of_a_flask_app(debian, program, tool, target_script, sh
 
 def test_text_report_names_the_suspect(debian, program, target_script):
     """What a person reads after Ctrl-C."""
-    p = program(debian.path, target_script("webapp/app.py"))
+    p = program(debian, target_script("webapp/app.py"))
     port = int(p.ready_text)
     load(port, 0, WARM_UP)
     with harness.Tool("-p", p.pid, "--mode", "exact", 600, json_output=False) as t:

@@ -4,6 +4,9 @@
     run_workload.py NAME N plain
     run_workload.py NAME N tracemalloc NFRAME OUTFILE
 
+NAME is one of workloads.py, or "constructs"; N 0 is its usual size. The READY line says which size classes the
+interpreter's allocator has and what is in its free lists.
+
 Both do the identical thing: import, warm up, collect, print READY, wait for "go", work, print "done", keep
 everything alive, wait for "quit". Everything that only one of the two needs happens before READY or after
 the snapshot. Control uses os.read and os.write: no buffers of the io module that grow in between.
@@ -17,7 +20,6 @@ import tracemalloc
 gc.disable()
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import workloads  # noqa: E402
 
 KEEP = [None] * 8
 
@@ -47,6 +49,25 @@ def free_list_counts(text):
     return counts
 
 
+def size_class(text):
+    """The smallest size class, which all others are multiples of; 0 without pymalloc."""
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 5 and words[0] == "0":
+            return int(words[1])
+    return 0
+
+
+def find(name):
+    """(function, usual n, module with notes() or None)"""
+    if name == "constructs":
+        import constructs
+        return constructs.run, constructs.DEFAULT_N, constructs
+    import workloads
+    function, n = workloads.WORKLOADS[name]
+    return function, n, None
+
+
 def aggregate(traces):
     """Raw traces -> [[frames, {size: blocks}], ...]; frames = [[file, line], ...] innermost first."""
     table = {}
@@ -70,7 +91,7 @@ def wait_for(word):
 
 def main():
     name, n, mode = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    function, default_n = workloads.WORKLOADS[name]
+    function, default_n, noted = find(name)
     n = n or default_n
     nframe = int(sys.argv[4]) if mode == "tracemalloc" else 0
     for i in range(3):
@@ -83,7 +104,7 @@ def main():
         gc.collect()  # a full collection empties the free lists
     text = free_list_text()
     counts = free_list_counts(text)
-    ready = ("READY " + repr(sorted(counts.items())) + "\n").encode()
+    ready = ("READY class=%d free=%r\n" % (size_class(text), sorted(counts.items()))).encode()
     done = b"done\n"
     del text, counts
     if not keep_caches:
@@ -98,7 +119,7 @@ def main():
         tracemalloc.stop()
         import json
         with open(sys.argv[5], "w") as f:
-            json.dump(aggregate(traces), f)
+            json.dump({"traces": aggregate(traces), "notes": noted.notes(n) if noted else {}}, f)
     os.write(1, done)
     wait_for(b"quit")
     os._exit(0)

@@ -7,14 +7,19 @@ nothing but n. A comment "# inplace" marks a line where CPython may shrink or gr
 new requested size and the allocator keeps the class, so bytes may differ, blocks may not.
 """
 import collections
-import dataclasses
 import datetime
 import decimal
 import json
 import re
 import threading
 
+try:
+    import dataclasses
+except ImportError:  # before CPython 3.7
+    dataclasses = None
+
 WORKLOADS = {}
+SINCE = {"dataclass_instances": (3, 7)}  # those that cannot exist before a version
 
 
 def workload(default_n):
@@ -283,21 +288,21 @@ def collections_mixed(n):
     return kept
 
 
-@dataclasses.dataclass
-class Order:
-    number: int
-    title: str
-    items: list = dataclasses.field(default_factory=list)
+if dataclasses:
+    @dataclasses.dataclass
+    class Order:
+        number: int
+        title: str
+        items: list = dataclasses.field(default_factory=list)
 
-
-@workload(5000)
-def dataclass_instances(n):
-    kept = []
-    for i in range(n):
-        order = Order(i + 100000, "order %d" % i)
-        order.items.append(i)
-        kept.append(order)
-    return kept
+    @workload(5000)
+    def dataclass_instances(n):
+        kept = []
+        for i in range(n):
+            order = Order(i + 100000, "order %d" % i)
+            order.items.append(i)
+            kept.append(order)
+        return kept
 
 
 @workload(150)

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "drain/heap_reader.h"
@@ -75,6 +76,25 @@ static int python_not_ready(struct capture *c)
 	return 0;
 }
 
+/*
+ * The allocator of small objects was not recognised in this build. What goes through malloc still gets its
+ * Python line.
+ */
+static int small_objects_unseen(const struct capture *c)
+{
+	const char *fix = "tmbpf sites FILE shows what was found; please report the build";
+
+	if (!c->opts->native)
+		return log_coded_err(-ENOENT, "E304", fix, "no allocation sites in %s: %s",
+				     c->py.object->path, c->py_sites.reason);
+	log_coded_warn(
+		"W125", fix,
+		"no allocation sites in %s: %s. Small objects are not seen; blocks from malloc "
+		"are, by their Python line",
+		c->py.object->path, c->py_sites.reason);
+	return 0;
+}
+
 static int open_python(struct capture *c)
 {
 	int err;
@@ -103,14 +123,11 @@ static int open_python(struct capture *c)
 		return err;
 	err = python_sites_get(c->py.object->image, c->py.minor, c->opts->use_cache, &c->py_sites);
 	if (err == -ENOENT)
-		return log_coded_err(
-			err, "E304",
-			"tmbpf sites FILE shows what was found; --domains native still works",
-			"no allocation sites in %s: %s", c->py.object->path, c->py_sites.reason);
-	if (err)
+		err = small_objects_unseen(c);
+	else if (err)
 		return log_err(err, "cannot decode %s", c->py.object->path);
-	c->has_python = true;
-	return 0;
+	c->has_python = !err;
+	return err;
 }
 
 static int open_native(struct capture *c)
@@ -133,19 +150,114 @@ static int open_native(struct capture *c)
 			     (int)c->target->pid, c->target->exe);
 }
 
+/* What each hook means for the numbers. */
+static void add_hooks(const struct python_target *py, struct buf *text)
+{
+	const struct py_hooks *h = &py->hooks;
+	const char *sep = "";
+
+	if (h->debug_bytes) {
+		(void)buf_printf(text, "debug (every block is %u bytes larger", h->debug_bytes);
+		/* pymalloc takes these from the raw domain, which has the hooks as well. */
+		if (py->allocator == PY_ALLOC_PYMALLOC)
+			(void)buf_printf(text, ", above 512 bytes %u", 2u * h->debug_bytes);
+		(void)buf_append_str(text, ")");
+		sep = ", ";
+	}
+	if (h->tracemalloc) {
+		(void)buf_printf(text,
+				 "%stracemalloc (its own tables are in the numbers, %s for each "
+				 "block that it follows)",
+				 sep, py->minor < 9 ? "a block" : "two blocks");
+		sep = ", ";
+	}
+	if (*h->file)
+		(void)buf_printf(
+			text,
+			"%s%s (its own blocks are in the numbers; what it takes from malloc "
+			"for the interpreter counts as native, with its Python line)",
+			sep, h->file);
+}
+
+/* Hooks change the numbers, not what is seen. */
+static void say_hooks(const struct python_target *py)
+{
+	const char *behind = py->allocator == PY_ALLOC_UNKNOWN
+				     ? "; what stands behind them is not known, taken for pymalloc"
+				     : "";
+	struct buf text = {0};
+
+	add_hooks(py, &text);
+	if (text.len)
+		log_coded_warn("W122",
+			       py->hooks.tracemalloc ? "--blocks N, if blocks are lost" : NULL,
+			       "the interpreter's allocator is called through hooks: %s%s",
+			       text.data, behind);
+	else if (py->allocator == PY_ALLOC_UNKNOWN)
+		log_info("which allocator serves Python objects is not known: taken for pymalloc");
+	buf_release(&text);
+}
+
+/* Blocks of mimalloc, large ones too, come from no place that we know. */
+static int without_interpreter_blocks(struct capture *c, const char *why)
+{
+	if (!c->has_native)
+		return log_coded_err(-ENOTSUP, "E303", NULL,
+				     "the interpreter's blocks come from mimalloc (%s), which "
+				     "cannot be followed: %s; and there is no malloc to probe",
+				     why, c->mi_sites.reason);
+	log_coded_warn(
+		"W126", NULL,
+		"the interpreter's blocks come from mimalloc (%s), which cannot be followed: "
+		"%s. Only what C code takes from malloc is seen, with its Python line",
+		why, c->mi_sites.reason);
+	python_sites_release(&c->py_sites);
+	return 0;
+}
+
+/* The interpreter's blocks come from its mimalloc: other sites, and frees that are probed. */
+static int open_mimalloc(struct capture *c)
+{
+	const char *why = c->py.free_threaded ? "a free-threaded build" : "PYTHONMALLOC=mimalloc";
+	uint64_t frees[ARRAY_LEN(c->py.mi_free)];
+	int err;
+
+	for (size_t i = 0; i < ARRAY_LEN(frees); i++)
+		frees[i] = c->py.mi_free[i] - c->py.object->bias;
+	err = mimalloc_sites_find(c->py.object->image, c->py.minor, frees, ARRAY_LEN(frees),
+				  &c->mi_sites);
+	if (err == -ENOENT)
+		return without_interpreter_blocks(c, why);
+	if (err)
+		return log_err(err, "cannot decode %s", c->py.object->path);
+	c->mimalloc = true;
+	log_coded_warn(
+		"W127", NULL,
+		"the interpreter's blocks come from mimalloc (%s): every block is seen, with "
+		"the size class it occupies; how many were missed is not measured",
+		why);
+	return 0;
+}
+
 /* How the allocator configuration limits what can be seen. */
-static int check_allocator(const struct capture *c)
+static int check_allocator(struct capture *c)
 {
 	if (!c->has_python)
 		return 0;
-	if (c->py.allocator == PY_ALLOC_MALLOC)
+	say_hooks(&c->py);
+	switch (c->py.allocator) {
+	case PY_ALLOC_MALLOC:
 		log_coded_warn(
 			"W120", NULL,
-			"the interpreter runs with PYTHONMALLOC=malloc: all its blocks are seen in malloc");
-	if (c->py.allocator == PY_ALLOC_OTHER)
-		return log_coded_err(
-			-ENOTSUP, "E303", "--domains native still works",
-			"the interpreter's allocator is replaced (debug hooks, tracemalloc, memray): its small blocks cannot be followed");
+			"the interpreter runs with PYTHONMALLOC=malloc: all its blocks are seen in malloc; "
+			"one that is re-used from a free list stays with the line that it was made for");
+		return 0;
+	case PY_ALLOC_MIMALLOC:
+		return open_mimalloc(c);
+	case PY_ALLOC_PYMALLOC:
+	case PY_ALLOC_UNKNOWN:
+		break;
+	}
 	return 0;
 }
 
@@ -172,6 +284,7 @@ static int open_session(struct capture *c)
 {
 	struct session_opts so = {.frames = c->opts->frames,
 				  .blocks = c->opts->blocks,
+				  .mimalloc = c->mimalloc ? &c->mi_sites : NULL,
 				  .threads = c->opts->threads,
 				  .perf_links = c->opts->perf_links};
 	struct probe_plan plan = {.target = c->target};
@@ -200,6 +313,7 @@ static int open_session(struct capture *c)
 
 		plan.py_object = c->py.object;
 		plan.py_sites = &c->py_sites;
+		plan.mimalloc = c->mimalloc ? &c->mi_sites : NULL;
 		if (!elf_image_file_off(c->py.object->image, vaddr, &plan.code_dealloc_off))
 			return log_coded_err(-EBADMSG, "E304", "--domains native still works",
 					     "code_dealloc is not in %s", c->py.object->path);
@@ -217,7 +331,8 @@ static int attach_exact(struct capture *c)
 	const uint64_t *skip = NULL;
 	size_t count = 0, skip_count = 0;
 
-	if (c->has_python) {
+	/* Of mimalloc's blocks it is not known whether a new reference is to a fresh one. */
+	if (c->py_sites.newref_count && !c->mimalloc) {
 		int err;
 
 		if (c->opts->use_cache && learned_sites_load(c->py.object->image, &known, &count))
@@ -291,7 +406,7 @@ static int open_all(struct capture *c)
 		return err;
 	c->start_ns = c->last_snapshot_ns = monotonic_ns();
 	drain.pools_mode = c->pools_mode;
-	drain.python = c->has_python;
+	drain.python = c->py_sites.pop_count > 0 && !c->mimalloc;
 	err = drain_new(c->session, c->target, &c->py, &drain, &c->drain);
 	if (!err)
 		err = drain_census(c->drain);
@@ -327,8 +442,20 @@ void capture_close(struct capture *c)
 	stack_cache_free(c->stacks);
 	intern_free(c->strings);
 	python_sites_release(&c->py_sites);
+	mimalloc_sites_release(&c->mi_sites);
 	target_free(c->target);
 	memset(c, 0, sizeof(*c));
+}
+
+/* Ended and initialised again, up to 3.14 an interpreter may have another thread key than before. */
+static bool python_moved(const struct capture *c)
+{
+	struct python_target py = c->py;
+	const struct py_tstate_path *was = &c->py.tstate, *is = &py.tstate;
+
+	if (!c->has_python || find_threads(c->target, &py))
+		return false;
+	return is->hops != was->hops || is->off[0] != was->off[0] || is->off[1] != was->off[1];
 }
 
 bool capture_python_appeared(struct capture *c)
@@ -337,9 +464,11 @@ bool capture_python_appeared(struct capture *c)
 	struct python_target py;
 	int err;
 
-	if (!c->python_later || now - c->python_look_ns < LATER_LOOK_NS)
+	if (now - c->python_look_ns < LATER_LOOK_NS)
 		return false;
 	c->python_look_ns = now;
+	if (!c->python_later)
+		return python_moved(c);
 	if (target_refresh_maps(c->target) || !python_target_mapped(c->target))
 		return false;
 	err = python_target_find(c->target, &py);

@@ -33,6 +33,8 @@ struct capture {
 	int64_t python_look_ns; /* when we last looked; monotonic */
 	struct libc_target libc;
 	struct python_sites py_sites;
+	struct mimalloc_sites mi_sites; /* instead of its pop sites, when mimalloc */
+	bool mimalloc;
 	struct libc_sites libc_sites;
 	struct bpf_session *session;
 	struct probes *probes;
@@ -45,7 +47,8 @@ struct capture {
 	const struct drain_result *result;	 /* of the last drain; NULL before the first */
 	struct tm_cpu_stats stats, stats_before; /* now, and at the last snapshot */
 	int64_t start_ns, last_snapshot_ns, last_drain_ns, last_full_ns,
-		good_drain_ns; /* monotonic */
+		good_drain_ns;	  /* monotonic */
+	uint64_t unread_at_drain; /* code objects that could not be read, at the last good drain */
 	uint32_t seq;
 	bool pools_mode;
 	bool keep_freed; /* snapshots also have the stacks that hold nothing any more; set after opening */
@@ -59,8 +62,8 @@ void capture_close(struct capture *c);
 /** What must happen every 100 ms: storage, ring, names, learning. Returns: 0, -errno. */
 int capture_step(struct capture *c);
 /**
- * Has an interpreter appeared, or become ready, in a target that had none? Then the capture must be closed and
- * opened again. Cheap: looks once in a while.
+ * Has an interpreter appeared, or become ready, in a target that had none, or started again with other thread
+ * data? Then the capture must be closed and opened again. Cheap: looks once in a while.
  */
 bool capture_python_appeared(struct capture *c);
 /** A cheap drain when the last one is a while ago, so that the end of the target finds fresh numbers. */

@@ -17,12 +17,17 @@
 static int drain_now(struct capture *c, bool full)
 {
 	int64_t now = monotonic_ns();
-	int err = drain_read(c->drain, full, c->learn ? learn_epoch(c->learn) : 0, &c->result);
+	int err;
 
+	/* After an exec the same addresses hold another program's heap. */
+	if (!target_same_image(c->target))
+		return -ESRCH;
+	err = drain_read(c->drain, full, c->learn ? learn_epoch(c->learn) : 0, &c->result);
 	c->last_drain_ns = now;
 	if (err)
 		return err;
 	c->good_drain_ns = now;
+	c->unread_at_drain = stack_cache_unresolved(c->stacks);
 	if (full)
 		c->last_full_ns = now;
 	return 0;
@@ -156,7 +161,7 @@ static void fill_coverage(const struct capture *c, struct snapshot *s)
 	};
 }
 
-static int fill_head(struct capture *c, struct snapshot *s)
+static int fill_head(struct capture *c, struct snapshot *s, bool gone)
 {
 	int64_t now = monotonic_ns();
 	struct timespec ts;
@@ -173,7 +178,9 @@ static int fill_head(struct capture *c, struct snapshot *s)
 		return log_err(err, "cannot read the counters of losses");
 	memcpy(s->drops, c->stats.drops, sizeof(s->drops));
 	s->drain_s = c->result ? (double)c->result->duration_ns / 1e9 : 0;
-	s->drops[TM_DROP_CODE_UNREAD] += stack_cache_unresolved(c->stacks);
+	/* What ran between the last drain and the end could not be read, and is not in the numbers either. */
+	s->drops[TM_DROP_CODE_UNREAD] +=
+		gone ? c->unread_at_drain : stack_cache_unresolved(c->stacks);
 	s->drops[TM_DROP_MOVING] += c->result ? c->result->moving_pools : 0;
 	fill_cost(c, s, (double)(now - c->last_snapshot_ns) / 1e9);
 	c->stats_before = c->stats;
@@ -188,8 +195,10 @@ static int say_target_ended(const struct capture *c)
 		return log_coded_err(-ESRCH, "E301", NULL,
 				     "process %d ended before anything was measured",
 				     (int)c->target->pid);
-	log_coded_warn("W150", NULL, "process %d has ended: the last numbers are %.1f s old",
-		       (int)c->target->pid, (double)(monotonic_ns() - c->good_drain_ns) / 1e9);
+	log_coded_warn("W150", NULL, "process %d %s: the last numbers are %.1f s old",
+		       (int)c->target->pid,
+		       target_is_alive(c->target) ? "runs another program now" : "has ended",
+		       (double)(monotonic_ns() - c->good_drain_ns) / 1e9);
 	return 0;
 }
 
@@ -197,6 +206,7 @@ int capture_snapshot(struct capture *c, bool final, struct snapshot **out)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = snapshot_new(c->strings);
 	bool full = !c->last_full_ns || final || monotonic_ns() - c->last_full_ns > FULL_EVERY_NS;
+	bool gone;
 	int err;
 
 	if (!s)
@@ -204,7 +214,8 @@ int capture_snapshot(struct capture *c, bool final, struct snapshot **out)
 	err = capture_step(c);
 	if (!err)
 		err = drain_now(c, full);
-	if (err == -ESRCH)
+	gone = err == -ESRCH;
+	if (gone)
 		err = say_target_ended(c);
 	if (err)
 		return err;
@@ -219,7 +230,7 @@ int capture_snapshot(struct capture *c, bool final, struct snapshot **out)
 	}
 	err = c->keep_freed ? add_freed(c, s) : 0;
 	if (!err)
-		err = fill_head(c, s);
+		err = fill_head(c, s, gone);
 	fill_coverage(c, s);
 	if (err)
 		return err;

@@ -321,6 +321,11 @@ int bpf_session_open(const struct target *t, const struct python_target *python,
 	configure_libc(s->skel, opts);
 	s->skel->rodata->cfg_frames = opts->frames;
 	s->skel->rodata->cfg_threads = opts->threads;
+	if (opts->mimalloc) {
+		s->skel->rodata->cfg_mimalloc = 1;
+		s->skel->rodata->cfg_mi_size = opts->mimalloc->size_off;
+		s->skel->rodata->cfg_mi_size_bytes = opts->mimalloc->size_bytes;
+	}
 	err = size_maps(s, opts, python ? python->offsets->pool_bytes : 16384);
 	if (err)
 		return log_err(err, "cannot size the BPF tables");

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "bpf/tmbpf.h"
+#include "sites/mimalloc_sites.h"
 #include "sites/sites.h"
 #include "target/python_target.h"
 #include "target/target.h"
@@ -21,8 +22,10 @@ struct session_opts {
 	uint64_t rss_bytes;	       /* of the target now */
 	const struct libc_sites *libc; /* NULL: native domain off; borrowed during the call */
 	uint64_t libc_bias;
-	bool threads;	 /* tell the stacks of threads apart */
-	bool perf_links; /* perf events even where uprobe_multi exists */
+	const struct mimalloc_sites
+		*mimalloc; /* NULL: objects come from pymalloc; borrowed during the call */
+	bool threads;	   /* tell the stacks of threads apart */
+	bool perf_links;   /* perf events even where uprobe_multi exists */
 };
 
 struct tmbpf_bpf; /* the skeleton */

@@ -25,6 +25,7 @@ struct probes {
 	struct probe_plan plan;
 	struct uprobe_link *pops, *newrefs, *refill, *inits, *death;
 	struct uprobe_link *alloc_enter, *alloc_return, *free_enter;
+	struct uprobe_link *mi_free;
 	struct uprobe_link *trial_malloc;
 	size_t newref_count;
 };
@@ -122,6 +123,7 @@ void probes_free(struct probes *p)
 	drop_link(&p->newrefs);
 	drop_link(&p->refill);
 	drop_link(&p->inits);
+	drop_link(&p->mi_free);
 	drop_link(&p->alloc_enter);
 	drop_link(&p->alloc_return);
 	drop_link(&p->free_enter);
@@ -129,15 +131,8 @@ void probes_free(struct probes *p)
 	free(p);
 }
 
-static int attach_pops(struct probes *p)
+static void batch_add_pops(struct site_batch *b, const struct python_sites *py)
 {
-	const struct python_sites *py = p->plan.py_sites;
-	_cleanup_free_ struct site_batch *b = calloc(1, sizeof(*b));
-
-	if (!b)
-		return -ENOMEM;
-	if (!p->plan.py_object || p->pops)
-		return 0;
 	for (size_t i = 0; i < py->pop_count; i++) {
 		const struct site *s = &py->pops[i];
 
@@ -145,6 +140,22 @@ static int attach_pops(struct probes *p)
 			  s->after_pop ? TM_COOKIE(s->reg, TM_KIND_POP, TM_POP_AFTER, s->reg2)
 				       : TM_COOKIE(s->reg, TM_KIND_POP, 0, 0));
 	}
+}
+
+static int attach_pops(struct probes *p)
+{
+	const struct mimalloc_sites *mi = p->plan.mimalloc;
+	_cleanup_free_ struct site_batch *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	if (!p->plan.py_object || p->pops)
+		return 0;
+	if (!mi)
+		batch_add_pops(b, p->plan.py_sites);
+	for (size_t i = 0; mi && i < mi->pop_count; i++)
+		batch_add(b, mi->pops[i].file_off,
+			  TM_COOKIE(mi->pops[i].reg, TM_KIND_MI_POP, 0, mi->pops[i].reg2));
 	return attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->open_path, b,
 		      false, &p->pops);
 }
@@ -216,6 +227,19 @@ static int attach_new_pools(struct probes *p)
 	return attach(p, prog, path, b, false, &p->inits);
 }
 
+static int attach_mi_free(struct probes *p)
+{
+	const struct mimalloc_sites *mi = p->plan.mimalloc;
+	_cleanup_free_ struct site_batch *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	for (size_t i = 0; i < mi->free_count; i++)
+		batch_add(b, mi->frees[i].file_off, 0);
+	return attach(p, p->plan.session->skel->progs.free_enter, p->plan.py_object->open_path, b,
+		      false, &p->mi_free);
+}
+
 static int attach_python_rest(struct probes *p)
 {
 	const struct tmbpf_bpf *skel = p->plan.session->skel;
@@ -227,7 +251,9 @@ static int attach_python_rest(struct probes *p)
 	path = p->plan.py_object->open_path;
 	err = attach_one(p, skel->progs.code_dealloc, path, p->plan.code_dealloc_off, 0, false,
 			 &p->death);
-	if (!err && p->plan.py_sites->pop_count)
+	if (!err && p->plan.mimalloc)
+		err = attach_mi_free(p);
+	else if (!err && p->plan.py_sites->pop_count)
 		err = attach_new_pools(p);
 	return err;
 }

@@ -8,6 +8,7 @@
 
 #include "probe/bpf_session.h"
 #include "probe/uprobe_link.h"
+#include "sites/mimalloc_sites.h"
 #include "sites/sites.h"
 #include "target/target.h"
 
@@ -15,6 +16,7 @@ struct probe_plan { /* everything borrowed for the life of the probes */
 	struct bpf_session *session;
 	const struct target *target;
 	const struct target_object *py_object; /* NULL: no python domain */
+	const struct mimalloc_sites *mimalloc; /* NULL: objects come from pymalloc*/
 	const struct python_sites *py_sites;
 	uint64_t code_dealloc_off;		 /* file offset in py_object */
 	const struct target_object *libc_object; /* NULL: no native domain */

@@ -81,6 +81,8 @@ static void write_hello(struct report *r, const struct report_hello *h)
 		if (!h->domains[d])
 			continue;
 		(void)buf_printf(b, "%s%s", sep, ledger_domain_name((enum snap_domain)d));
+		if (d == SNAP_PYTHON && !h->pop_sites)
+			(void)buf_append_str(b, " (blocks from malloc only)");
 		sep = "+";
 	}
 	(void)buf_printf(b, "%s, %s, %u %s; memory held before %s is not attributed\n",

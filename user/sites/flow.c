@@ -51,6 +51,8 @@ bool flow_back(const struct code *code, size_t from, uint8_t reg, unsigned depth
 	for (unsigned budget = BACK_BUDGET; w.len && budget; budget--) {
 		struct back_item it = w.items[--w.len];
 		const struct insn *in = &code->insns[it.at.idx];
+
+		it.at.left = it.depth - 1;
 		enum flow_step step = fn(ctx, code, &it.at);
 
 		if (step == FLOW_DONE)

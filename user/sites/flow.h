@@ -22,6 +22,7 @@ struct flow_place {
 	size_t idx;
 	uint8_t reg;
 	bool taken; /* idx is a branch and control left it by its taken edge */
+	unsigned left; /* instructions that the walk may still go back from here */
 };
 
 typedef enum flow_step (*flow_back_fn)(void *ctx, const struct code *code,

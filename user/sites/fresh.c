@@ -37,6 +37,7 @@ enum goal {
 	GOAL_BLOCK,   /* a fresh block, or something in it */
 	GOAL_SUMMAND, /* the same as part of a sum: a zero proves nothing */
 	GOAL_POINTER, /* the pointer to an allocating function */
+	GOAL_BASE,    /* the base of the table with that pointer */
 };
 
 /* The value is in reg behind the instruction at idx. */
@@ -53,6 +54,8 @@ struct walk {
 	struct stack_word words[WORDS_MAX];
 	unsigned word_count;
 	enum goal goal;
+	uint64_t slot,
+		addr; /* GOAL_BASE: the GOT slot that has it, or the base itself; 0 = that way not */
 	bool fresh;
 };
 
@@ -73,6 +76,8 @@ struct prover {
 };
 
 static enum step prove(struct prover *p, unsigned depth, enum goal goal, size_t from, uint8_t reg);
+static enum step prove_base(struct prover *p, unsigned depth, size_t from, uint8_t reg,
+			    uint64_t slot, uint64_t addr);
 static enum step fn_returns(struct prover *p, unsigned depth, size_t idx);
 
 static bool spend(struct prover *p, unsigned cost)
@@ -190,17 +195,36 @@ static enum step step_in_stack(const struct walk *w, const struct insn *in, stru
 	return STEP_ON;
 }
 
-/* The indirect call or jump at idx: through an entry of an allocator table? */
-static enum step through_pointer(struct prover *p, unsigned depth, size_t idx)
+/* The memory operand at idx: is it an entry of an allocator table, on every path that leads there? */
+static enum step is_table_entry(struct prover *p, unsigned depth, size_t idx)
 {
 	const struct insn *in = &p->k->code->insns[idx];
 	uint64_t vaddr;
 
-	if (in->dst != OPERAND_MEM)
-		return prove(p, depth, GOAL_POINTER, idx, in->dst_reg);
-	return decode_mem_vaddr(p->k->code, in, &vaddr) && fresh_known_word(p->k, vaddr)
-		       ? STEP_FRESH
-		       : STEP_FAIL;
+	if (decode_mem_vaddr(p->k->code, in, &vaddr))
+		return fresh_known_word(p->k, vaddr) ? STEP_FRESH : STEP_FAIL;
+	if (in->base > 15 || in->base == REG_RSP || in->index != REG_NONE)
+		return STEP_FAIL;
+	for (unsigned i = 0; i < p->k->word_count; i++) {
+		const struct fresh_word *w = &p->k->words[i];
+		uint64_t addr = w->got ? 0 : w->vaddr - (uint64_t)(int64_t)in->disp;
+
+		if (w->got && w->disp != in->disp)
+			continue;
+		if (prove_base(p, depth + 1, idx, in->base, w->got ? w->vaddr : 0, addr) ==
+		    STEP_FRESH)
+			return STEP_FRESH;
+	}
+	return STEP_FAIL;
+}
+
+/* The indirect call or jump at idx: through an entry of an allocator table? */
+static enum step through_pointer(struct prover *p, unsigned depth, size_t idx)
+{
+	const struct insn *in = &p->k->code->insns[idx];
+
+	return in->dst == OPERAND_MEM ? is_table_entry(p, depth, idx)
+				      : prove(p, depth, GOAL_POINTER, idx, in->dst_reg);
 }
 
 /* rax behind a call. */
@@ -211,7 +235,7 @@ static enum step step_call(struct prover *p, unsigned depth, const struct walk *
 	size_t to = decode_target(code, idx);
 	enum step end;
 
-	if (w->goal == GOAL_POINTER)
+	if (w->goal == GOAL_POINTER || w->goal == GOAL_BASE)
 		return STEP_FAIL;
 	if (in->op == OP_CALL)
 		end = to == CODE_NONE ? STEP_FAIL : fn_returns(p, depth + 1, to);
@@ -220,7 +244,7 @@ static enum step step_call(struct prover *p, unsigned depth, const struct walk *
 	return end == STEP_ZERO ? zero(w) : end;
 }
 
-static enum step step_load(struct prover *p, struct walk *w, const struct insn *in,
+static enum step step_load(struct prover *p, unsigned depth, struct walk *w, const struct insn *in,
 			   struct place *at)
 {
 	uint64_t vaddr;
@@ -228,7 +252,9 @@ static enum step step_load(struct prover *p, struct walk *w, const struct insn *
 	if (in->base == REG_RSP && in->index == REG_NONE)
 		return load_from_stack(w, at, in->disp);
 	if (w->goal == GOAL_POINTER)
-		return decode_mem_vaddr(p->k->code, in, &vaddr) && fresh_known_word(p->k, vaddr)
+		return is_table_entry(p, depth, at->idx);
+	if (w->goal == GOAL_BASE)
+		return w->slot && decode_mem_vaddr(p->k->code, in, &vaddr) && vaddr == w->slot
 			       ? STEP_FRESH
 			       : STEP_FAIL;
 	return fresh_known_pop(p->k, at->idx) ? STEP_FRESH : STEP_FAIL;
@@ -249,8 +275,15 @@ static enum step step_arithmetic(struct prover *p, unsigned depth, const struct 
 
 	if ((in->op == OP_XOR || in->op == OP_SUB) && same && in->width >= 4)
 		return zero(w);
+	uint64_t vaddr;
+
 	if (in->width != 8 || w->goal == GOAL_POINTER)
 		return STEP_FAIL;
+	if (w->goal == GOAL_BASE)
+		return w->addr && in->op == OP_LEA && decode_mem_vaddr(p->k->code, in, &vaddr) &&
+				       vaddr == w->addr
+			       ? STEP_FRESH
+			       : STEP_FAIL;
 	if (in->op == OP_LEA) {
 		if (in->index == REG_NONE)
 			return copy_of(at, in->base);
@@ -286,7 +319,7 @@ static enum step step(struct prover *p, unsigned depth, struct walk *w, struct p
 		return in->imm == 0 && in->width >= 4 ? zero(w) : STEP_FAIL;
 	if (in->width != 8)
 		return STEP_FAIL;
-	return in->src == OPERAND_REG ? copy_of(at, in->src_reg) : step_load(p, w, in, at);
+	return in->src == OPERAND_REG ? copy_of(at, in->src_reg) : step_load(p, depth, w, in, at);
 }
 
 /* Returns: STEP_FRESH, STEP_ZERO (nothing but zeros), STEP_FAIL. */
@@ -312,11 +345,8 @@ static enum step walk_run(struct prover *p, unsigned depth, struct walk *w)
 	return w->fresh ? STEP_FRESH : zero(w);
 }
 
-/*
- * Does what is in reg before the instruction at `from` meet the goal on every path? Returns as
- * walk_run().
- */
-static enum step prove(struct prover *p, unsigned depth, enum goal goal, size_t from, uint8_t reg)
+/* The goal is set in the walk of this depth. Returns as walk_run(). */
+static enum step prove_walk(struct prover *p, unsigned depth, size_t from, uint8_t reg)
 {
 	struct walk *w;
 	enum step end;
@@ -326,7 +356,6 @@ static enum step prove(struct prover *p, unsigned depth, enum goal goal, size_t 
 		return STEP_FAIL;
 	w = &p->walks[depth];
 	w->count = w->word_count = 0;
-	w->goal = goal;
 	w->fresh = false;
 	memset(w->seen, 0, sizeof(w->seen));
 	if (!walk_before(p, w, from, (struct place){.reg = reg}))
@@ -340,6 +369,31 @@ static enum step prove(struct prover *p, unsigned depth, enum goal goal, size_t 
 	if (private < 0)
 		p->err = private;
 	return private > 0 ? end : STEP_FAIL;
+}
+
+/*
+ * Does what is in reg before the instruction at `from` meet the goal on every path? Returns as
+ * walk_run().
+ */
+static enum step prove(struct prover *p, unsigned depth, enum goal goal, size_t from, uint8_t reg)
+{
+	if (depth < NEST_MAX) {
+		p->walks[depth].goal = goal;
+		p->walks[depth].slot = p->walks[depth].addr = 0;
+	}
+	return prove_walk(p, depth, from, reg);
+}
+
+/* Is what is in reg the content of this GOT slot, or this address (where they are not 0)? */
+static enum step prove_base(struct prover *p, unsigned depth, size_t from, uint8_t reg,
+			    uint64_t slot, uint64_t addr)
+{
+	if (depth < NEST_MAX) {
+		p->walks[depth].goal = GOAL_BASE;
+		p->walks[depth].slot = slot;
+		p->walks[depth].addr = addr;
+	}
+	return prove_walk(p, depth, from, reg);
 }
 
 /* One instruction of a local function that may end it. Returns: STEP_ON when it does not. */

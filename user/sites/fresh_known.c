@@ -52,12 +52,22 @@ bool fresh_known_fn(const struct fresh_known *k, size_t idx)
 	return false;
 }
 
-bool fresh_known_word(const struct fresh_known *k, uint64_t vaddr)
+static bool same_word(const struct fresh_word *a, const struct fresh_word *b)
+{
+	return a->vaddr == b->vaddr && a->disp == b->disp && a->got == b->got;
+}
+
+static bool have_word(const struct fresh_known *k, const struct fresh_word *w)
 {
 	for (unsigned i = 0; i < k->word_count; i++)
-		if (k->words[i] == vaddr)
+		if (same_word(&k->words[i], w))
 			return true;
 	return false;
+}
+
+bool fresh_known_word(const struct fresh_known *k, uint64_t vaddr)
+{
+	return have_word(k, &(struct fresh_word){.vaddr = vaddr});
 }
 
 bool fresh_known_pop(const struct fresh_known *k, size_t idx)
@@ -119,25 +129,58 @@ static bool is_plt_stub(const struct code *code, size_t idx)
 	       code->insns[idx].base == REG_RIP && decode_mem_vaddr(code, &code->insns[idx], &slot);
 }
 
+/* What a base register was set to: the content of a GOT slot, or an address. */
+static enum flow_step base_set(void *ctx, const struct code *code, const struct flow_place *at)
+{
+	const struct insn *in = &code->insns[at->idx];
+	struct fresh_word *w = ctx;
+
+	if (!insn_writes(in, at->reg) || insn_is_copy(in))
+		return FLOW_ON;
+	if (in->dst_reg != at->reg || in->width != 8 || !decode_mem_vaddr(code, in, &w->vaddr) ||
+	    (in->op != OP_MOV && in->op != OP_LEA))
+		return FLOW_CUT;
+	w->got = in->op == OP_MOV;
+	return FLOW_DONE;
+}
+
+/* The word that the memory operand at idx names, directly or by a base. */
+static bool word_at(const struct code *code, size_t idx, struct fresh_word *w)
+{
+	const struct insn *in = &code->insns[idx];
+
+	*w = (struct fresh_word){.got = false};
+	if (decode_mem_vaddr(code, in, &w->vaddr))
+		return true;
+	if (in->base > 15 || in->base == REG_RSP || in->index != REG_NONE ||
+	    !flow_back(code, idx, in->base, WORD_BACK, base_set, w))
+		return false;
+	if (w->got)
+		w->disp = in->disp;
+	else
+		w->vaddr += (uint64_t)(int64_t)in->disp;
+	return true;
+}
+
 static enum flow_step word_load(void *ctx, const struct code *code, const struct flow_place *at)
 {
 	const struct insn *in = &code->insns[at->idx];
-	uint64_t *vaddr = ctx;
 
 	if (in->op == OP_MOV && in->dst_reg == at->reg && in->src == OPERAND_MEM &&
-	    in->width == 8 && decode_mem_vaddr(code, in, vaddr))
+	    in->width == 8 && word_at(code, at->idx, ctx))
 		return FLOW_DONE;
 	return FLOW_ON;
 }
 
-/* Does the function load the word at vaddr? */
-static bool loads_word(const struct code *code, size_t idx, size_t end, uint64_t vaddr)
+/* Does the function load this word? */
+static bool loads_word(const struct code *code, size_t idx, size_t end,
+		       const struct fresh_word *want)
 {
-	uint64_t mem;
+	struct fresh_word w;
 
 	for (; idx < end; idx++)
 		if (code->insns[idx].op == OP_MOV && code->insns[idx].src == OPERAND_MEM &&
-		    decode_mem_vaddr(code, &code->insns[idx], &mem) && mem == vaddr)
+		    word_at(code, idx, &w) && same_word(&w, want))
 			return true;
 	return false;
 }
@@ -146,15 +189,20 @@ static bool loads_word(const struct code *code, size_t idx, size_t end, uint64_t
 static void take_word(struct fresh_known *k, size_t from, size_t end, size_t idx, uint8_t ctx)
 {
 	const struct insn *in = &k->code->insns[idx];
-	uint64_t vaddr;
+	struct fresh_word w = {.got = false}, before;
 	bool found = in->dst == OPERAND_MEM
-			     ? decode_mem_vaddr(k->code, in, &vaddr)
+			     ? word_at(k->code, idx, &w)
 			     : in->dst_reg < 16 && flow_back(k->code, idx, in->dst_reg, WORD_BACK,
-							     word_load, &vaddr);
+							     word_load, &w);
 
-	if (found && loads_word(k->code, from, end, vaddr - ctx) && !fresh_known_word(k, vaddr) &&
+	before = w;
+	if (w.got)
+		before.disp -= ctx;
+	else
+		before.vaddr -= ctx;
+	if (found && loads_word(k->code, from, end, &before) && !have_word(k, &w) &&
 	    k->word_count < FRESH_WORDS)
-		k->words[k->word_count++] = vaddr;
+		k->words[k->word_count++] = w;
 }
 
 /* One exported allocating function: itself, the table entries it goes through, libc's function. */

@@ -10,6 +10,13 @@
 #define FRESH_QUITS 8  /* functions that never return */
 #define FRESH_WORDS 12 /* pointers to such functions: entries of the allocator tables */
 
+/* A word of memory: at vaddr, or, in shared libraries, at disp from what the GOT slot at vaddr holds. */
+struct fresh_word {
+	uint64_t vaddr;
+	int32_t disp;
+	bool got;
+};
+
 struct fresh_known {
 	const struct code *code;
 	const struct pop_blocks *pops;
@@ -17,7 +24,7 @@ struct fresh_known {
 	unsigned fn_count;
 	size_t quits[FRESH_QUITS];
 	unsigned quit_count;
-	uint64_t words[FRESH_WORDS];
+	struct fresh_word words[FRESH_WORDS];
 	unsigned word_count;
 	uint8_t *
 		doors; /* bit per instruction: control can come from elsewhere than the branches seen */
@@ -29,6 +36,7 @@ int fresh_known_init(const struct elf_image *img, const struct code *code,
 void fresh_known_release(struct fresh_known *k);
 
 bool fresh_known_fn(const struct fresh_known *k, size_t idx);
+/** Is the word at vaddr, without any base, such a pointer? */
 bool fresh_known_word(const struct fresh_known *k, uint64_t vaddr);
 /** Is idx the load of the block that a pop takes? */
 bool fresh_known_pop(const struct fresh_known *k, size_t idx);

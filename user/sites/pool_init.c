@@ -9,7 +9,8 @@
  *	bp = (block *)pool + POOL_OVERHEAD;
  *	pool->nextoffset = ...; pool->maxnextoffset = ...;
  *
- * Anchor: the store of a register to szidx, with the stores of both offsets around. Site: the last jump
+ * Anchor: the store of a register to szidx, with the stores of both offsets and of freeblock and the
+ * address of the first block behind it (nodes of syntax trees have such fields too, but not all of this). Site: the last jump
  * before it on every path; pool and size are live there, and which of the two blocks it is can be told
  * from the pool. A compiler that knows szidx to differ (a pool carved off an arena) goes to the store
  * directly: that jump is a site too.
@@ -19,9 +20,11 @@
 #include "sites/flow.h"
 
 /* struct pool_header, CPython v3.8.0 Objects/obmalloc.c */
+#define POOL_FREEBLOCK	   8
 #define POOL_SZIDX	   36
 #define POOL_NEXTOFFSET	   40
 #define POOL_MAXNEXTOFFSET 44
+#define POOL_OVERHEAD	   48 /* where the first block is */
 
 #define INIT_SPAN	   24 /* instructions from the store of szidx to those of the offsets */
 #define JUMP_BACK	   12 /* from the store of szidx back to the jump */
@@ -34,7 +37,7 @@ static bool stores_u32(const struct insn *in, uint8_t base, int32_t disp)
 
 struct offsets_walk {
 	uint8_t pool;
-	bool next, max;
+	bool next, max, free, first;
 };
 
 static enum flow_step offset_stores(void *ctx, const struct code *code, size_t idx,
@@ -50,7 +53,9 @@ static enum flow_step offset_stores(void *ctx, const struct code *code, size_t i
 		return FLOW_ON;
 	w->next |= stores_u32(in, in->base, POOL_NEXTOFFSET);
 	w->max |= stores_u32(in, in->base, POOL_MAXNEXTOFFSET);
-	return w->next && w->max ? FLOW_DONE : FLOW_ON;
+	w->free |= insn_is_store(in, in->base, POOL_FREEBLOCK);
+	w->first |= in->op == OP_LEA && insn_mem_is(in, in->base, POOL_OVERHEAD);
+	return w->next && w->max && w->free && w->first ? FLOW_DONE : FLOW_ON;
 }
 
 struct jump_walk {
@@ -59,6 +64,16 @@ struct jump_walk {
 	size_t uncovered;
 	int err;
 };
+
+/* Nothing in this code leads here but a call. */
+static bool is_entry(const struct code *code, size_t idx)
+{
+	size_t branches;
+
+	decode_branches_to(code, idx, &branches);
+	return !branches && (!idx || decode_next(code, idx - 1) != idx ||
+			     !decode_falls_through(&code->insns[idx - 1]));
+}
 
 static enum flow_step jump_before(void *ctx, const struct code *code, const struct flow_place *at)
 {
@@ -79,6 +94,11 @@ static enum flow_step jump_before(void *ctx, const struct code *code, const stru
 		w->uncovered++;
 		return FLOW_CUT;
 	}
+	/* Too far back, or the top of a function: there was no jump on this way. */
+	if (!at->left || is_entry(code, at->idx)) {
+		w->uncovered++;
+		return FLOW_CUT;
+	}
 	return FLOW_ON;
 }
 
@@ -95,6 +115,7 @@ int pool_inits_find(const struct code *code, struct site_list *out, size_t *unco
 			continue;
 		if (!flow_ahead(code, i, INIT_SPAN, offset_stores, &offsets))
 			continue;
+		jumps.uncovered = is_entry(code, i);
 		flow_back(code, i, in->base, JUMP_BACK, jump_before, &jumps);
 		if (jumps.err)
 			return jumps.err;

@@ -43,27 +43,34 @@ static const struct site *first_unsound(const struct elf_image *img, struct site
 	return NULL;
 }
 
-static int judge_refill(const struct elf_image *img, const struct code *code,
-			const struct refill *r, struct python_sites *s)
+/* Set the refill function, if it is beyond doubt; else say in `doubt` why not. */
+static bool take_refill(const struct elf_image *img, const struct code *code,
+			const struct refill *r, struct python_sites *s,
+			char doubt[SITES_REASON_LEN])
 {
 	size_t idx = r->vaddr ? decode_find(code, r->vaddr) : CODE_NONE;
 
+	*doubt = '\0';
 	if (!r->vaddr)
-		return reject(s, "%zu pop sites, but none leads to a call: no refill function",
-			      s->pop_count);
-	if (r->votes * 100 < s->pop_count * REFILL_VOTES_PCT || r->best_other * 4 > r->votes)
-		return reject(s,
-			      "no single refill function: of %zu pop sites %zu reach 0x%" PRIx64
-			      ", %zu another one",
-			      s->pop_count, r->votes, r->vaddr, r->best_other);
-	if (r->calls_missed * 100 > r->calls * REFILL_MISS_PCT + 99)
-		return reject(s,
-			      "%zu of %zu calls of the refill function 0x%" PRIx64
-			      " lie behind no pop site",
-			      r->calls_missed, r->calls, r->vaddr);
-	if (!elf_image_file_off(img, r->vaddr, &s->refill_off) || !is_function_entry(code, idx))
-		return reject(s, "refill target 0x%" PRIx64 " does not look like a function",
-			      r->vaddr);
+		snprintf(doubt, SITES_REASON_LEN,
+			 "%zu pop sites, but none leads to a call: no refill function",
+			 s->pop_count);
+	else if (r->votes * 100 < s->pop_count * REFILL_VOTES_PCT || r->best_other * 4 > r->votes)
+		snprintf(doubt, SITES_REASON_LEN,
+			 "no single refill function: of %zu pop sites %zu reach 0x%" PRIx64
+			 ", %zu another one",
+			 s->pop_count, r->votes, r->vaddr, r->best_other);
+	else if (r->calls_missed * 100 > r->calls * REFILL_MISS_PCT + 99)
+		snprintf(doubt, SITES_REASON_LEN,
+			 "%zu of %zu calls of the refill function 0x%" PRIx64
+			 " lie behind no pop site",
+			 r->calls_missed, r->calls, r->vaddr);
+	else if (!elf_image_file_off(img, r->vaddr, &s->refill_off) ||
+		 !is_function_entry(code, idx))
+		snprintf(doubt, SITES_REASON_LEN,
+			 "refill target 0x%" PRIx64 " does not look like a function", r->vaddr);
+	if (*doubt)
+		return false;
 	/* A return probe works as long as nothing is pushed: take the push behind endbr64, it is emulated. */
 	if (code->insns[idx].op == OP_ENDBR && decode_next(code, idx) != CODE_NONE) {
 		s->refill_off += code->insns[idx].len;
@@ -71,11 +78,20 @@ static int judge_refill(const struct elf_image *img, const struct code *code,
 	}
 	s->refill_vaddr = insn_vaddr(code, idx);
 	s->refill_calls = r->votes;
-	return 0;
+	snprintf(s->reason, sizeof(s->reason),
+		 "%zu pop sites; %zu of %zu calls of refill 0x%" PRIx64 " behind them%s; ",
+		 s->pop_count, r->calls - r->calls_missed, r->calls, r->vaddr,
+		 code->insns[idx].flags & INSN_EMULATED ? "" : " (single-stepped)");
+	return true;
 }
 
-/* Up to 3.8: no refill function, the allocator sets up the pool itself. */
-static int find_inits(const struct elf_image *img, const struct code *code, struct python_sites *s)
+/*
+ * No refill function: the allocator sets up the pool itself, up to 3.8 by its source, later where a compiler
+ * inlined that function (clang with link-time optimization). doubt: why there is none, where there ought to
+ * be; then every way into a new pool must have its jump.
+ */
+static int find_inits(const struct elf_image *img, const struct code *code, const char *doubt,
+		      struct python_sites *s)
 {
 	struct site_list list = {0};
 	const struct site *bad;
@@ -88,10 +104,12 @@ static int find_inits(const struct elf_image *img, const struct code *code, stru
 		return reject(s, "more than %d places that set up a pool", SITES_MAX);
 	if (err)
 		return err;
+	bad = first_unsound(img, s->inits, s->init_count);
+	if (*doubt && (!s->init_count || uncovered || bad))
+		return reject(s, "%s", doubt);
 	if (!s->init_count)
 		return reject(s, "%zu pop sites, but no place where a new pool is set up",
 			      s->pop_count);
-	bad = first_unsound(img, s->inits, s->init_count);
 	if (bad)
 		return reject(s, "set-up site 0x%" PRIx64 " is not on an emulated jump",
 			      bad->vaddr);
@@ -107,6 +125,7 @@ static int find_pops(const struct elf_image *img, const struct code *code, unsig
 	struct site_list pops = {0};
 	const struct site *bad;
 	struct refill refill = {0};
+	char doubt[SITES_REASON_LEN] = "";
 	int err = pops_find_blocks(code, &pops, blocks);
 
 	if (!err && pops.count && minor > INIT_LAST_MINOR)
@@ -124,18 +143,9 @@ static int find_pops(const struct elf_image *img, const struct code *code, unsig
 	bad = first_unsound(img, s->pops, s->pop_count);
 	if (bad)
 		return reject(s, "pop site 0x%" PRIx64 " is not on an emulated jump", bad->vaddr);
-	if (minor <= INIT_LAST_MINOR)
-		return find_inits(img, code, s);
-	err = judge_refill(img, code, &refill, s);
-	if (!err)
-		snprintf(s->reason, sizeof(s->reason),
-			 "%zu pop sites; %zu of %zu calls of refill 0x%" PRIx64 " behind them%s; ",
-			 s->pop_count, refill.calls - refill.calls_missed, refill.calls,
-			 refill.vaddr,
-			 code->insns[decode_find(code, s->refill_vaddr)].flags & INSN_EMULATED
-				 ? ""
-				 : " (single-stepped)");
-	return err;
+	if (minor > INIT_LAST_MINOR && take_refill(img, code, &refill, s, doubt))
+		return 0;
+	return find_inits(img, code, doubt, s);
 }
 
 /* The function's first instruction again: refill_vaddr is behind its endbr64. */

@@ -49,8 +49,20 @@ static struct holds memory_operand(const struct code *code, const struct insn *i
 static struct holds value_of(const struct code *code, const struct insn *in,
 			     const struct holds reg[16])
 {
-	struct holds v = {.known = false};
+	struct holds v = {.known = false}, sum;
 
+	if (in->width < 4) /* the rest of the register stays */
+		return v;
+	if (in->op == OP_ADD && in->src == OPERAND_MEM && in->width == 8 && in->dst_reg < 16) {
+		sum = reg[in->dst_reg];
+		v = memory_operand(code, in, reg); /* clang: a constant, and the address to it */
+		if (!sum.known || sum.indirect || sum.loaded || !v.known || v.indirect)
+			return (struct holds){.known = false};
+		return (struct holds){.known = true,
+				      .indirect = true,
+				      .vaddr = v.vaddr + (uint64_t)v.c,
+				      .c = (int64_t)sum.vaddr + sum.c};
+	}
 	if (in->op == OP_ADD && in->src == OPERAND_IMM && in->dst_reg < 16) {
 		v = reg[in->dst_reg];
 		v.c += in->imm;
@@ -121,7 +133,8 @@ static int walk(const struct code *code, unsigned minor, struct py_slot *out)
 		    in->op == OP_JMP_IND || in->op == OP_TRAP)
 			return -ENOENT;
 		if (minor >= TLS_MINOR && (in->flags & INSN_FS_DISP) && in->op == OP_MOV &&
-		    in->src == OPERAND_MEM && in->dst_reg == REG_RAX && in->width == 8) {
+		    in->src == OPERAND_MEM && in->dst_reg == REG_RAX && in->width == 8 &&
+		    in->disp < 0) { /* above the thread pointer is struct pthread */
 			*out = (struct py_slot){.kind = PY_SLOT_TLS, .off = in->disp};
 			return 0;
 		}
@@ -155,7 +168,7 @@ int python_slot_find(const struct elf_image *img, unsigned minor, struct py_slot
 
 	/* At the end of the text there may be less behind it. */
 	while (f && len && !(bytes = elf_image_bytes(img, f->vaddr, len)))
-		len /= 2;
+		len--;
 	if (!bytes)
 		return -ENOENT;
 	err = decode_bytes(bytes, len, f->vaddr, &code);

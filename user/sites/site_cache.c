@@ -64,7 +64,8 @@ static void put_sites(struct buf *b, const struct site *v, size_t count)
 }
 
 /* Returns: 0, -EBADMSG (not sorted, not on an emulated jump, counts out of range), -ENOMEM. */
-static int get_sites(struct cursor *c, const struct elf_image *img, struct site **v, size_t *count)
+static int get_sites(struct cursor *c, const struct elf_image *img, bool inits, struct site **v,
+		     size_t *count)
 {
 	uint32_t n = cursor_u32(c);
 	struct site *list;
@@ -87,7 +88,7 @@ static int get_sites(struct cursor *c, const struct elf_image *img, struct site 
 		s->init = bits >> 18 & 1;
 		s->reg2 = (uint8_t)(bits >> 24);
 		if ((bits >> 16 & 0xff) > 4 || (s->fresh_proven && s->after_pop) ||
-		    s->evidence > 2 || (i && s->vaddr <= list[i - 1].vaddr) ||
+		    s->init != inits || s->evidence > 2 || (i && s->vaddr <= list[i - 1].vaddr) ||
 		    !elf_image_file_off(img, s->vaddr, &s->file_off) || !site_is_sound(img, s)) {
 			free(list);
 			return -EBADMSG;
@@ -142,11 +143,11 @@ static int get_all(const struct elf_image *img, unsigned minor, const struct buf
 				!elf_image_file_off(img, s.refill_vaddr, &s.refill_off))))
 		err = -EBADMSG;
 	if (!err)
-		err = get_sites(&c, img, &s.pops, &s.pop_count);
+		err = get_sites(&c, img, false, &s.pops, &s.pop_count);
 	if (!err)
-		err = get_sites(&c, img, &s.newrefs, &s.newref_count);
+		err = get_sites(&c, img, false, &s.newrefs, &s.newref_count);
 	if (!err)
-		err = get_sites(&c, img, &s.inits, &s.init_count);
+		err = get_sites(&c, img, true, &s.inits, &s.init_count);
 	if (!err && !s.refill_vaddr == !s.init_count)
 		err = -EBADMSG; /* there is one or the other */
 	if (!err &&

@@ -35,6 +35,7 @@ struct code_parts { /* where the contents of those objects are */
 	struct py_str filename, qualname;
 	uint64_t table_addr;
 	size_t table_len;
+	bool table_cut;
 };
 
 void py_code_release(struct py_code *code)
@@ -208,6 +209,7 @@ static int code_fill(const struct python_target *py, struct intern *strings, uin
 		.bytecode_addr = code_addr + py->offsets->code_bytecode,
 		.copies_addr = f->copies,
 		.linetable_len = parts->table_len,
+		.linetable_cut = parts->table_cut,
 	};
 	int err = py_str_intern(strings, contents, parts->filename.bytes, parts->filename.kind,
 				&code.filename);
@@ -231,7 +233,7 @@ int py_code_read(const struct target *t, const struct python_target *py, struct 
 		 uint64_t code_addr, struct py_code *out)
 {
 	struct code_fields fields;
-	struct code_parts parts;
+	struct code_parts parts = {.table_cut = false};
 	int err = read_object(py, t, code_addr, &fields);
 
 	if (!err)
@@ -294,7 +296,7 @@ int py_code_from_death(const struct python_target *py, struct intern *strings, c
 	parts.filename.bytes = cursor_u32(&c);
 	parts.qualname.bytes = cursor_u32(&c);
 	parts.table_len = cursor_u32(&c);
-	cursor_skip(&c, sizeof(uint32_t)); /* table_full_len: the drain counts what was cut */
+	parts.table_cut = cursor_u32(&c) > parts.table_len; /* the drain counts these */
 
 	if (!cursor_ok(&c) || type != TM_REC_CODE_DEATH || rec_len > len || rec_len < c.pos)
 		return -EBADMSG;
@@ -320,7 +322,7 @@ static bool instr_offset(const struct python_target *py, const struct py_code *c
 	uint64_t start = code->bytecode_addr;
 
 	if (py->offsets->frame_objects) {
-		*offset = (int64_t)instr * py->offsets->lasti_bytes;
+		*offset = (int64_t)(int32_t)instr * py->offsets->lasti_bytes; /* an int */
 		return true;
 	}
 	if (copy) {
@@ -346,6 +348,10 @@ int32_t py_code_line(const struct python_target *py, const struct py_code *code,
 	int32_t line;
 
 	if (!instr_offset(py, code, instr, copy, &offset))
+		return 0;
+	/* co_lnotab has no end: its last line would go on where the rest is missing. */
+	if (py->offsets->lines == PY_LINES_LNOTAB && code->linetable_cut &&
+	    offset >= py_lnotab_end(table, len))
 		return 0;
 	if (py->offsets->lines == PY_LINES_LNOTAB)
 		line = py_lnotab_line(table, len, code->firstlineno, offset);

@@ -29,6 +29,15 @@ int32_t py_lnotab_line(const uint8_t *table, size_t len, int32_t firstlineno, in
 	return line > INT32_MAX || line < INT32_MIN ? LINE_NONE : (int32_t)line;
 }
 
+int64_t py_lnotab_end(const uint8_t *table, size_t len)
+{
+	int64_t end = 0;
+
+	for (size_t i = 0; i + 1 < len; i += 2)
+		end += table[i];
+	return end;
+}
+
 int32_t py_ranges_line(const uint8_t *table, size_t len, int32_t firstlineno, int64_t addrq)
 {
 	struct cursor c = cursor_init(table, len);

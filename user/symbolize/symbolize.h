@@ -24,6 +24,7 @@ struct py_code {
 	uint32_t copy_count;
 	uint8_t *linetable; /* owned */
 	size_t linetable_len;
+	bool linetable_cut; /* its end is missing */
 };
 void py_code_release(struct py_code *code);
 
@@ -72,6 +73,8 @@ bool py_code_frame_is_incomplete(const struct python_target *py, const struct py
 int32_t py_linetable_line(const uint8_t *table, size_t len, int32_t firstlineno, int64_t addrq);
 /** The same for co_lnotab (3.6 to 3.9) and for the ranges of 3.10. */
 int32_t py_lnotab_line(const uint8_t *table, size_t len, int32_t firstlineno, int64_t lasti);
+/** Offset of the last change of a co_lnotab. */
+int64_t py_lnotab_end(const uint8_t *table, size_t len);
 int32_t py_ranges_line(const uint8_t *table, size_t len, int32_t firstlineno, int64_t addrq);
 
 /** Native: "libfoo.so" and "symbol" (or "+0x1a2f0" without one). Never fails: unknown is "[unknown]". */

@@ -53,13 +53,14 @@ static int add_segment(struct elf_image *img, const Elf64_Phdr *ph)
 	if (ph->p_memsz > UINT64_MAX - ph->p_vaddr)
 		return -EBADMSG;
 	uint64_t len = ph->p_filesz < ph->p_memsz ? ph->p_filesz : ph->p_memsz;
+	uint64_t off = ph->p_offset;
 
 	/* A separate debug file keeps the table of the program but not its bytes. */
-	if (!range_inside(ph->p_offset, len, img->len))
-		len = 0;
+	if (!range_inside(off, len, img->len))
+		off = len = 0;
 	img->segments[img->segment_count++] = (struct elf_segment){
 		.vaddr = ph->p_vaddr,
-		.file_off = ph->p_offset,
+		.file_off = off,
 		.file_len = len,
 		.mem_len = ph->p_memsz,
 		.exec = ph->p_flags & PF_X,

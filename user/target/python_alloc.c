@@ -1,172 +1,212 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which allocator serves Python objects in a running interpreter. Read from its allocator tables;
- * where these cannot be found beyond doubt the answer is PY_ALLOC_UNKNOWN, never a guess.
+ * Which allocator serves Python objects in a running interpreter, and which hooks stand in front of it. Read
+ * from its allocator tables, an entry a domain: raw, mem, obj. Where these cannot be found or followed beyond
+ * doubt the answer is PY_ALLOC_UNKNOWN, never a guess; the environment is not asked, a program may have set
+ * another allocator since.
+ *
+ * The tables are found by what stands beside them: the state of the debug hooks, {'r', raw} {'m', mem}
+ * {'o', obj}, which no other data looks like. From 3.12 on both are in _PyRuntime, the tables right in front
+ * (raw at 96 in 3.12, 704 in 3.13, 880 in 3.14, 1008 in 3.15). Up to 3.11 they are static variables near it,
+ * where depends on the compiler: gcc -O2 has {obj, mem, raw} in front, Debian's have {obj, mem} in front and
+ * raw behind.
  */
-#include <errno.h>
 #include <string.h>
 
-#include "base/log.h"
-#include "target/proc_fs.h"
+#include "target/python_alloc_chain.h"
 #include "target/python_layout.h"
 
-struct alloc_entry { /* PyMemAllocatorEx, Include/cpython/pymem.h */
-	uint64_t ctx, malloc, calloc, realloc, free;
+#define DEBUG_WORDS	(sizeof(struct alloc_debug) / sizeof(uint64_t))
+#define ENTRY_WORDS	(sizeof(struct alloc_entry) / sizeof(uint64_t))
+#define RUNTIME_WORDS	512	    /* of _PyRuntime: that far the tables are looked for */
+#define DATA_BYTES_MAX	(256 << 20) /* of a segment; no interpreter has so much initialised data */
+#define NEAR_WORDS	128 /* from the debug state to a static table; 24 at most were seen */
+#define NEAR_MAX	16  /* entries there; 4 at most were seen */
+#define IN_RUNTIME_FROM 12  /* 3.12, Include/internal/pycore_pymem.h */
+#define MIMALLOC_FROM	13  /* 3.13 */
+
+struct alloc_tables { /* where everything leads */
+	struct alloc_end raw, mem, obj;
+	struct alloc_end debug_raw, debug_obj;
 };
 
-/* _PyRuntime.allocators.standard = {raw, mem, obj}; gdb on pyenv 3.12.1 and 3.13.0. 0: unknown. */
-static uint64_t allocators_offset(unsigned minor)
+static bool is_debug_state(const struct target *t, const uint64_t *words)
 {
-	if (minor == 12)
-		return 96; /* offsetof(_PyRuntimeState, allocators.standard.raw), 3.12.1 */
-	if (minor == 13)
-		return 704; /* the same, 3.13.0: obj at 784 */
-	return 0;
-}
+	const struct alloc_debug *d = (const struct alloc_debug *)words;
 
-static bool in_text(const struct target *t, const struct target_object *obj, uint64_t addr)
-{
-	const struct mapping *m = proc_maps_find(&t->maps, addr);
-
-	return m && m->exec && m->inode == obj->inode && m->dev_major == obj->dev_major &&
-	       m->dev_minor == obj->dev_minor;
-}
-
-static bool is_plain(const struct target *t, const struct target_object *obj,
-		     const struct alloc_entry *e)
-{
-	return e->ctx == 0 && in_text(t, obj, e->malloc) && in_text(t, obj, e->calloc) &&
-	       in_text(t, obj, e->realloc) && in_text(t, obj, e->free);
-}
-
-/* Every function pointer must be code of some file, else this is not the table. */
-static bool looks_like_table(const struct target *t, const struct alloc_entry e[3])
-{
-	for (size_t i = 0; i < 3; i++) {
-		const uint64_t fns[] = {e[i].malloc, e[i].calloc, e[i].realloc, e[i].free};
-
-		for (size_t k = 0; k < ARRAY_LEN(fns); k++) {
-			const struct mapping *m = proc_maps_find(&t->maps, fns[k]);
-
-			if (!m || !m->exec)
-				return false;
-		}
-	}
-	return true;
-}
-
-/*
- * Three domains tell which allocator is set without knowing any function's address: pymalloc serves
- * mem and obj but never raw; PYTHONMALLOC=malloc serves all three; hooks (debug, tracemalloc,
- * memray) have a context or live in another file; mimalloc has different functions for mem and obj.
- */
-static enum py_allocator classify_table(const struct target *t, const struct python_target *py,
-					uint64_t off)
-{
-	struct alloc_entry e[3];
-
-	if (target_read(t, py->runtime_addr + off, e, sizeof(e)) || !looks_like_table(t, e))
-		return PY_ALLOC_UNKNOWN;
-	for (size_t i = 0; i < 3; i++) {
-		if (!is_plain(t, py->object, &e[i]))
-			return PY_ALLOC_OTHER;
-	}
-	if (e[2].malloc == e[0].malloc)
-		return PY_ALLOC_MALLOC;
-	return e[2].malloc == e[1].malloc && e[2].free == e[1].free ? PY_ALLOC_PYMALLOC
-								    : PY_ALLOC_OTHER;
-}
-
-/*
- * Up to 3.11 the tables are static variables without a symbol in stripped files. Next to them is the
- * state of the debug hooks, {'r', raw} {'m', mem} {'o', obj} (Objects/obmalloc.c: _PyMem_Debug),
- * which no other data looks like, and which keeps the default functions of each domain.
- */
-struct debug_state {
-	struct {
-		uint64_t api_id; /* a char, padded */
-		struct alloc_entry alloc;
-	} raw, mem, obj;
-};
-_Static_assert(sizeof(struct debug_state) == 144, "three of {char, PyMemAllocatorEx}");
-
-static bool is_debug_state(const struct target *t, const struct target_object *obj,
-			   const struct debug_state *d)
-{
 	return d->raw.api_id == 'r' && d->mem.api_id == 'm' && d->obj.api_id == 'o' &&
-	       is_plain(t, obj, &d->raw.alloc) && is_plain(t, obj, &d->mem.alloc) &&
-	       memcmp(&d->mem.alloc, &d->obj.alloc, sizeof(d->mem.alloc)) == 0;
+	       alloc_entry_is_sane(t, &d->raw.alloc) && alloc_entry_is_sane(t, &d->mem.alloc) &&
+	       alloc_entry_is_sane(t, &d->obj.alloc);
 }
 
-static const struct debug_state *find_debug_state(const struct target *t,
-						  const struct target_object *obj,
-						  const uint64_t *words, size_t count)
+/* The only debug state in the words; false also when there are two. */
+static bool find_debug_state(const struct target *t, const uint64_t *words, size_t count,
+			     size_t *at)
 {
-	const size_t need = sizeof(struct debug_state) / sizeof(*words);
+	bool found = false;
 
-	for (size_t i = 0; i + need <= count; i++) {
-		const struct debug_state *d = (const struct debug_state *)(words + i);
-
-		if (words[i] == 'r' && is_debug_state(t, obj, d))
-			return d;
-	}
-	return NULL;
-}
-
-/* How often an entry stands in the data outside the debug state. */
-static unsigned count_entries(const uint64_t *words, size_t count, const struct debug_state *d,
-			      const struct alloc_entry *e)
-{
-	const size_t need = sizeof(*e) / sizeof(*words);
-	unsigned found = 0;
-
-	for (size_t i = 0; i + need <= count; i++) {
-		const uint64_t *at = words + i;
-
-		if (at >= (const uint64_t *)d && at < (const uint64_t *)(d + 1))
+	for (size_t i = 0; i + DEBUG_WORDS <= count; i++) {
+		if (words[i] != 'r' || !is_debug_state(t, words + i))
 			continue;
-		if (memcmp(at, e, sizeof(*e)) == 0)
-			found++;
+		if (found)
+			return false;
+		*at = i;
+		found = true;
 	}
 	return found;
 }
 
-/*
- * Initialised data only: tracemalloc's copies of the former entries are in .bss. Untouched tables
- * are two entries of pymalloc (mem, obj) and one of malloc (raw).
- */
-static enum py_allocator classify_data(const struct target *t, const struct python_target *py,
-				       const struct elf_segment *s)
+/* Needs the fences of the tables. */
+static void follow_debug_state(struct alloc_place *p, const uint64_t *words,
+			       struct alloc_tables *out)
 {
-	const size_t count = s->file_len / sizeof(uint64_t);
-	_cleanup_free_ uint64_t *words = malloc(count * sizeof(*words));
-	uint64_t addr = s->vaddr + py->object->bias;
-	uint64_t skip = (8 - addr % 8) % 8;
+	const struct alloc_debug *d = (const struct alloc_debug *)words;
 
-	if (!words || count < 2 || target_read(t, addr + skip, words, (count - 1) * sizeof(*words)))
-		return PY_ALLOC_UNKNOWN;
-	const struct debug_state *d = find_debug_state(t, py->object, words, count - 1);
-
-	if (!d)
-		return PY_ALLOC_UNKNOWN;
-	unsigned pymalloc = count_entries(words, count - 1, d, &d->obj.alloc);
-	unsigned raw = count_entries(words, count - 1, d, &d->raw.alloc);
-
-	if (pymalloc == 2 && raw == 1)
-		return PY_ALLOC_PYMALLOC;
-	if (pymalloc == 0)
-		return raw == 3 ? PY_ALLOC_MALLOC : PY_ALLOC_OTHER;
-	return PY_ALLOC_UNKNOWN;
+	alloc_fence_add(p, &d->raw.alloc);
+	alloc_fence_add(p, &d->mem.alloc);
+	alloc_fence_add(p, &d->obj.alloc);
+	alloc_follow(p, &d->raw.alloc, &out->debug_raw);
+	alloc_follow(p, &d->obj.alloc, &out->debug_obj);
 }
 
-static enum py_allocator scan_data(const struct target *t, const struct python_target *py)
+static bool all_differ(const struct alloc_entry *a, const struct alloc_entry *b)
 {
-	const struct elf_image *img = py->object->image;
+	return a->malloc != b->malloc && a->calloc != b->calloc && a->realloc != b->realloc &&
+	       a->free != b->free;
+}
+
+/*
+ * No function's address is known. But the debug state has what the interpreter was built with, or what its
+ * hooks were put in front of: an allocator of the program's own, linked into the same file, is not there.
+ * pymalloc serves mem and obj, never raw; malloc all three; mimalloc has functions for each.
+ */
+static enum py_allocator judge(const struct alloc_place *p, const struct alloc_tables *a)
+{
+	if (!a->mem.known || !a->obj.known || !a->debug_raw.known)
+		return PY_ALLOC_UNKNOWN;
+	if (alloc_share_context(&a->mem, &a->obj) || alloc_share_context(&a->raw, &a->mem) ||
+	    alloc_share_context(&a->raw, &a->obj))
+		return PY_ALLOC_UNKNOWN;
+	if (alloc_same(&a->mem, &a->obj)) {
+		if (alloc_same(&a->obj, &a->debug_raw))
+			return alloc_same(&a->obj, &a->raw) ? PY_ALLOC_MALLOC : PY_ALLOC_UNKNOWN;
+		return alloc_same(&a->obj, &a->debug_obj) ? PY_ALLOC_PYMALLOC : PY_ALLOC_UNKNOWN;
+	}
+	return p->minor >= MIMALLOC_FROM && all_differ(&a->mem.inner, &a->obj.inner) &&
+			       all_differ(&a->mem.inner, &a->debug_raw.inner) &&
+			       all_differ(&a->obj.inner, &a->debug_raw.inner)
+		       ? PY_ALLOC_MIMALLOC
+		       : PY_ALLOC_UNKNOWN;
+}
+
+/* 3.12 on. */
+static enum py_allocator find_in_runtime(struct alloc_place *p, struct python_target *py)
+{
+	uint64_t words[RUNTIME_WORDS];
+	const struct alloc_entry *tables;
+	struct alloc_tables a = {0};
+	size_t at;
+
+	if (target_read(p->t, py->runtime_addr, words, sizeof(words)) ||
+	    !find_debug_state(p->t, words, RUNTIME_WORDS, &at) || at < 3 * ENTRY_WORDS)
+		return PY_ALLOC_UNKNOWN;
+	p->debug_addr = py->runtime_addr + at * sizeof(*words);
+	tables = (const struct alloc_entry *)(words + at - 3 * ENTRY_WORDS);
+	for (size_t i = 0; i < 3; i++)
+		alloc_fence_add(p, &tables[i]);
+	follow_debug_state(p, words + at, &a);
+	alloc_follow(p, &tables[0], &a.raw);
+	alloc_follow(p, &tables[1], &a.mem);
+	alloc_follow(p, &tables[2], &a.obj);
+	alloc_hooks_add(&py->hooks, &a.obj.hooks);
+	alloc_hooks_add(&py->hooks, &a.mem.hooks);
+	alloc_hooks_add(&py->hooks, &a.raw.hooks);
+	py->mi_free[0] = a.mem.known ? a.mem.inner.free : 0;
+	py->mi_free[1] = a.obj.known ? a.obj.inner.free : 0;
+	return judge(p, &a);
+}
+
+/* What looks like an entry near the debug state. Returns: how many, at most NEAR_MAX. */
+static size_t list_near(const struct target *t, const uint64_t *words, size_t count,
+			size_t debug_at, const struct alloc_entry *out[NEAR_MAX])
+{
+	size_t from = debug_at < NEAR_WORDS ? 0 : debug_at - NEAR_WORDS;
+	size_t to = debug_at + DEBUG_WORDS + NEAR_WORDS, n = 0;
+
+	for (size_t i = from; i < to && i + ENTRY_WORDS <= count && n < NEAR_MAX; i++) {
+		const struct alloc_entry *e = (const struct alloc_entry *)(words + i);
+
+		if (i + ENTRY_WORDS > debug_at && i < debug_at + DEBUG_WORDS)
+			continue;
+		if (alloc_entry_is_sane(t, e))
+			out[n++] = e;
+	}
+	return n;
+}
+
+/*
+ * Up to 3.11: the entries near the debug state that lead where it leads. Which is mem and which obj is not
+ * known and does not matter, both have the same allocator; of three of malloc none is told from the others.
+ */
+static enum py_allocator find_near(struct alloc_place *p, const uint64_t *words, size_t count,
+				   size_t debug_at, struct py_hooks *hooks)
+{
+	const struct alloc_entry *near[NEAR_MAX];
+	size_t near_count = list_near(p->t, words, count, debug_at, near), found = 0, others = 0;
+	struct alloc_tables a = {0};
+	struct alloc_end e, objects[3];
+
+	for (size_t i = 0; i < near_count; i++)
+		alloc_fence_add(p, near[i]);
+	follow_debug_state(p, words + debug_at, &a);
+	for (size_t i = 0; i < near_count; i++) {
+		alloc_follow(p, near[i], &e);
+		bool is_raw = alloc_same(&e, &a.debug_raw);
+
+		if (!is_raw && !alloc_same(&e, &a.debug_obj) && !e.elsewhere)
+			continue;
+		alloc_hooks_add(hooks, &e.hooks);
+		if (is_raw && !a.raw.known)
+			a.raw = e;
+		else if (!e.elsewhere && found < ARRAY_LEN(objects))
+			objects[found++] = e;
+		else
+			others++;
+	}
+	if (found != 2 || others)
+		return PY_ALLOC_UNKNOWN;
+	a.mem = objects[0];
+	a.obj = objects[1];
+	return judge(p, &a);
+}
+
+static enum py_allocator find_in_segment(struct alloc_place *p, const struct elf_segment *s,
+					 struct py_hooks *hooks)
+{
+	uint64_t addr = (s->vaddr + p->object->bias + 7) & ~7ull;
+	size_t count = s->file_len / sizeof(uint64_t), at;
+
+	if (s->file_len > DATA_BYTES_MAX || count < DEBUG_WORDS)
+		return PY_ALLOC_UNKNOWN;
+	count--; /* the first may be cut */
+	_cleanup_free_ uint64_t *words = malloc(count * sizeof(*words));
+
+	/* Initialised data only: tracemalloc's copies of the former entries are in .bss. */
+	if (!words || target_read(p->t, addr, words, count * sizeof(*words)) ||
+	    !find_debug_state(p->t, words, count, &at))
+		return PY_ALLOC_UNKNOWN;
+	p->debug_addr = addr + at * sizeof(*words);
+	return find_near(p, words, count, at, hooks);
+}
+
+static enum py_allocator find_in_data(struct alloc_place *p, struct py_hooks *hooks)
+{
+	const struct elf_image *img = p->object->image;
 
 	for (size_t i = 0; i < img->segment_count; i++) {
 		if (!img->segments[i].write)
 			continue;
-		enum py_allocator found = classify_data(t, py, &img->segments[i]);
+		enum py_allocator found = find_in_segment(p, &img->segments[i], hooks);
 
 		if (found != PY_ALLOC_UNKNOWN)
 			return found;
@@ -174,47 +214,10 @@ static enum py_allocator scan_data(const struct target *t, const struct python_t
 	return PY_ALLOC_UNKNOWN;
 }
 
-static const char *env_value(const struct buf *environ_text, const char *name)
+enum py_allocator python_allocator_find(const struct target *t, struct python_target *py)
 {
-	size_t name_len = strlen(name);
+	struct alloc_place p = {.t = t, .object = py->object, .minor = py->minor};
 
-	for (size_t pos = 0; pos < environ_text->len;) {
-		const char *var = environ_text->data + pos;
-		size_t len = strnlen(var, environ_text->len - pos);
-
-		if (len > name_len && strncmp(var, name, name_len) == 0 && var[name_len] == '=')
-			return var + name_len + 1;
-		pos += len + 1;
-	}
-	return NULL;
-}
-
-/* Only a hint: the program may have changed allocators since, so it never says "pymalloc". */
-static enum py_allocator ask_environment(const struct target *t)
-{
-	struct buf env = {0};
-	enum py_allocator found = PY_ALLOC_UNKNOWN;
-
-	if (proc_read(t->pid, "environ", &env) == 0) {
-		const char *malloc_name = env_value(&env, "PYTHONMALLOC");
-		const char *dev_mode = env_value(&env, "PYTHONDEVMODE");
-
-		if (malloc_name && strcmp(malloc_name, "malloc") == 0)
-			found = PY_ALLOC_MALLOC;
-		else if (malloc_name &&
-			 (strstr(malloc_name, "debug") || strncmp(malloc_name, "mimalloc", 8) == 0))
-			found = PY_ALLOC_OTHER;
-		else if (!malloc_name && dev_mode && *dev_mode)
-			found = PY_ALLOC_OTHER;
-	}
-	buf_release(&env);
-	return found;
-}
-
-enum py_allocator python_allocator_find(const struct target *t, const struct python_target *py)
-{
-	uint64_t off = allocators_offset(py->minor);
-	enum py_allocator found = off ? classify_table(t, py, off) : scan_data(t, py);
-
-	return found == PY_ALLOC_UNKNOWN ? ask_environment(t) : found;
+	memset(&py->hooks, 0, sizeof(py->hooks));
+	return py->minor < IN_RUNTIME_FROM ? find_in_data(&p, &py->hooks) : find_in_runtime(&p, py);
 }

@@ -164,10 +164,11 @@ int python_debug_offsets_check(struct target *t, uint64_t runtime_vaddr, struct 
 
 /* ---- what types say ---- */
 
-#define MEMBERS_MAX	 48
-#define MEMBER_NAME_MAX	 32
-#define BYTES_BASIC_TAIL 1 /* PyBytesObject_SIZE = offsetof(ob_sval) + 1, Objects/bytesobject.c */
-#define STR_BASIC_TAIL	 8 /* PyUnicodeObject has one union more than PyCompactUnicodeObject */
+#define MEMBERS_MAX	  48
+#define MEMBER_NAME_MAX	  32
+#define FRAME_OBJECT_HEAD 48 /* offsetof(PyFrameObject, _f_frame_data), 3.11.7 and 3.12.1 */
+#define BYTES_BASIC_TAIL  1  /* PyBytesObject_SIZE = offsetof(ob_sval) + 1, Objects/bytesobject.c */
+#define STR_BASIC_TAIL	  8  /* PyUnicodeObject has one union more than PyCompactUnicodeObject */
 
 struct member { /* PyMemberDef, Include/structmember.h, v3.6; Include/descrobject.h, v3.12 on */
 	uint64_t name;
@@ -272,6 +273,19 @@ static int compare_code_size(struct target *t, struct python_target *py)
 				(uint64_t)(py->offsets->code_firsttraceable + moved));
 }
 
+/*
+ * 3.11 and 3.12 have no table of offsets, but the size of a frame object is its head and the fixed fields of
+ * the frame in it (Objects/frameobject.c). A frame of another size has its fields elsewhere: where, nothing says.
+ */
+static bool frame_size_is_known(const struct target *t, const struct python_target *py)
+{
+	uint64_t size;
+
+	if (py->minor < 11 || py->minor > 12 || !basic_size(t, py, "PyFrame_Type", &size))
+		return true;
+	return size == FRAME_OBJECT_HEAD + (uint64_t)py->offsets->frame_bytes;
+}
+
 int python_members_check(struct target *t, struct python_target *py)
 {
 	uint64_t bytes_size, str_size;
@@ -284,6 +298,8 @@ int python_members_check(struct target *t, struct python_target *py)
 		err = compare_code_size(t, py);
 	if (err)
 		return err;
+	if (!frame_size_is_known(t, py))
+		return -EBADMSG;
 	if (basic_size(t, py, "PyBytes_Type", &bytes_size) &&
 	    bytes_size != (uint64_t)py->offsets->bytes_data + BYTES_BASIC_TAIL)
 		return -EBADMSG;

@@ -35,7 +35,10 @@ int python_members_check(struct target *t, struct python_target *py);
 /** Address of a global type like "PyCode_Type"; 0 when it has no symbol. */
 uint64_t python_type_addr(const struct target *t, const struct python_target *py, const char *name);
 
-/** Which allocator serves the obj domain; PY_ALLOC_UNKNOWN when that cannot be proven. */
-enum py_allocator python_allocator_find(const struct target *t, const struct python_target *py);
+/**
+ * Which allocator serves the obj domain; PY_ALLOC_UNKNOWN when that cannot be proven. Fills py->hooks, as far
+ * as they could be followed also then. Needs object, minor, runtime_addr.
+ */
+enum py_allocator python_allocator_find(const struct target *t, struct python_target *py);
 
 #endif

@@ -79,6 +79,16 @@ static void name_by_path(const struct target_object *o, char what[64])
 		snprintf(what, 64, "a CPython of an unknown version");
 }
 
+/* A program with CPython in it, nothing exported and stripped: its texts are all that is left of it. */
+static bool has_python_texts(struct target *t)
+{
+	static const char text[] = "Fatal Python error: "; /* Python/pylifecycle.c, every version */
+	struct target_object *exe = t->object_count ? t->objects[0] : NULL;
+
+	return exe && exe->exec && target_object_open(t, exe) == 0 &&
+	       memmem(exe->image->data, exe->image->len, text, sizeof(text) - 1);
+}
+
 /* An interpreter without _PyRuntime: say which. Returns: -ENOTSUP, -ENOENT (no Python at all). */
 static int report_other_python(struct target *t)
 {
@@ -92,6 +102,8 @@ static int report_other_python(struct target *t)
 	if (target_object_defining(t, "pypy_execute_source") ||
 	    target_object_defining(t, "rpython_startup_code"))
 		return unsupported(t, "PyPy");
+	if (has_python_texts(t))
+		return unsupported(t, "a CPython without symbols");
 	return -ENOENT;
 }
 

@@ -6,11 +6,19 @@
 #include "target/py_offsets.h"
 #include "target/target.h"
 
-enum py_allocator { /* which allocator serves the "obj" domain now */
-		    PY_ALLOC_PYMALLOC = 0,
-		    PY_ALLOC_MALLOC = 1,
-		    PY_ALLOC_OTHER = 2, /* debug hooks, tracemalloc, memray, mimalloc */
-		    PY_ALLOC_UNKNOWN = 3,
+/* Which allocator serves Python objects now, behind all hooks. */
+enum py_allocator {
+	PY_ALLOC_PYMALLOC = 0,
+	PY_ALLOC_MALLOC = 1,   /* PYTHONMALLOC=malloc */
+	PY_ALLOC_MIMALLOC = 2, /* PYTHONMALLOC=mimalloc (3.13 on), every free-threaded build */
+	PY_ALLOC_UNKNOWN = 3,  /* not proven */
+};
+
+/* What is called in place of the allocator, and calls it in turn. */
+struct py_hooks {
+	uint8_t debug_bytes; /* PYTHONMALLOC=debug: bytes by which each block is longer; 0 = none */
+	bool tracemalloc;    /* it runs in the target */
+	char file[64];	     /* of hooks that are not the interpreter's, like memray's; "" = none */
 };
 
 /*
@@ -51,6 +59,8 @@ struct python_target {
 	uint64_t code_dealloc_addr; /* process address PyCode_Type.tp_dealloc points to */
 	uint64_t code_type_addr;    /* of PyCode_Type: what ob_type of a code object must be */
 	enum py_allocator allocator;
+	struct py_hooks hooks;
+	uint64_t mi_free[2]; /* PY_ALLOC_MIMALLOC: free(ctx, block) of the mem and obj domains; 0 = unknown */
 };
 
 /**

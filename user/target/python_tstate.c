@@ -151,7 +151,9 @@ static void compare_with_row(const struct python_target *py, uint64_t addr)
 {
 	uint16_t ours = py->offsets->runtime_tsskey;
 
-	if (ours != PY_NONE && py->runtime_addr && addr != py->runtime_addr + ours)
+	/* Once: a living interpreter is asked again and again. */
+	if (ours != PY_NONE && py->runtime_addr && addr != py->runtime_addr + ours &&
+	    log_ratelimit(1))
 		log_warn(
 			"the thread key is at _PyRuntime+%lld in CPython %s, at +%u as we know it: "
 			"using what the code of the interpreter reads",

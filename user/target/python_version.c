@@ -75,19 +75,37 @@ static unsigned minor_in_file(const struct elf_image *img)
 	return count == 1 ? found : 0;
 }
 
-/* "3.9.2 (default, Feb 28 2021, 17:03:44) \n[GCC 10.2.1 20210110]": the buffer of sys.version. */
+/* Digits alone, at most so many: scanf() would take signs and blanks, too. */
+static bool take_number(const char **text, unsigned digits, unsigned *out)
+{
+	const char *p = *text;
+
+	for (*out = 0; *p >= '0' && *p <= '9' && p - *text < (int)digits; p++)
+		*out = *out * 10 + (unsigned)(*p - '0');
+	if (p == *text || (*p >= '0' && *p <= '9'))
+		return false;
+	*text = p;
+	return true;
+}
+
+/*
+ * "3.9.2 (default, Feb 28 2021, 17:03:44) \n[GCC 10.2.1 20210110]": the buffer of sys.version. From 3.10 on
+ * without the newline.
+ */
 static bool parse_text(const char *text, struct python_target *out)
 {
 	unsigned minor = 0, micro = 0;
 	char suffix[8] = "";
-	int used = 0;
 
-	if (sscanf(text, "3.%2u.%3u%n", &minor, &micro, &used) != 2)
+	if (strncmp(text, "3.", 2) != 0)
 		return false;
-	if (text[used] && text[used] != ' ')
-		sscanf(text + used, "%7[a-z0-9+]", suffix);
-	used += (int)strlen(suffix);
-	if (strncmp(text + used, " (", 2) != 0 || !strstr(text + used, "\n["))
+	text += 2;
+	if (!take_number(&text, 2, &minor) || *text++ != '.' || !take_number(&text, 3, &micro))
+		return false;
+	if (*text && *text != ' ')
+		sscanf(text, "%7[a-z0-9+]", suffix);
+	text += strlen(suffix);
+	if (strncmp(text, " (", 2) != 0 || !(strstr(text, ") \n[") || strstr(text, ") [")))
 		return false;
 	out->major = 3;
 	out->minor = minor;

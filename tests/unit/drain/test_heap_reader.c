@@ -695,6 +695,100 @@ static void other_mappings_are_not_searched(void **state)
 	scene_free(s);
 }
 
+/* ---- which alignment its pools have ---- */
+
+#define ALIGN_POOLS 24
+
+static const struct py_offsets *const of_shift_3 = &layouts[2], *const of_shift_4 = &layouts[1];
+
+/* A child with so many pools of either alignment, 4 KiB each. Returns: its pid. */
+static pid_t start_with_pools(uint32_t eight, uint32_t sixteen)
+{
+	uint8_t *region = mmap(NULL, ALIGN_POOLS * PAGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t seed = 5;
+	pid_t pid;
+
+	assert_true(region != MAP_FAILED && eight + sixteen <= ALIGN_POOLS);
+	for (uint32_t i = 0; i < eight + sixteen; i++) {
+		const struct py_offsets *o = i < eight ? of_shift_3 : of_shift_4;
+		struct pool_model m;
+
+		model_init(&m, o, 1 + i % (classes_of(o) - 1), 1 + i % 7, 60, &seed);
+		model_write(&m, o, (uintptr_t)region + i * PAGE, region + i * PAGE);
+	}
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+		_exit(0);
+	}
+	munmap(region, ALIGN_POOLS * PAGE);
+	return pid;
+}
+
+static int align_with_pools(uint32_t eight, uint32_t sixteen, uint8_t *shift)
+{
+	pid_t pid = start_with_pools(eight, sixteen);
+	struct target *t = NULL;
+
+	assert_true(pid > 0);
+	assert_int_equal(target_open(pid, &t), 0);
+	forget_shadow(t);
+	*shift = 99;
+	int err = heap_reader_align_shift(t, of_shift_3, shift);
+
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	target_free(t);
+	return err;
+}
+
+/* 3.6 and 3.7 changed it in a patch release: only the heap tells. */
+static void alignment_is_read_from_the_heap(void **state)
+{
+	uint8_t shift;
+
+	assert_int_equal(align_with_pools(ALIGN_POOLS, 0, &shift), 0);
+	assert_int_equal(shift, 3);
+	assert_int_equal(align_with_pools(0, ALIGN_POOLS, &shift), 0);
+	assert_int_equal(shift, 4);
+	/* One pool is enough; of what looks like both, most count. */
+	assert_int_equal(align_with_pools(1, 0, &shift), 0);
+	assert_int_equal(shift, 3);
+	assert_int_equal(align_with_pools(0, 1, &shift), 0);
+	assert_int_equal(shift, 4);
+	assert_int_equal(align_with_pools(3, 20, &shift), 0);
+	assert_int_equal(shift, 4);
+	assert_int_equal(align_with_pools(20, 3, &shift), 0);
+	assert_int_equal(shift, 3);
+}
+
+static void alignment_of_no_pools_is_unknown(void **state)
+{
+	uint8_t shift;
+
+	assert_int_equal(align_with_pools(0, 0, &shift), -ENOENT);
+	assert_int_equal(shift, 99);
+	assert_int_equal(align_with_pools(5, 5, &shift), -ENOENT);
+	assert_int_equal(shift, 99);
+}
+
+static void alignment_of_a_process_that_is_gone_is_an_error(void **state)
+{
+	pid_t pid = start_with_pools(ALIGN_POOLS, 0);
+	struct target *t = NULL;
+	uint8_t shift = 99;
+
+	assert_true(pid > 0);
+	assert_int_equal(target_open(pid, &t), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(heap_reader_align_shift(t, of_shift_3, &shift), -ESRCH);
+	assert_int_equal(shift, 99);
+	target_free(t);
+}
+
 /* ---- the target changes, or goes ---- */
 
 static bool all(size_t i)
@@ -728,7 +822,9 @@ static void pool_that_changes_is_one_of_its_states_or_moving(void **state)
 	uint64_t seed = 99, addr = s->addrs[7];
 
 	model_init(&a, usual, 3, 100, 30, &seed);
-	model_init(&b, usual, 3, 180, 80, &seed);
+	model_init(&b, usual, 3, 180, 40, &seed);
+	/* The writer may be stopped in the middle of a header, which is then one of no pool if this does not hold. */
+	assert_true(b.ref_count <= a.used && a.ref_count <= a.used);
 	model_write(&a, usual, addr, image_a);
 	model_write(&b, usual, addr, image_b);
 	memcpy(slot(s, 7), image_a, sizeof(image_a));
@@ -842,6 +938,9 @@ int main(void)
 		cmocka_unit_test(pools_of_a_process_are_read_and_dead_ones_left_out),
 		cmocka_unit_test(pools_are_found_by_their_headers),
 		cmocka_unit_test(other_mappings_are_not_searched),
+		cmocka_unit_test(alignment_is_read_from_the_heap),
+		cmocka_unit_test(alignment_of_no_pools_is_unknown),
+		cmocka_unit_test(alignment_of_a_process_that_is_gone_is_an_error),
 		cmocka_unit_test(pool_that_changes_is_one_of_its_states_or_moving),
 		cmocka_unit_test(process_that_dies_between_batches_is_noticed),
 		cmocka_unit_test(process_that_dies_in_the_last_batch_is_noticed),

@@ -10,7 +10,7 @@
 #include "target/elf_image.h"
 
 #define FIX_VADDR 0x400000u
-#define FIX_SYMS  8
+#define FIX_SYMS  10
 
 struct fix_sym {
 	const char *name;

@@ -18,6 +18,18 @@ ASM_CODE(popper, POP_GUARD("rax", "rdx") "je 9f\n" POP_BODY(
 			 "rax", "rdx", "rcx") "ret\n"
 					      "9: call 8f\n ret\n 8: push %rbx\n ret\n");
 
+/* Up to 3.8 the allocator sets up the pool itself: two ways into that, in rdx and ebx. */
+#define SET_UP                                                      \
+	"mov %ebx,0x24(%rdx)\n add $1,%ebx\n lea 0x30(%rdx),%rsi\n" \
+	"mov %ebx,0x28(%rdx)\n mov %rsi,0x8(%rdx)\n mov %ecx,0x2c(%rdx)\n ret\n"
+ASM_CODE(old_popper,
+	 POP_GUARD("rax", "rdx") "je 9f\n" POP_BODY("rax", "rdx",
+						    "rcx") "ret\n"
+							   "9: cmp %ecx,%ebx\n je 2f\n 1:" SET_UP
+							   "2: ret\n"
+							   "movl $1,(%rdx)\n jmp 1b\n");
+
+#define FILE_OF_OLD "abababababababababababababababababababab.py38.sites"
 #define FILE_OF_FIX "abababababababababababababababababababab.py311.sites"
 #define LEARNED	    "abababababababababababababababababababab.learned"
 
@@ -35,6 +47,18 @@ static int setup(void **state)
 	img = fix_open(popper, ASM_LEN(popper), NULL, 0);
 	assert_non_null(img);
 	*state = img;
+	return 0;
+}
+
+/* The same with a file of 3.8. */
+static int setup_old(void **state)
+{
+	if (setup(state))
+		return -1;
+	elf_image_free(*state);
+	*state = fix_open(old_popper, ASM_LEN(old_popper), NULL, 0);
+	assert_non_null(*state);
+	snprintf(path, sizeof(path), "%s/" FILE_OF_OLD, sub);
 	return 0;
 }
 
@@ -68,6 +92,34 @@ static bool get(struct elf_image *img)
 	return cached;
 }
 
+/* The same of 3.8, with all that is kept of a way into a new pool. */
+static bool get_old(struct elf_image *img)
+{
+	struct python_sites s, fresh;
+	bool cached;
+
+	assert_int_equal(python_sites_get(img, 8, true, &s), 0);
+	assert_int_equal(python_sites_find(img, 8, &fresh), 0);
+	assert_int_equal(s.pop_count, 1);
+	assert_int_equal(s.refill_vaddr, 0);
+	assert_int_equal(s.refill_calls, 0);
+	assert_int_equal(s.init_count, 2);
+	for (size_t i = 0; i < s.init_count; i++) {
+		assert_int_equal(s.inits[i].vaddr, fresh.inits[i].vaddr);
+		assert_int_equal(s.inits[i].file_off, fresh.inits[i].vaddr - FIX_VADDR);
+		assert_int_equal(s.inits[i].reg, 2);
+		assert_int_equal(s.inits[i].reg2, 3);
+		assert_true(s.inits[i].init);
+		assert_false(s.inits[i].after_pop);
+		assert_int_equal(s.inits[i].evidence, 2);
+	}
+	assert_string_equal(s.reason, fresh.reason);
+	cached = s.from_cache;
+	python_sites_release(&s);
+	python_sites_release(&fresh);
+	return cached;
+}
+
 static void second_time_comes_from_the_cache(void **state)
 {
 	struct python_sites s;
@@ -82,13 +134,13 @@ static void second_time_comes_from_the_cache(void **state)
 	python_sites_release(&s);
 }
 
-static void every_changed_byte_is_noticed(void **state)
+static void change_every_byte(struct elf_image *img, bool (*look)(struct elf_image *img))
 {
 	uint8_t good[4096], bad[4096];
 	size_t len;
 	FILE *f;
 
-	get(*state);
+	look(img);
 	f = fopen(path, "rb");
 	assert_non_null(f);
 	len = fread(good, 1, sizeof(good), f);
@@ -99,13 +151,23 @@ static void every_changed_byte_is_noticed(void **state)
 		f = fopen(path, "wb");
 		assert_int_equal(fwrite(bad, 1, len, f), len);
 		fclose(f);
-		assert_false(get(*state)); /* and is written anew */
-		assert_true(get(*state));
+		assert_false(look(img)); /* and is written anew */
+		assert_true(look(img));
 	}
 	assert_int_equal(truncate(path, (off_t)len / 2), 0);
-	assert_false(get(*state));
+	assert_false(look(img));
 	assert_int_equal(truncate(path, 0), 0);
-	assert_false(get(*state));
+	assert_false(look(img));
+}
+
+static void every_changed_byte_is_noticed(void **state)
+{
+	change_every_byte(*state, get);
+}
+
+static void every_changed_byte_of_new_pools_is_noticed(void **state)
+{
+	change_every_byte(*state, get_old);
 }
 
 /* FNV-1a, as the cache has it: a forger can compute it too. */
@@ -147,6 +209,86 @@ static void forged_content_is_ignored(void **state)
 		forge(lies[i].at, lies[i].value);
 		assert_false(get(*state));
 	}
+}
+
+/* header 56, refill 8, calls 8, word 8, disagree 8, reason; then per kind of site: count 4, each 12 */
+#define AT_REFILL 56
+#define AT_POPS	  (AT_REFILL + 32 + SITES_REASON_LEN)
+#define AT_NEWREF (AT_POPS + 4 + 12)
+#define AT_INITS  (AT_NEWREF + 4)
+#define SITE_REG  8 /* in one site */
+#define SITE_BITS 10
+#define SITE_REG2 11
+
+static void forged_new_pools_are_ignored(void **state)
+{
+	const size_t first = AT_INITS + 4, second = first + 12;
+	const struct {
+		size_t at;
+		uint8_t value;
+	} lies[] = {
+		{AT_INITS, 0},
+		{AT_INITS, 1},
+		{AT_INITS, 3},
+		{AT_INITS + 3, 1},
+		{first, 0},
+		{first + 5, 1},
+		{second + 1, 0},
+		{second + 5, 1},
+		{first + SITE_REG, 4},
+		{first + SITE_REG, 16},
+		{first + SITE_REG2, 16},
+		{first + SITE_REG2, 255},
+		{first + SITE_BITS, 5},
+		{first + SITE_BITS, 6},
+		{first + SITE_BITS, 8},
+		{first + SITE_BITS, 12},
+		{first + SITE_REG + 1, 3},
+		{AT_NEWREF, 1},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+		get_old(*state);
+		forge(lies[i].at, lies[i].value);
+		if (get_old(*state))
+			fail_msg("lie %zu is believed", i);
+	}
+	/* What is no lie is read, or this proves nothing. */
+	get_old(*state);
+	forge(first + SITE_REG, 5);
+	forge(first + SITE_REG, 2);
+	assert_true(get_old(*state));
+}
+
+/* There is a refill function, or there are places that set up a pool. */
+static void both_ways_into_a_pool_are_ignored(void **state)
+{
+	struct python_sites s;
+
+	get_old(*state);
+	assert_int_equal(python_sites_find(*state, 8, &s), 0);
+	for (size_t i = 0; i < 8; i++)
+		forge(AT_REFILL + i, (uint8_t)(s.pops[0].vaddr >> 8 * i));
+	python_sites_release(&s);
+	assert_false(get_old(*state));
+}
+
+/* A jump that only a way into a pool may stand on is none for a pop; and the other way round. */
+static void a_site_of_one_kind_is_none_of_another(void **state)
+{
+	get_old(*state);
+	forge(AT_POPS + 4 + SITE_REG2, 3);
+	forge(AT_POPS + 4 + SITE_BITS, 4);
+	assert_false(get_old(*state));
+	forge(AT_INITS + 4 + SITE_BITS, 0);
+	assert_false(get_old(*state));
+}
+
+static void sites_of_new_pools_come_back(void **state)
+{
+	assert_false(get_old(*state));
+	assert_true(get_old(*state));
+	assert_int_equal(access(path, R_OK), 0);
 }
 
 static void what_others_could_write_is_ignored(void **state)
@@ -207,13 +349,22 @@ static void learned_sites_come_back_sorted(void **state)
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define OLD(f)	cmocka_unit_test_setup_teardown(f, setup_old, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(second_time_comes_from_the_cache), CASE(every_changed_byte_is_noticed),
-		CASE(forged_content_is_ignored),	CASE(what_others_could_write_is_ignored),
-		CASE(no_build_id_means_no_cache),	CASE(learned_sites_come_back_sorted),
+		CASE(second_time_comes_from_the_cache),
+		CASE(every_changed_byte_is_noticed),
+		CASE(forged_content_is_ignored),
+		CASE(what_others_could_write_is_ignored),
+		CASE(no_build_id_means_no_cache),
+		CASE(learned_sites_come_back_sorted),
+		OLD(sites_of_new_pools_come_back),
+		OLD(every_changed_byte_of_new_pools_is_noticed),
+		OLD(forged_new_pools_are_ignored),
+		OLD(both_ways_into_a_pool_are_ignored),
+		OLD(a_site_of_one_kind_is_none_of_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

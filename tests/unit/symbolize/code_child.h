@@ -4,14 +4,9 @@
 #define TM_TESTS_SYMBOLIZE_CODE_CHILD_H
 
 #include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
-#include "pythons.h"
-
-extern char **environ;
+#include "tests/unit/python_process.h"
 
 struct said_code { /* one code object as the child describes it; all owned */
 	uint64_t addr;
@@ -91,30 +86,23 @@ static inline bool code_child_listen(struct code_child *child, FILE *f)
 }
 
 /* Returns: 0 when the child told everything and waits. */
-static inline int code_child_start(struct code_child *child, const char *python, unsigned minor,
-				   const char *script)
+static inline int code_child_start(struct code_child *child, const struct python *p,
+				   const char *test_source)
 {
-	char *argv[] = {strdup(python), strdup(script), NULL};
-	int in[2], out[2];
-	posix_spawn_file_actions_t acts;
+	char *script = python_script(test_source, "code_child.py");
+	const char *const args[] = {"-c", script, NULL};
+	int out;
 
-	*child = (struct code_child){.minor = minor};
-	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
+	*child = (struct code_child){.minor = p->minor};
+	if (!script)
+		return -ENOENT;
+	child->pid = python_start(p, args, NULL, &child->stdin_fd, &out);
+	free(script);
+	if (child->pid < 0)
 		return -errno;
-	posix_spawn_file_actions_init(&acts);
-	posix_spawn_file_actions_adddup2(&acts, in[0], 0);
-	posix_spawn_file_actions_adddup2(&acts, out[1], 1);
-	int err = posix_spawn(&child->pid, python, &acts, NULL, argv, environ);
 
-	posix_spawn_file_actions_destroy(&acts);
-	free(argv[0]);
-	free(argv[1]);
-	close(in[0]);
-	close(out[1]);
-	child->stdin_fd = in[1];
-
-	FILE *f = fdopen(out[0], "r");
-	bool ended = !err && f && code_child_listen(child, f);
+	FILE *f = fdopen(out, "r");
+	bool ended = f && code_child_listen(child, f);
 
 	if (f)
 		fclose(f);

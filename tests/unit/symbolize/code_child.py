@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes code objects of every kind, tells what they hold, and waits until stdin ends.
+"""Makes code objects of every kind, tells what they hold, and waits until stdin ends. CPython 3.6 on.
 
 One line an object, fields separated by blanks:
   code address, firstlineno, first traceable unit, file name, qualified name (both hex of UTF-8),
   bytecode as it stands in memory (hex), lines of the offsets -2, 0, 2, ... (commas; 0 = none)
+Up to 3.10 there are no qualified names, all units can be traced, and the bytecode is an object of its own.
 The first line is "type" and the address of the code type; the last one is "end".
 """
 import ctypes
+import dis
 import opcode
 import sys
 import types
+
+IN_OBJECT = sys.version_info >= (3, 11)
 
 addr2line = ctypes.pythonapi.PyCode_Addr2Line
 addr2line.argtypes = [ctypes.py_object, ctypes.c_int]
@@ -72,15 +76,45 @@ def made():
     for name in FILENAMES:
         yield from codes(compile(SOURCE, name, "exec"))
     code = compile(SOURCE, "x", "exec")
-    yield code.replace(co_filename="/a\0b.py")
-    yield code.replace(co_filename=Str("/srv/subclass.py"), co_qualname=Str("sub.\u65e5"))
-    yield compile("\n" * 100 + "f(\n" + "a.b,\n" * 4000 + ")", "big-table.py", "exec")
+    yield renamed(code, "/a\0b.py", None)
+    yield renamed(code, Str("/srv/subclass.py"), Str("sub.\u65e5"))
+    yield compile("\n" * 100 + "[\n" + "a.b,\n" * 9000 + "]", "big-table.py", "exec")
+
+
+def renamed(code, filename, name):
+    if IN_OBJECT:
+        return code.replace(co_filename=filename, co_qualname=name or code.co_qualname)
+    return types.CodeType(
+        code.co_argcount, *([code.co_posonlyargcount] if sys.version_info >= (3, 8) else []),
+        code.co_kwonlyargcount, code.co_nlocals, code.co_stacksize, code.co_flags, code.co_code,
+        code.co_consts, code.co_names, code.co_varnames, filename, name or code.co_name,
+        code.co_firstlineno, code.co_linetable if hasattr(code, "co_linetable") else code.co_lnotab,
+        code.co_freevars, code.co_cellvars)
 
 
 def first_traceable(code):
+    if not IN_OBJECT:
+        return 0
     resume = opcode.opmap["RESUME"]
     units = code.co_code[::2]
     return units.index(resume) if resume in units else len(units)
+
+
+def lines_of(code):
+    """Of the offsets -2, 0, 2, ... up to the one behind the code."""
+    if len(code.co_code) < 4000:
+        return [addr2line(code, 2 * i) for i in range(-1, len(code.co_code) // 2 + 1)]
+    if hasattr(code, "co_lines"):  # addr2line reads the table from its start every time
+        starts = [(start, line or 0) for start, _, line in code.co_lines()]
+    else:
+        starts = list(dis.findlinestarts(code))
+    lines, line = [code.co_firstlineno], 0
+    starts.reverse()
+    for offset in range(0, len(code.co_code), 2):
+        while starts and starts[-1][0] <= offset:
+            line = starts.pop()[1]
+        lines.append(line)
+    return lines + [addr2line(code, len(code.co_code))]
 
 
 def text(s):
@@ -91,10 +125,11 @@ def main():
     keep = list(made())
     sys.stdout.write("type %x\n" % id(types.CodeType))
     for code in keep:
-        lines = (addr2line(code, 2 * i) for i in range(-1, len(code.co_code) // 2 + 1))
+        lines = lines_of(code)
         sys.stdout.write("%x %d %d %s %s %s %s\n" % (
             id(code), code.co_firstlineno, first_traceable(code), text(code.co_filename),
-            text(code.co_qualname), code._co_code_adaptive.hex(),
+            text(code.co_qualname if IN_OBJECT else code.co_name),
+            (code._co_code_adaptive if IN_OBJECT else code.co_code).hex(),
             ",".join(str(max(line, 0)) for line in lines)))
     sys.stdout.write("end\n")
     sys.stdout.flush()

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Location tables of the standard library and CPython's own answers for every instruction.
+"""Line tables of the standard library and CPython's own answers for every instruction. CPython 3.6 on.
 
     python3 gen_linetable_vectors.py MAX_CODE_OBJECTS > vectors
 
-Answers come from the C function PyCode_Addr2Line (through ctypes) and are checked here against
-co.co_lines(). Format, little endian, one record a code object:
+Tables are co_lnotab up to 3.9, then co_linetable. Answers come from the C function PyCode_Addr2Line
+(through ctypes) and are checked here against co.co_lines(), up to 3.9 against dis.findlinestarts().
+Format, little endian, one record a code object:
 
     i32 firstlineno  u32 table bytes  u32 code units  table  i32 line[1 + code units + 1]
 
@@ -13,6 +14,7 @@ the offset behind the code. -1 = no line.
 """
 import array
 import ctypes
+import dis
 import glob
 import importlib.util
 import marshal
@@ -22,6 +24,9 @@ import struct
 import sys
 import sysconfig
 import types
+
+# Steps of a line table before 3.11 are a byte: a jump over a million lines would be a table of its own.
+FAR_LINES = [5000, 300000, 2 ** 27] if sys.version_info >= (3, 11) else [200, 5000, 30000]
 
 addr2line = ctypes.pythonapi.PyCode_Addr2Line
 addr2line.argtypes = [ctypes.py_object, ctypes.c_int]
@@ -48,7 +53,7 @@ def made_up_jumps(rng):
     tree = ast.parse("\n".join("def f%d(a):\n    a.b(a, a + a)\n    return a" % i for i in range(8)))
     for node in ast.walk(tree):
         if hasattr(node, "lineno"):
-            node.lineno = node.end_lineno = rng.choice([1, 2, 30, 64, 5000, 300000, 2 ** 27])
+            node.lineno = node.end_lineno = rng.choice([1, 2, 30, 64] + FAR_LINES)
             node.end_lineno += rng.choice([0, 0, 1, 100])
             node.col_offset = rng.choice([0, 5, 79, 80, 127, 128, 300])
             node.end_col_offset = node.col_offset + rng.choice([0, 1, 15, 16, 200])
@@ -60,7 +65,7 @@ def load(path):
     try:
         with open(importlib.util.cache_from_source(path), "rb") as f:
             if not sys._xoptions.get("no_debug_ranges"):
-                return marshal.loads(f.read()[16:])
+                return marshal.loads(f.read()[16 if sys.version_info >= (3, 7) else 12:])
     except (OSError, ValueError, EOFError):
         pass
     with open(path, "rb") as f:
@@ -94,6 +99,14 @@ def check_against_co_lines(code, lines):
             assert lines[1 + offset // 2] == want, (code, offset, want)
 
 
+def check_against_line_starts(code, lines):
+    starts = dict(dis.findlinestarts(code))
+    want = code.co_firstlineno
+    for offset in range(0, len(code.co_code), 2):
+        want = starts.get(offset, want)
+        assert lines[1 + offset // 2] == want, (code, offset, want)
+
+
 def main():
     left = int(sys.argv[1])
     out = sys.stdout.buffer
@@ -101,11 +114,14 @@ def main():
         if left == 0:
             break
         left -= 1
-        table = code.co_linetable
+        table = code.co_linetable if hasattr(code, "co_linetable") else code.co_lnotab
         units = len(code.co_code) // 2
         lines = array.array("i", (addr2line(code, 2 * i) for i in range(-1, units + 1)))
         assert lines.itemsize == 4
-        check_against_co_lines(code, lines)
+        if hasattr(code, "co_lines"):
+            check_against_co_lines(code, lines)
+        else:
+            check_against_line_starts(code, lines)
         out.write(struct.pack("<iII", code.co_firstlineno, len(table), units))
         out.write(table)
         out.write(lines.tobytes())

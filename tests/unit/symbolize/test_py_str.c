@@ -12,80 +12,154 @@
 #include "base/utf8.h"
 #include "symbolize/py_str.h"
 
-/* CPython 3.11.7 and 3.12.1: sizes of PyASCIIObject and PyCompactUnicodeObject differ. */
-static const struct py_offsets v311 = {.minor = 11,
-				       .str_length = 16,
-				       .str_state = 32,
-				       .str_ascii_data = 48,
-				       .str_compact_data = 72};
-static const struct py_offsets v312 = {.minor = 12,
-				       .str_length = 16,
-				       .str_state = 32,
-				       .str_ascii_data = 40,
-				       .str_compact_data = 56};
+#define STR_ADDR 0x1000
 
-#define STR_ADDR     0x1000
-#define STATE(kind)  ((uint32_t)((kind) << 2 | 1u << 5))
-#define STATE_ASCII  (STATE(1) | 1u << 6)
-#define STATE_LEGACY (2u << 2) /* kind 2, not compact */
-#define INTERNED     3u
+/* kind:3, compact:1, ascii:1, from the shift of the build on; below it is "interned". */
+#define COMPACT (1u << 3)
+#define ASCII	(1u << 4)
 
-static int parse(const struct py_offsets *off, uint64_t length, uint32_t state, struct py_str *out)
+/* Sizes of PyASCIIObject and PyCompactUnicodeObject, python-frames.md section 5. */
+static const struct build {
+	unsigned minor;
+	bool free_threaded;
+	unsigned shift, length_at, state_at, ascii, compact;
+} builds[] = {
+	{6, false, 2, 16, 32, 48, 72},	{11, false, 2, 16, 32, 48, 72},
+	{12, false, 2, 16, 32, 40, 56}, {15, false, 2, 16, 32, 40, 56},
+	{13, true, 2, 32, 48, 56, 72},	{14, true, 8, 32, 48, 56, 72},
+};
+
+static void for_each_build(void (*check)(const struct build *b, const struct py_offsets *off))
+{
+	for (size_t i = 0; i < sizeof(builds) / sizeof(builds[0]); i++) {
+		const struct py_offsets *off =
+			py_offsets_get(builds[i].minor, builds[i].free_threaded);
+
+		assert_non_null(off);
+		check(&builds[i], off);
+	}
+}
+
+/* A header with this state above the shift, and every interned bit below it set or none. */
+static int parse_as(const struct build *b, const struct py_offsets *off, uint64_t length,
+		    uint32_t state, bool interned, struct py_str *out)
 {
 	uint8_t header[PY_STR_HEADER_MAX] = {0};
+	uint32_t word = state << b->shift | (interned ? (1u << b->shift) - 1 : 0);
 
-	memcpy(header + 16, &length, sizeof(length));
-	memcpy(header + 32, &state, sizeof(state));
+	memcpy(header + b->length_at, &length, sizeof(length));
+	memcpy(header + b->state_at, &word, sizeof(word));
 	return py_str_parse(off, STR_ADDR, header, py_str_header_len(off), out);
+}
+
+/* What "interned" says, changes nothing. */
+static int parse(const struct build *b, const struct py_offsets *off, uint64_t length,
+		 uint32_t state, struct py_str *out)
+{
+	struct py_str other = {.kind = 99};
+	int err = parse_as(b, off, length, state, false, out);
+
+	assert_int_equal(parse_as(b, off, length, state, true, &other), err);
+	if (!err) {
+		assert_int_equal(other.data_addr, out->data_addr);
+		assert_int_equal(other.data_ptr_addr, out->data_ptr_addr);
+		assert_int_equal(other.bytes, out->bytes);
+		assert_int_equal(other.kind, out->kind);
+	}
+	return err;
+}
+
+static void check_where(const struct build *b, const struct py_offsets *off)
+{
+	struct py_str s;
+
+	assert_int_equal(py_str_header_len(off), b->state_at + 4);
+	assert_int_equal(parse(b, off, 5, 1 | COMPACT | ASCII, &s), 0);
+	assert_int_equal(s.data_addr, STR_ADDR + b->ascii);
+	assert_int_equal(s.data_ptr_addr, 0);
+	assert_int_equal(s.bytes, 5);
+	for (unsigned kind = 1; kind <= 4; kind *= 2) {
+		assert_int_equal(parse(b, off, 5, kind | COMPACT, &s), 0);
+		assert_int_equal(s.data_addr, STR_ADDR + b->compact);
+		assert_int_equal(s.bytes, 5 * kind);
+		assert_int_equal(s.kind, kind);
+	}
 }
 
 static void header_says_where_the_characters_are(void **state)
 {
+	for_each_build(check_where);
+}
+
+static void check_subclass(const struct build *b, const struct py_offsets *off)
+{
 	struct py_str s;
 
-	assert_int_equal(py_str_header_len(&v312), 36);
-	assert_int_equal(parse(&v311, 5, STATE_ASCII | INTERNED, &s), 0);
-	assert_int_equal(s.data_addr, STR_ADDR + 48);
-	assert_int_equal(s.bytes, 5);
-	assert_int_equal(parse(&v312, 5, STATE_ASCII, &s), 0);
-	assert_int_equal(s.data_addr, STR_ADDR + 40);
-	assert_int_equal(parse(&v312, 5, STATE(1), &s), 0);
-	assert_int_equal(s.data_addr, STR_ADDR + 56);
-	assert_int_equal(parse(&v311, 5, STATE(4), &s), 0);
-	assert_int_equal(s.data_addr, STR_ADDR + 72);
-	assert_int_equal(s.bytes, 20);
-	assert_int_equal(s.kind, 4);
+	assert_int_equal(parse(b, off, 5, 2, &s), 0);
+	assert_int_equal(s.data_addr, 0);
+	assert_int_equal(s.data_ptr_addr, STR_ADDR + b->compact);
+	assert_int_equal(s.bytes, 10);
 }
 
 static void subclass_keeps_a_pointer(void **state)
 {
-	struct py_str s;
+	for_each_build(check_subclass);
+}
 
-	assert_int_equal(parse(&v312, 5, STATE_LEGACY, &s), 0);
-	assert_int_equal(s.data_addr, 0);
-	assert_int_equal(s.data_ptr_addr, STR_ADDR + 56);
-	assert_int_equal(s.bytes, 10);
+static void check_impossible(const struct build *b, const struct py_offsets *off)
+{
+	struct py_str s = {.kind = 77};
+	uint8_t header[PY_STR_HEADER_MAX] = {0};
+
+	assert_int_equal(parse(b, off, 5, 0, &s),
+			 -EBADMSG); /* kind 0: a wstr that was never made ready */
+	for (unsigned kind = 0; kind < 8; kind++)
+		if (kind != 1 && kind != 2 && kind != 4)
+			assert_int_equal(parse(b, off, 5, kind | COMPACT, &s), -EBADMSG);
+	assert_int_equal(parse(b, off, 5, 2 | COMPACT | ASCII, &s), -EBADMSG);
+	assert_int_equal(parse(b, off, 5, 4 | COMPACT | ASCII, &s), -EBADMSG);
+	assert_int_equal(parse(b, off, PY_STR_CODEPOINTS_MAX + 1, 1 | COMPACT | ASCII, &s),
+			 -EBADMSG);
+	assert_int_equal(parse(b, off, UINT64_MAX, 4 | COMPACT, &s), -EBADMSG);
+	for (size_t len = 0; len < b->state_at + 4; len++)
+		assert_int_equal(py_str_parse(off, STR_ADDR, header, len, &s), -EBADMSG);
+	assert_int_equal(s.kind, 77);
+	assert_int_equal(parse(b, off, PY_STR_CODEPOINTS_MAX, 4 | COMPACT, &s), 0);
+	assert_int_equal(s.bytes, PY_STR_BYTES_MAX);
 }
 
 static void impossible_headers_are_refused(void **state)
 {
-	struct py_str s = {.kind = 77};
+	for_each_build(check_impossible);
+}
+
+/* A word written by one kind of build, read as of the other, is no string or another one. */
+static void the_shift_of_the_build_counts(void **state)
+{
+	const struct py_offsets *usual = py_offsets_get(13, true), *wide = py_offsets_get(14, true);
+	const uint32_t word = (1 | COMPACT | ASCII) << 8;
 	uint8_t header[PY_STR_HEADER_MAX] = {0};
-	struct py_offsets far = v312;
+	struct py_str s;
+
+	memcpy(header + 48, &word, sizeof(word));
+	assert_int_equal(py_str_parse(wide, STR_ADDR, header, sizeof(header), &s), 0);
+	assert_int_equal(s.kind, 1);
+	assert_int_equal(py_str_parse(usual, STR_ADDR, header, sizeof(header), &s), -EBADMSG);
+}
+
+static void offsets_behind_any_header_are_unusable(void **state)
+{
+	struct py_offsets far = *py_offsets_get(12, false);
 
 	far.str_state = PY_NONE;
-	assert_int_equal(parse(&v312, 5, 0, &s),
-			 -EBADMSG); /* kind 0: a wstr that was never made ready */
-	assert_int_equal(parse(&v312, 5, STATE(3), &s), -EBADMSG);
-	assert_int_equal(parse(&v312, 5, STATE(7), &s), -EBADMSG);
-	assert_int_equal(parse(&v312, 5, STATE(2) | 1u << 6, &s), -EBADMSG);
-	assert_int_equal(parse(&v312, PY_STR_CODEPOINTS_MAX + 1, STATE_ASCII, &s), -EBADMSG);
-	assert_int_equal(parse(&v312, UINT64_MAX, STATE(4), &s), -EBADMSG);
-	assert_int_equal(py_str_parse(&v312, STR_ADDR, header, 20, &s), -EBADMSG);
 	assert_int_equal(py_str_header_len(&far), 0);
-	assert_int_equal(s.kind, 77);
-	assert_int_equal(parse(&v312, PY_STR_CODEPOINTS_MAX, STATE(4), &s), 0);
-	assert_int_equal(s.bytes, PY_STR_BYTES_MAX);
+	far.str_state = PY_STR_HEADER_MAX - 4;
+	assert_int_equal(py_str_header_len(&far), PY_STR_HEADER_MAX);
+	far.str_state = PY_STR_HEADER_MAX - 3;
+	assert_int_equal(py_str_header_len(&far), 0);
+	far.str_state = 32;
+	far.str_length = PY_STR_HEADER_MAX - 7;
+	assert_int_equal(py_str_header_len(&far), 0);
 }
 
 static void assert_text(const void *data, size_t bytes, unsigned kind, const char *want)
@@ -171,6 +245,8 @@ int main(void)
 		cmocka_unit_test(header_says_where_the_characters_are),
 		cmocka_unit_test(subclass_keeps_a_pointer),
 		cmocka_unit_test(impossible_headers_are_refused),
+		cmocka_unit_test(the_shift_of_the_build_counts),
+		cmocka_unit_test(offsets_behind_any_header_are_unusable),
 		cmocka_unit_test(every_kind_gives_utf8),
 		cmocka_unit_test(what_utf8_cannot_hold_is_escaped),
 		cmocka_unit_test(cut_code_point_is_dropped),

@@ -16,24 +16,42 @@
 #include "code_child.h"
 
 #define TYPE_ADDR  0x4711000u
-#define MINOR	   12
-#define ASCII	   (1u << 2 | 1u << 5 | 1u << 6) /* kind 1, compact, ascii */
+#define ASCII	   (1u | 1u << 3 | 1u << 4) /* kind 1, compact, ascii */
 #define MAX_FRAMES 8
 #define NOWHERE	   0x1000ull /* no code object can be read there */
 #define THREAD	   0	     /* frame owners */
 #define GENERATOR  1
 #define C_STACK	   3
 
+/* Frames that are objects with co_lnotab, with the ranges of 3.10; the usual ones; copies of the bytecode. */
+static const struct {
+	unsigned minor;
+	bool free_threaded;
+} rows[] = {{8, false}, {10, false}, {12, false}, {14, true}};
+
+static size_t row; /* the one that is tested now */
+
 static struct target *self;
 static struct python_target py;
 static struct intern *strings;
 static struct stack_cache *cache;
 
-struct fake { /* a code object and what it points to, as MINOR lays them out */
+struct fake { /* a code object and what it points to, as the version lays them out */
 	uint8_t code[256], file[128], name[128], table[128];
 };
 
-static const uint8_t line_table[] = {0x80 | 11 << 3, 0, 0}; /* one unit, line + 1 */
+/* One unit, line + 1. */
+static size_t line_table(uint8_t out[3])
+{
+	static const uint8_t tables[][3] = {
+		[PY_LINES_LNOTAB] = {0, 1},
+		[PY_LINES_LINETABLE] = {2, 1},
+		[PY_LINES_LOCATIONS] = {0x80 | 11 << 3, 0, 0},
+	};
+
+	memcpy(out, tables[py.offsets->lines], 3);
+	return py.offsets->lines == PY_LINES_LOCATIONS ? 3 : 2;
+}
 
 static void put64(uint8_t *p, size_t off, uint64_t v)
 {
@@ -48,23 +66,26 @@ static void put32(uint8_t *p, size_t off, uint32_t v)
 static void fake_str(uint8_t *p, const char *s)
 {
 	put64(p, py.offsets->str_length, strlen(s));
-	put32(p, py.offsets->str_state, ASCII);
+	put32(p, py.offsets->str_state, ASCII << py.offsets->str_kind_shift);
 	memcpy(p + py.offsets->str_ascii_data, s, strlen(s));
 }
 
 static void fake_init(struct fake *f, const char *file, const char *name, uint32_t line)
 {
 	const struct py_offsets *off = py.offsets;
+	uint16_t name_at = off->code_qualname != PY_NONE ? off->code_qualname : off->code_name;
+	uint8_t table[3];
+	size_t table_len = line_table(table);
 
 	memset(f, 0, sizeof(*f));
 	fake_str(f->file, file);
 	fake_str(f->name, name);
-	put64(f->table, off->bytes_size, sizeof(line_table));
-	memcpy(f->table + off->bytes_data, line_table, sizeof(line_table));
-	put64(f->code, 8, TYPE_ADDR);
+	put64(f->table, off->bytes_size, table_len);
+	memcpy(f->table + off->bytes_data, table, table_len);
+	put64(f->code, off->obj_type, TYPE_ADDR);
 	put32(f->code, off->code_firstlineno, line - 1);
 	put64(f->code, off->code_filename, (uintptr_t)f->file);
-	put64(f->code, off->code_qualname, (uintptr_t)f->name);
+	put64(f->code, name_at, (uintptr_t)f->name);
 	put64(f->code, off->code_linetable, (uintptr_t)f->table);
 }
 
@@ -76,8 +97,9 @@ static uint64_t addr_of(const struct fake *f)
 /* A frame that stands on the first instruction, which is on the line given to fake_init(). */
 static struct tm_frame frame_at(uint64_t code, uint8_t owner)
 {
-	return (struct tm_frame){.code = code | (uint64_t)owner << TM_FRAME_OWNER_SHIFT,
-				 .instr = code + py.offsets->code_bytecode};
+	return (struct tm_frame){
+		.code = code | (uint64_t)owner << TM_FRAME_OWNER_SHIFT,
+		.instr = py.offsets->frame_objects ? 0 : code + py.offsets->code_bytecode};
 }
 
 static struct tm_frame before_resume(uint64_t code, uint8_t owner)
@@ -136,21 +158,21 @@ static struct tm_code_death death_rec(uint64_t addr, const char *file, const cha
 {
 	struct tm_code_death d = {.hdr.type = TM_REC_CODE_DEATH, .code = addr};
 	struct fake f;
-	uint8_t *p = d.data;
+	uint8_t *p = d.data, table[3];
 
 	fake_init(&f, file, name, line);
-	d.code_len = py.offsets->code_bytecode;
+	d.code_len = py.offsets->code_bytes;
 	d.filename_kind = d.qualname_kind = 1;
 	d.filename_len = (uint32_t)strlen(file);
 	d.qualname_len = (uint32_t)strlen(name);
-	d.table_len = d.table_full_len = sizeof(line_table);
+	d.table_len = d.table_full_len = (uint32_t)line_table(table);
 	memcpy(p, f.code, d.code_len);
 	p += d.code_len;
 	memcpy(p, file, d.filename_len);
 	p += d.filename_len;
 	memcpy(p, name, d.qualname_len);
 	p += d.qualname_len;
-	memcpy(p, line_table, d.table_len);
+	memcpy(p, table, d.table_len);
 	p += d.table_len;
 	d.hdr.len = (uint32_t)(p - (const uint8_t *)&d);
 	return d;
@@ -283,7 +305,7 @@ static int ring_brings_death(void *ctx)
 	struct tm_code_death d = death_rec(r->addr, "/srv/old.py", "old", 11);
 
 	if (r->lie)
-		put64(d.data, 8, TYPE_ADDR + 1);
+		put64(d.data, py.offsets->obj_type, TYPE_ADDR + 1);
 	assert_int_equal(feed(&d, d.hdr.len), r->lie ? -EBADMSG : 0);
 	if (r->then_stack)
 		feed_stack(r->then_stack, r->addr);
@@ -362,6 +384,21 @@ static void name_once_read_outlives_the_code(void **state)
 	resolve();
 	assert_one(16, "/srv/live.py", "live", 5);
 	assert_one(17, "/srv/next.py", "next", 7);
+}
+
+/* The same stack of other threads has the same record. */
+static void thread_that_was_seen_first_is_kept(void **state)
+{
+	struct fake live;
+
+	fake_init(&live, "/srv/live.py", "live", 5);
+	struct tm_frame f = frame_at(addr_of(&live), THREAD);
+	struct tm_stack_rec rec = stack_rec(16, &f, 1);
+
+	rec.tid = 4711;
+	assert_int_equal(feed(&rec, rec.hdr.len), 0);
+	assert_int_equal(stack_cache_get(cache, 16).tid, 4711);
+	assert_int_equal(stack_cache_get(cache, 17).tid, 0);
 }
 
 /* ---- what cannot be read ---- */
@@ -690,7 +727,7 @@ static void death_with_bad_data_leaves_the_dead_unknown(void **state)
 		if (lie == 3)
 			d.table_len = UINT32_MAX;
 		if (lie == 4)
-			put64(d.data, 8, TYPE_ADDR + 1);
+			put64(d.data, py.offsets->obj_type, TYPE_ADDR + 1);
 		if (lie == 5)
 			d.hdr.len = (uint32_t)--len;
 		feed_stack(id, addr_of(&live));
@@ -740,26 +777,26 @@ static void many_stacks(void **state)
 	free(f);
 }
 
-static void check_python(const char *python, unsigned minor)
+static void check_python(const struct python *p)
 {
 	struct code_child child;
 	struct target *target;
 	struct stack_cache *real;
-	char script[512];
 
-	beside(script, sizeof(script), __FILE__, "code_child.py");
-	assert_int_equal(code_child_start(&child, python, minor, script), 0);
+	assert_int_equal(code_child_start(&child, p, __FILE__), 0);
 	assert_int_equal(target_open(child.pid, &target), 0);
-	struct python_target its = {.minor = minor,
-				    .offsets = py_offsets_get(minor),
+	struct python_target its = {.minor = p->minor,
+				    .offsets = py_offsets_get(p->minor, p->free_threaded),
 				    .code_type_addr = child.type_addr};
+	const struct py_offsets *off = its.offsets;
 
 	assert_int_equal(stack_cache_new(target, &its, strings, MAX_FRAMES, &real), 0);
 	for (uint32_t i = 0; i < child.count; i++) {
 		const struct said_code *c = &child.codes[i];
 		struct tm_frame f = {.code = c->addr,
-				     .instr = c->addr + its.offsets->code_bytecode +
-					      2 * c->firsttraceable};
+				     .instr = off->frame_objects ? 0
+								 : c->addr + off->code_bytecode +
+									   2 * c->firsttraceable};
 		struct tm_stack_rec rec = stack_rec(i, &f, 1);
 
 		assert_int_equal(stack_cache_feed(real, &rec, rec.hdr.len), 0);
@@ -778,27 +815,107 @@ static void check_python(const char *python, unsigned minor)
 	code_child_stop(&child);
 }
 
-/* One is enough: test_py_code.c reads the objects of all of them. */
+/* One of a kind is enough: test_py_code.c reads the objects of all of them. */
 static void real_code_is_named_as_python_says(void **state)
 {
-	struct pythons p;
-	size_t i = 0;
+	struct python pythons[PYTHONS_MAX];
+	size_t n = pythons_find(pythons);
 
-	pythons_find(&p);
-	while (i < p.count && !py_offsets_get(p.minor[i]))
-		i++;
-	if (i == p.count) {
-		pythons_release(&p);
-		skip();
+	for (size_t i = 0; i < n; i++) {
+		if (pythons[i].major == 3 && pythons[i].minor == rows[row].minor &&
+		    pythons[i].free_threaded == rows[row].free_threaded) {
+			check_python(&pythons[i]);
+			return;
+		}
 	}
-	check_python(p.path[i], p.minor[i]);
-	pythons_release(&p);
+	skip();
+}
+
+/* ---- threads' own copies of the bytecode ---- */
+
+#define COPY_AT(n) (0x100000ull * (n)) /* where copy n of the bytecode is */
+
+struct fake_copies { /* _PyCodeArray, Include/cpython/code.h, v3.14 */
+	uint64_t size, entries[8];
+};
+
+static struct tm_frame frame_in_copy(uint64_t code, unsigned copy)
+{
+	return (struct tm_frame){.code = code | (uint64_t)copy << TM_FRAME_TLBC_SHIFT,
+				 .instr = COPY_AT(copy)};
+}
+
+static void feed_copy(uint32_t id, uint64_t code, unsigned copy)
+{
+	struct tm_frame f = frame_in_copy(code, copy);
+
+	feed_frames(id, &f, 1);
+}
+
+static void frames_in_copies_have_their_lines(void **state)
+{
+	struct fake_copies c = {.size = 4, .entries = {0, COPY_AT(1), 0, COPY_AT(3)}};
+	struct fake live;
+
+	fake_init(&live, "/srv/live.py", "live", 42);
+	put64(live.code, py.offsets->code_tlbc, (uintptr_t)&c);
+	feed_stack(16, addr_of(&live));
+	feed_copy(17, addr_of(&live), 1);
+	feed_copy(18, addr_of(&live), 3);
+	feed_copy(19, addr_of(&live), 2);		  /* was not made */
+	feed_copy(20, addr_of(&live), TM_FRAME_TLBC_MAX); /* any from there on */
+	resolve();
+	assert_one(16, "/srv/live.py", "live", 42);
+	assert_one(17, "/srv/live.py", "live", 42);
+	assert_one(18, "/srv/live.py", "live", 42);
+	assert_one(19, "/srv/live.py", "live", 0);
+	assert_one(20, "/srv/live.py", "live", 0);
+	assert_int_equal(stack_cache_unresolved(cache), 0);
+}
+
+/* A thread that comes later makes its copy later. */
+static void copies_of_later_threads_are_read_when_they_are_named(void **state)
+{
+	struct fake_copies c = {.size = 2, .entries = {0, COPY_AT(1)}};
+	struct fake live;
+
+	fake_init(&live, "/srv/live.py", "live", 42);
+	put64(live.code, py.offsets->code_tlbc, (uintptr_t)&c);
+	feed_copy(16, addr_of(&live), 1);
+	resolve();
+	assert_one(16, "/srv/live.py", "live", 42);
+	c.size = 4;
+	c.entries[3] = COPY_AT(3);
+	feed_copy(17, addr_of(&live), 3);
+	resolve();
+	assert_one(17, "/srv/live.py", "live", 42);
+	assert_one(16, "/srv/live.py", "live", 42);
+}
+
+/* Of the dead nothing is read any more: what is at its address belongs to another. */
+static void copies_of_the_dead_are_not_read(void **state)
+{
+	struct fake_copies c = {.size = 2, .entries = {0, COPY_AT(1)}};
+	struct fake live;
+
+	fake_init(&live, "/srv/live.py", "live", 42);
+	put64(live.code, py.offsets->code_tlbc, (uintptr_t)&c);
+	feed_copy(16, addr_of(&live), 1);
+	feed_copy(17, addr_of(&live), 3);
+	resolve();
+	feed_death(addr_of(&live), "/srv/live.py", "live", 42);
+	c.size = 4;
+	c.entries[3] = COPY_AT(3);
+	assert_one(16, "/srv/live.py", "live", 42);
+	assert_one(17, "/srv/live.py", "live", 0);
 }
 
 static int open_self(void **state)
 {
 	py = (struct python_target){
-		.minor = MINOR, .offsets = py_offsets_get(MINOR), .code_type_addr = TYPE_ADDR};
+		.minor = rows[row].minor,
+		.offsets = py_offsets_get(rows[row].minor, rows[row].free_threaded),
+		.code_type_addr = TYPE_ADDR};
 	strings = intern_new();
 	return !py.offsets || !strings ? -1 : target_open(getpid(), &self);
 }
@@ -824,33 +941,46 @@ static int close_cache(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, open_cache, close_cache)
 
+/* What holds whatever the version is. */
+#define ALWAYS                                                                                    \
+	CASE(living_code_is_read), CASE(same_address_after_death_is_another_code_object),         \
+		CASE(death_before_resolve_wins_over_live_reading),                                \
+		CASE(death_of_code_that_no_stack_names_is_nothing),                               \
+		CASE(death_while_reading_wins),                                                   \
+		CASE(death_while_reading_that_tells_nothing_is_unknown),                          \
+		CASE(stack_from_the_second_look_waits_for_the_next_round),                        \
+		CASE(failure_of_the_ring_is_handed_back), CASE(name_once_read_outlives_the_code), \
+		CASE(thread_that_was_seen_first_is_kept),                                         \
+		CASE(unreadable_code_is_unknown_and_counted_once),                                \
+		CASE(unreadable_code_that_dies_is_known_after_all),                               \
+		CASE(without_python_every_frame_is_unknown), CASE(unknown_id_is_not_known),       \
+		CASE(longest_stack_fits), CASE(short_stack_is_refused),                           \
+		CASE(lying_stack_is_refused), CASE(short_death_is_refused_and_ends_nothing),      \
+		CASE(death_with_bad_data_leaves_the_dead_unknown), CASE(many_stacks),             \
+		cmocka_unit_test(real_code_is_named_as_python_says)
+
+/* Frames may be incomplete: from 3.11 on. */
+#define SINCE_311                                                               \
+	CASE(incomplete_frames_are_skipped), CASE(frames_are_cut_at_the_limit), \
+		CASE(native_leaf_speaks_where_no_python_frame_does)
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		CASE(living_code_is_read),
-		CASE(same_address_after_death_is_another_code_object),
-		CASE(death_before_resolve_wins_over_live_reading),
-		CASE(death_of_code_that_no_stack_names_is_nothing),
-		CASE(death_while_reading_wins),
-		CASE(death_while_reading_that_tells_nothing_is_unknown),
-		CASE(stack_from_the_second_look_waits_for_the_next_round),
-		CASE(failure_of_the_ring_is_handed_back),
-		CASE(name_once_read_outlives_the_code),
-		CASE(unreadable_code_is_unknown_and_counted_once),
-		CASE(unreadable_code_that_dies_is_known_after_all),
-		CASE(without_python_every_frame_is_unknown),
-		CASE(unknown_id_is_not_known),
-		CASE(incomplete_frames_are_skipped),
-		CASE(frames_are_cut_at_the_limit),
-		CASE(longest_stack_fits),
-		CASE(native_leaf_speaks_where_no_python_frame_does),
-		CASE(short_stack_is_refused),
-		CASE(lying_stack_is_refused),
-		CASE(short_death_is_refused_and_ends_nothing),
-		CASE(death_with_bad_data_leaves_the_dead_unknown),
-		CASE(many_stacks),
-		cmocka_unit_test(real_code_is_named_as_python_says),
+	const struct CMUnitTest old[] = {ALWAYS};
+	const struct CMUnitTest usual[] = {ALWAYS, SINCE_311};
+	const struct CMUnitTest copies[] = {
+		ALWAYS,
+		SINCE_311,
+		CASE(frames_in_copies_have_their_lines),
+		CASE(copies_of_later_threads_are_read_when_they_are_named),
+		CASE(copies_of_the_dead_are_not_read),
 	};
+	int failed = 0;
 
-	return cmocka_run_group_tests(tests, open_self, close_self);
+	for (row = 0; row < 2; row++)
+		failed += cmocka_run_group_tests_name("old", old, open_self, close_self);
+	failed += cmocka_run_group_tests_name("usual", usual, open_self, close_self);
+	row++;
+	failed += cmocka_run_group_tests_name("copies", copies, open_self, close_self);
+	return failed;
 }

@@ -276,6 +276,27 @@ static void addresses_and_offsets_convert(void **state)
 	elf_image_free(NULL);
 }
 
+/* No bytes of a segment that lies outside of the file: also none of them is nowhere. */
+static void a_segment_outside_of_the_file_has_no_bytes(void **state)
+{
+	static const uint64_t outside[] = {UINT64_MAX - 0xfff, UINT64_MAX, 1ull << 63, 1 << 20};
+
+	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
+		struct elf_image *img = NULL;
+		struct tiny *t = new_tiny();
+		uint64_t v;
+
+		t->phdrs[1] = (Elf64_Phdr){PT_LOAD, PF_W, outside[i], 0x90100, 0, 0x10, 0x20, 4096};
+		assert_int_equal(open_tiny(t, &img), 0);
+		assert_null(elf_image_bytes(img, 0x90100, 1));
+		assert_false(elf_image_file_off(img, 0x90100, &v));
+		const uint8_t *none = elf_image_bytes(img, 0x90100, 0);
+
+		assert_true(!none || (none >= img->data && none <= img->data + img->len));
+		elf_image_free(img);
+	}
+}
+
 static void a_file_cut_under_us_does_no_harm(void **state)
 {
 	struct elf_image *img = NULL;
@@ -352,6 +373,7 @@ int main(void)
 		cmocka_unit_test(bad_headers_are_refused),
 		cmocka_unit_test(every_truncation_is_survived),
 		cmocka_unit_test(addresses_and_offsets_convert),
+		cmocka_unit_test(a_segment_outside_of_the_file_has_no_bytes),
 		cmocka_unit_test(a_file_cut_under_us_does_no_harm),
 		cmocka_unit_test(big_sparse_files_are_mapped_or_refused),
 		cmocka_unit_test(default_version_comes_first),
