@@ -88,11 +88,7 @@ static void judge(struct row *r, struct target *t)
 	} else {
 		snprintf(r->python, sizeof(r->python), "%s%s", py.version,
 			 py.free_threaded ? "t" : "");
-		if (py.allocator == PY_ALLOC_OTHER)
-			snprintf(r->reason, sizeof(r->reason),
-				 "its allocator is replaced (debug hooks, tracemalloc, memray)");
-		else
-			r->supported = SUPPORTED_YES;
+		r->supported = SUPPORTED_YES;
 	}
 }
 
