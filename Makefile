@@ -45,7 +45,7 @@ SKEL     := $(OUTPUT)/tmbpf.skel.h
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNITS    := $(UNIT_SRC:%.c=$(OUTPUT)/%)
 
-.PHONY: all help deps demo check check-all drivers unit unit-build integration bench bench-store lint format fuzz clean install
+.PHONY: all help deps demo check check-all interpreters drivers unit unit-build integration bench bench-store lint format fuzz clean install
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -132,6 +132,9 @@ format: ## clang-format everything
 
 check: ## install, build, run every test (root)
 	$(Q)./scripts/check.sh
+
+interpreters: ## build CPython with other compilers and options, to test with (half an hour)
+	$(Q)./scripts/interpreters build gcc-3.13 clang-3.13 clang-plain-3.13 nogil-3.13t
 
 demo: ## install, build, find the leaking line of a small Python program (root)
 	$(Q)./scripts/demo.sh

@@ -3,8 +3,8 @@
  * Stack -> id. The id is the position of the stack's 64-bit hash in a table of cache-line buckets;
  * only a stack seen for the first time goes through the ring buffer.
  *
- * The hash contains the number of code objects that have died: a new code object at an old address
- * would otherwise hit the id of the dead one.
+ * The hash contains how many code objects have died at the addresses of its frames: a new code object at an
+ * old address would otherwise hit the id of the dead one.
  */
 #ifndef TM_STACK_INTERN_BPF_H
 #define TM_STACK_INTERN_BPF_H
@@ -138,7 +138,7 @@ __noinline __u32 stack_current(__u32 domain, __u64 native_ip)
 	s->rec.domain = domain;
 	s->rec.native_ip = native_ip;
 	s->rec.death_gen = death_gen;
-	s->hash = hash_mix(0x243f6a8885a308d3ull + domain, native_ip + s->rec.death_gen);
+	s->hash = hash_mix(0x243f6a8885a308d3ull + domain, native_ip);
 	if (cfg_threads)
 		s->hash = hash_mix(s->hash, (__u32)bpf_get_current_pid_tgid());
 	if (cfg_python)

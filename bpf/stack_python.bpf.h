@@ -24,6 +24,12 @@ static __always_inline __u64 hash_mix(__u64 h, __u64 v)
 	return h ^ (h >> 32);
 }
 
+/* What tells a code object from one that was at this address before. */
+static __always_inline __u64 code_gen(__u64 code)
+{
+	return (__u64)code_gens[TM_CODE_GEN(code)] << 32;
+}
+
 static __always_inline struct tm_scratch *scratch_claim(void)
 {
 	__u32 idx = bpf_get_smp_processor_id() * 2;
@@ -165,7 +171,7 @@ static __always_inline void python_walk(struct tm_scratch *s)
 		s->rec.frames[n].code = code;
 		s->rec.frames[n].instr = instr;
 		s->frame_count = n + 1;
-		s->hash = hash_mix(hash_mix(s->hash, code), instr);
+		s->hash = hash_mix(hash_mix(s->hash, code), instr ^ code_gen(code));
 	}
 	s->rec.truncated = 1;
 }

@@ -535,6 +535,7 @@ int code_dealloc(struct pt_regs *ctx)
 		return 0;
 	t = stats_begin(TM_PROG_DEATH);
 	bpf_map_delete_elem(&codes, &code);
+	__sync_fetch_and_add(&code_gens[TM_CODE_GEN(code)], 1);
 	s = death_claim();
 	if (!s) {
 		__sync_fetch_and_add(&death_gen, 1);

@@ -157,6 +157,13 @@ struct tm_stack_allocs {
 	__u64 blocks, bytes;
 };
 
+/*
+ * A code object that takes the place of a dead one makes another stack: the deaths at its address are part of
+ * the hash. Addresses share counters, which only makes a stack new without need.
+ */
+#define TM_CODE_GENS	  4096
+#define TM_CODE_GEN(code) (((code) >> 5) & (TM_CODE_GENS - 1))
+
 /* ---- ring records ---- */
 
 enum tm_rec_type {

@@ -102,6 +102,9 @@ fi
 mkdir -p build
 rm -f build/exactness-*.txt build/integration.xml
 step "packages" ./scripts/deps.sh || finish
+# Interpreters of other suites, 100 MB, kept outside of the tree. Without them the tests name what they did not test.
+echo "== interpreters"
+./scripts/interpreters fetch </dev/null || notes+=("NOT TESTED: interpreters that could not be fetched, see above")
 built=1
 step "build" make --no-print-directory -j2 WERROR=1 all drivers || built=0
 step "layers" ./scripts/check-layers.sh
@@ -110,6 +113,8 @@ counted "unit tests, ASan and UBSan" units
 counted "fuzz, 5 s each" ./tests/fuzz/run.sh 5
 if [ "$built" -eq 1 ]; then
 	counted "integration" integration
+	[ "${TMBPF_FULL:-0}" = 1 ] && step "matrix" /usr/bin/python3 tests/integration/matrix.py \
+		system pyenv-3.6 pyenv-3.8 pyenv-3.10 pyenv-3.12 debian-3.9 debian-3.13 debian-3.15
 else
 	failed=$((failed + 1))
 	notes+=("FAILED: integration (no binary)")

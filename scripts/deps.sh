@@ -9,6 +9,7 @@ packages=(
 	libbpf-dev libelf-dev zlib1g-dev libzydis-dev libzycore-dev libsqlite3-dev sqlite3
 	libcmocka-dev libclang-rt-14-dev clang-format git util-linux procps libcap2-bin musl-tools
 	python3 python3-pytest python3-pytest-timeout python3-flask libpython3.11-testsuite
+	uwsgi-core uwsgi-plugin-python3 python3-greenlet python3-uvloop libpython3.11-dev
 	protobuf-compiler golang-go # for the tests of export formats: protoc, go tool pprof
 )
 
@@ -24,6 +25,7 @@ fi
 if [ -x /usr/bin/python3 ]; then
 	version=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 	packages=("${packages[@]/libpython3.11-testsuite/libpython$version-testsuite}")
+	packages=("${packages[@]/libpython3.11-dev/libpython$version-dev}")
 fi
 
 is_installed() {

@@ -16,18 +16,22 @@ SMALL_MAX = 512
 
 class Sizes:
     """What a request occupies. step: the size classes are its multiples (16, or 8 in some builds before 3.8; 1:
-    there are no classes, all is malloc's). hook: bytes that debug hooks add to each request."""
+    there are no classes, all is malloc's). hook: bytes that debug hooks add to each request; raw_hook: and once
+    more where pymalloc passes it on to the raw domain, which has hooks of its own."""
 
-    def __init__(self, step=CLASS, hook=0, mimalloc=False):
+    def __init__(self, step=CLASS, hook=0, mimalloc=False, raw_hook=0):
         self.step = step
         self.hook = hook
         self.mimalloc = mimalloc
+        self.raw_hook = raw_hook
 
     def occupied(self, size):
         size += self.hook
         if self.mimalloc:
             return mimalloc_block(size)
-        return (size + self.step - 1) // self.step * self.step if self.small(size) else size
+        if self.small(size):
+            return (size + self.step - 1) // self.step * self.step
+        return size + self.raw_hook
 
     def small(self, occupied):
         return self.step > 1 and occupied <= SMALL_MAX
@@ -50,7 +54,8 @@ def mimalloc_block(size):
 
 def sizes_of(ready_text, hook=0, mimalloc=False):
     """From the program's READY line: class=16, or class=0 where there is no pymalloc."""
-    return Sizes(int(re.search(r"class=(\d+)", ready_text).group(1)) or 1, hook, mimalloc)
+    step = int(re.search(r"class=(\d+)", ready_text).group(1)) or 1
+    return Sizes(step, hook, mimalloc, hook if step > 1 else 0)
 
 
 CAUSES = {

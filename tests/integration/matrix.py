@@ -22,7 +22,10 @@ COLUMNS = ["interpreter", "version", "build", "configuration", "tmbpf says", "po
            "coverage", "lines equal", "stacks", "dead code", "seconds"]
 WORKLOADS = ["lists_tuples_strs", "json_tuples_kept", "big_blocks", "recursion_depth_20"]
 FEW_WORKLOADS = ["lists_tuples_strs", "big_blocks"]
+WITHOUT_REUSE = ["strings_and_bytes", "linked_nodes"]
+DETAILS = os.path.join(harness.BUILD, "matrix-failures.txt")
 CELLS = {"dead": "dead code", "coverage": "coverage", "lines": "lines equal", "stacks": "stacks"}
+ALL_CELLS = tuple(CELLS)
 QUIET = {"W140"}  # "tracing costs more than the budget": these programs do nothing but allocate
 
 
@@ -31,15 +34,17 @@ QUIET = {"W140"}  # "tracing costs more than the budget": these programs do noth
 class Configuration:
     """env and wrap make it; cells are what can be measured in it; since which version it exists."""
 
-    def __init__(self, name, env=None, wrap=(), cells=("coverage", "lines", "stacks", "dead"), since=(3, 6),
-                 only=None, hooked=False, workloads=FEW_WORKLOADS):
+    def __init__(self, name, env=None, wrap=(), args=(), cells=ALL_CELLS, since=(3, 6), only=None, hooked=False,
+                 reuse=True, workloads=FEW_WORKLOADS):
         self.name = name
         self.env = harness.target_env(**(env or {}))
         self.wrap = wrap
+        self.args = args
         self.cells = cells
         self.since = since
         self.only = only
         self.hooked = hooked
+        self.reuse = reuse
         self.workloads = workloads
 
     def exists_on(self, interpreter):
@@ -52,21 +57,22 @@ class Configuration:
         return 0 if not self.hooked else 24 if interpreter.v >= (3, 8) else 32
 
 
-NO_POOLS = ("lines", "stacks", "dead")
 # With tracemalloc or memray in the target there is no second run to compare with.
-WATCHED = ("coverage", "dead")
+WATCHED = ("dead", "coverage")
+PREPARED = ("--blocks", "8M")
 MEMRAY = ("-m", "memray", "run", "-q", "-f", "-o", "/tmp/tmbpf-matrix.%d.memray" % os.getpid())
 CONFIGURATIONS = [
     Configuration("default", workloads=WORKLOADS),
-    Configuration("PYTHONMALLOC=malloc", {"PYTHONMALLOC": "malloc"}, cells=NO_POOLS),
+    Configuration("PYTHONMALLOC=malloc", {"PYTHONMALLOC": "malloc"}, cells=("dead", "lines", "stacks"), reuse=False,
+                  workloads=WITHOUT_REUSE),
     Configuration("PYTHONMALLOC=debug", {"PYTHONMALLOC": "debug"}, hooked=True),
     Configuration("PYTHONMALLOC=pymalloc_debug", {"PYTHONMALLOC": "pymalloc_debug"}, hooked=True),
     Configuration("PYTHONDEVMODE=1", {"PYTHONDEVMODE": "1"}, hooked=True, since=(3, 7)),
     Configuration("PYTHONMALLOC=mimalloc", {"PYTHONMALLOC": "mimalloc"}, since=(3, 13)),
-    Configuration("PYTHONTRACEMALLOC=1", {"PYTHONTRACEMALLOC": "1"}, cells=WATCHED),
-    Configuration("memray run", wrap=MEMRAY, cells=WATCHED, only=["debian-3.13"]),
+    Configuration("PYTHONTRACEMALLOC=1", {"PYTHONTRACEMALLOC": "1"}, args=PREPARED, cells=WATCHED),
+    Configuration("memray run", wrap=MEMRAY, args=PREPARED, cells=WATCHED, only=["debian-3.13"]),
     Configuration("memray run --trace-python-allocators", wrap=MEMRAY + ("--trace-python-allocators",),
-                  cells=WATCHED, only=["debian-3.13"]),
+                  args=PREPARED, cells=WATCHED, only=["debian-3.13"]),
 ]
 
 
@@ -97,7 +103,7 @@ def build_of(interpreter):
         with open(outside(said["library"]), "rb") as f:
             data = f.read()
     how = [word for option, word in (("--enable-optimizations", "PGO"), ("--with-lto", "LTO")) if
-           option in said["args"]]
+           option in said["args"] or interpreter.stock]  # Debian takes them out of what sysconfig says
     return ", ".join(["shared libpython" if shared else "static",
                       "symbols" if b"\0.symtab\0" in data else "stripped", said["compiler"].split(" (")[0],
                       "+".join(how) or "plain"])
@@ -136,7 +142,7 @@ class Row:
             self.cells[column] = text
 
     def fail(self, column, reason, text=""):
-        self.failures.append("%s, %s, %s: %s" % (self.interpreter, self.configuration.name, column, reason))
+        self.failures.append("%s, %s, %s: %s" % (self.interpreter, self.configuration.name, column, reason.rstrip(":")))
         self.cells[column] = ("FAIL %s %s" % (text, self.note(reason.splitlines()[0]))).replace("  ", " ")
 
     def measure(self, tmp):
@@ -160,7 +166,7 @@ class Row:
         self.take("dead code", d, "%d/%d" % (d.right, d.N))
 
     def measure_coverage(self, i, c, tmp):
-        r = measure.Coverage(i, c.env, c.wrap)
+        r = measure.Coverage(i, c.env, c.wrap, c.args, watched=c.cells == WATCHED)
         self.take("coverage", r, "?" if r.ratio is None else "%.3f%%" % (100 * r.ratio))
 
     def measure_lines(self, i, c, tmp):
@@ -174,7 +180,7 @@ class Row:
             self.take("lines equal", e, "%d/%d" % (equal, lines))
 
     def measure_stacks(self, i, c, tmp):
-        s = measure.Stacks(i, tmp, env=c.env, hook=c.hook(i))
+        s = measure.Stacks(i, tmp, env=c.env, hook=c.hook(i), reuse=c.reuse)
         self.take("stacks", s, "%d/%d" % (s.mismatches, s.allocations))
 
 
@@ -266,8 +272,12 @@ def main():
     else:
         print(text)
     print("%d rows, %d cells FAIL, %.1f minutes" % (len(rows), len(failures), seconds / 60))
+    with open(DETAILS, "w") as f:
+        f.write("\n\n".join(failures))
     for failure in failures:
-        print("FAIL: " + failure)
+        print("FAIL: " + failure.splitlines()[0])
+    if failures:
+        print("in full: " + DETAILS)
     return 1 if failures else 0
 
 

@@ -144,5 +144,6 @@ def test_sizes_of_allocators():
     assert [exactness.Sizes(8).occupied(n) for n in (1, 49, 512, 513)] == [8, 56, 512, 513]
     assert [exactness.Sizes(1).occupied(n) for n in (1, 49, 512, 513)] == [1, 49, 512, 513]
     assert [exactness.Sizes(16, 24).occupied(n) for n in (1, 488, 489)] == [32, 512, 513]
+    assert [exactness.Sizes(16, 24, raw_hook=24).occupied(n) for n in (1, 488, 489)] == [32, 512, 537]
     assert exactness.sizes_of("class=0 free=[]").step == 1
     assert exactness.sizes_of("class=8 free=[('x', 3)]").step == 8

@@ -1645,15 +1645,15 @@ def small_bytes(slot):
     SMALL_KEPT[slot] = b"x" * (20 + slot % 100)
 
 
-def small_tuple(slot):
+def small_reused_tuple(slot):
     SMALL_KEPT[slot] = (slot, None)
 
 
-def small_list(slot):
+def small_reused_list(slot):
     SMALL_KEPT[slot] = [None]
 
 
-def small_float(slot):
+def small_reused_float(slot):
     SMALL_KEPT[slot] = (
         slot
         * 1.5
@@ -1662,7 +1662,8 @@ def small_float(slot):
 
 SMALL = (small_instance, small_str, small_bytes)
 if VERSION >= (3, 8):
-    SMALL += (small_tuple, small_list, small_float)  # no dict: no version re-books the tables of dicts
+    # No dict: no version re-books the tables of dicts.
+    SMALL += (small_reused_tuple, small_reused_list, small_reused_float)
 else:
     # There tracemalloc, and so tmbpf, leaves a block from a free list with the line that had it first, and
     # with threads that line is another in every run.

@@ -21,7 +21,7 @@ enum flow_step {
 struct flow_place {
 	size_t idx;
 	uint8_t reg;
-	bool taken; /* idx is a branch and control left it by its taken edge */
+	bool taken;    /* idx is a branch and control left it by its taken edge */
 	unsigned left; /* instructions that the walk may still go back from here */
 };
 

@@ -60,7 +60,8 @@ struct python_target {
 	uint64_t code_type_addr;    /* of PyCode_Type: what ob_type of a code object must be */
 	enum py_allocator allocator;
 	struct py_hooks hooks;
-	uint64_t mi_free[2]; /* PY_ALLOC_MIMALLOC: free(ctx, block) of the mem and obj domains; 0 = unknown */
+	uint64_t mi_free
+		[2]; /* PY_ALLOC_MIMALLOC: free(ctx, block) of the mem and obj domains; 0 = unknown */
 };
 
 /**
