@@ -92,7 +92,7 @@ ROOMS_FOR_drain     := base target sites probe drain
 ROOMS_FOR_cli       := base cli
 
 define unit_rule
-$(OUTPUT)/tests/unit/$(1)/test_%: tests/unit/$(1)/test_%.c $$(foreach r,$$(ROOMS_FOR_$(1)),$$(patsubst %.c,$(OUTPUT)/%.o,$$(wildcard user/$$(r)/*.c))) $$(wildcard user/*/*.h bpf/*.h)
+$(OUTPUT)/tests/unit/$(1)/test_%: tests/unit/$(1)/test_%.c $$(foreach r,$$(ROOMS_FOR_$(1)),$$(patsubst %.c,$(OUTPUT)/%.o,$$(wildcard user/$$(r)/*.c))) $$(wildcard user/*/*.h bpf/*.h tests/unit/*.h tests/unit/*/*.h)
 	$$(call say,UNIT,$$@)
 	$(Q)mkdir -p $$(@D)
 	$(Q)$(CC) $(STD) $(CPPFLAGS) $(CFLAGS) $(HARDEN) $(LDHARDEN) -Wall -Wextra -Wno-unused-parameter -o $$@ $$(filter %.c %.o,$$^) -lcmocka $(LIBS)
