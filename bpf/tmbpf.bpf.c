@@ -315,6 +315,13 @@ static __always_inline void alloc_begin(struct pt_regs *ctx, __u32 fn, __u32 sp_
 	 */
 	if (call->sp && sp < call->sp)
 		return;
+	/*
+	 * realloc(NULL, n) of glibc jumps to malloc: the same call, and its return address is by now that of
+	 * the return probe.
+	 */
+	if (call->sp == sp && fn == TM_FN_MALLOC && call->bytes == bytes && !call->old_addr &&
+	    !call->out)
+		return;
 	call->sp = sp;
 	call->bytes = bytes;
 	call->old_addr = 0;

@@ -13,6 +13,8 @@ FOUND, MISSING = harness.find_interpreters()
 def pytest_configure(config):
     config.addinivalue_line("markers", "quick_set: with the interpreters of harness.QUICK only, also when all are "
                             "tested: it takes minutes each and looks at what does not differ between builds")
+    config.addinivalue_line("markers", "free_threaded: with free-threaded builds as well, which have no pools and so "
+                            "no coverage by the tool")
     if not os.access(harness.BINARY, os.X_OK):
         pytest.exit("%s is missing: run make first" % harness.BINARY, returncode=2)
     if os.geteuid() != 0:
@@ -20,10 +22,11 @@ def pytest_configure(config):
 
 
 def chosen(metafunc):
-    """The interpreters of a test. Free-threaded ones have a test of their own: the tool refuses them."""
-    few = metafunc.definition.get_closest_marker("quick_set") is not None
-    return [i for i in FOUND if not i.free_threaded
-            and not (few and i.name not in harness.QUICK and not i.name.startswith("extra"))]
+    """The interpreters of a test."""
+    marked = lambda name: metafunc.definition.get_closest_marker(name) is not None  # noqa: E731
+    few, any_gil = marked("quick_set"), marked("free_threaded")
+    return [i for i in FOUND if (any_gil or not i.free_threaded)
+            and (not few or i.name in harness.QUICK or i.name.startswith("extra"))]
 
 
 def pytest_generate_tests(metafunc):
@@ -38,8 +41,7 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write(text)
     terminalreporter.section("interpreters")
     for interpreter in FOUND:
-        what = "refused by the tool, nothing to compare" if interpreter.free_threaded else "tested"
-        terminalreporter.write_line("%s: %s %s" % (what, interpreter.name, interpreter.version))
+        terminalreporter.write_line("tested: %s %s" % (interpreter.name, interpreter.version))
     for name, reason in MISSING:
         terminalreporter.write_line("NOT TESTED: %s: %s" % (name, reason))
     if not harness.FULL:

@@ -88,6 +88,10 @@ print(json.dumps({"shared": bool(var("Py_ENABLE_SHARED")) and var("INSTSONAME") 
 """
 
 
+def readelf(option, path):
+    return subprocess.run(["readelf", option, path], capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
+
+
 def build_of(interpreter):
     """'static, stripped, GCC 12.2.0, PGO+LTO'; Debian's programs are static although a libpython exists."""
     out = subprocess.run(harness.command(interpreter, "-c", ASK), capture_output=True, text=True,
@@ -95,17 +99,13 @@ def build_of(interpreter):
     if out.returncode:
         return "?"
     said = json.loads(out.stdout)
-    outside = lambda path: interpreter.root.rstrip("/") + path  # noqa: E731
-    with open(outside(said["program"]), "rb") as f:
-        data = f.read()
-    shared = said["shared"] and said["shared"].encode() in data
-    if shared:
-        with open(outside(said["library"]), "rb") as f:
-            data = f.read()
+    root = interpreter.root.rstrip("/")
+    shared = said["shared"] and said["shared"] in readelf("-dW", root + said["program"])
+    sections = readelf("-SW", root + said["library" if shared else "program"])
     how = [word for option, word in (("--enable-optimizations", "PGO"), ("--with-lto", "LTO")) if
            option in said["args"] or interpreter.stock]  # Debian takes them out of what sysconfig says
     return ", ".join(["shared libpython" if shared else "static",
-                      "symbols" if b"\0.symtab\0" in data else "stripped", said["compiler"].split(" (")[0],
+                      "symbols" if " .symtab " in sections else "stripped", said["compiler"].split(" (")[0].strip(),
                       "+".join(how) or "plain"])
 
 
@@ -212,7 +212,7 @@ Made by `/usr/bin/python3 tests/integration/matrix.py --write docs/interpreters.
 | tmbpf says | the mode and the codes of warnings, or the code of the refusal; [n]: its text, below the table |
 | pop sites, new-reference sites | instructions that are probed |
 | coverage | of `tests/targets/mixed.py`: blocks of the interpreter's allocator that have a record, checked against the interpreter's own count; with mimalloc that count is all there is |
-| lines equal | two runs of %(workloads)s (other than in the default configuration %(few)s), tracemalloc in the first: lines with the same blocks and bytes / all lines. The others differ by one of the causes of `docs/testing.md`, within its bound |
+| lines equal | two runs of %(workloads)s, tracemalloc in the first: lines with the same blocks and bytes / all lines. The others differ by one of the causes of `docs/testing.md`, within its bound. In the other configurations %(few)s; with PYTHONMALLOC=malloc %(without)s, which re-use nothing from free lists |
 | stacks | two runs of `tests/targets/constructs.py`: stacks that differ in any file or line / allocations |
 | dead code | of 2,000 code objects that died before the report: named with the right file and line |
 | n/a | nothing to compare: there are no pools, or the target itself runs tracemalloc or memray |
@@ -236,7 +236,7 @@ def head(names, configurations, seconds):
     return HEAD % {"arguments": " with `%s`" % arguments.strip() if arguments else "",
                    "date": time.strftime("%Y-%m-%d"), "tool": tool, "kernel": os.uname().release,
                    "cpus": os.cpu_count(), "minutes": seconds / 60,
-                   "workloads": ", ".join(WORKLOADS), "few": ", ".join(FEW_WORKLOADS)}
+                   "workloads": ", ".join(WORKLOADS), "few": ", ".join(FEW_WORKLOADS), "without": ", ".join(WITHOUT_REUSE)}
 
 
 def main():

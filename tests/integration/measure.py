@@ -238,7 +238,7 @@ class Coverage:
         self.lost = harness.lost(probed.interval)
         self.problems = list(probed.problems)
         self.truth = int(probed.done_text)
-        self.ratio = None
+        self.ratio = self.recorded = self.missed = self.large = None
         # The interpreter's requests above 512 bytes are malloc blocks with a Python line.
         self.with_line = sum(s["blocks"] for s in probed.sites if exactness.is_python_file(s["file"]))
         if uses_mimalloc(interpreter, env):
@@ -256,6 +256,7 @@ class Coverage:
         GIL it leaves out what other threads allocated (Objects/obmalloc.c, get_mimalloc_allocated_blocks())."""
         ratio = self.with_line / max(1, self.truth)
         self.ratio = min(1.0, ratio)
+        self.recorded = self.with_line
         if not 0.999 <= ratio <= 1.05:
             self.problems.append("%d blocks with a line, sys.getallocatedblocks() %d" % (self.with_line, self.truth))
 

@@ -98,21 +98,6 @@ def test_unsupported_version_is_named(version):
         p.wait()
 
 
-@pytest.mark.parametrize("name", ["nogil-3.13t", "nogil-3.14t"])
-def test_free_threaded_build_is_refused_by_name(name, program):
-    interpreter, reason = harness.interpreter_named(name)
-    if not interpreter:
-        pytest.skip("%s: %s" % (name, reason))
-    code = "print('READY', flush=True)\nimport time\nwhile True: time.sleep(0.05); x = [bytearray(4000)]"
-    p = program(interpreter, "-c", code)
-    out = harness.run_tool("-p", p.pid, "--mode", "exact", 1, 1)
-    assert out.returncode == 3 and "E303" in said(out), said(out)
-    assert "free-threaded" in said(out), said(out)
-    out = harness.run_tool("-p", p.pid, "--mode", "exact", "--domains", "native", 1, 1)
-    assert out.returncode == 0, said(out)
-    assert p.alive()
-
-
 def test_kernel_thread_and_zombie(tmp_path):
     out = harness.run_tool("-p", 2, 1, 1)
     assert out.returncode in (3, 5) and re.search(r"E\d\d\d", said(out)), said(out)

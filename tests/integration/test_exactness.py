@@ -8,6 +8,8 @@ import harness
 import measure
 from measure import workloads
 
+pytestmark = pytest.mark.free_threaded
+
 
 def needs(interpreter, name):
     reason = measure.missing_workload(interpreter, name)

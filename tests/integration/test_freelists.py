@@ -7,6 +7,8 @@ import measure
 
 N = 30000  # several times what the free lists hold
 
+pytestmark = pytest.mark.free_threaded
+
 
 @pytest.mark.parametrize("name", ["json_tuples_kept", "floats_from_temporaries", "lists_dicts_among_churn"])
 def test_full_free_lists_at_attach(name, interpreter, tmp_path, show):

@@ -285,6 +285,9 @@ static int open_session(struct capture *c)
 	struct session_opts so = {.frames = c->opts->frames,
 				  .blocks = c->opts->blocks,
 				  .mimalloc = c->mimalloc ? &c->mi_sites : NULL,
+				  .malloc_serves_all = c->mimalloc ||
+						       c->py.allocator == PY_ALLOC_MALLOC ||
+						       c->py.hooks.tracemalloc,
 				  .threads = c->opts->threads,
 				  .perf_links = c->opts->perf_links};
 	struct probe_plan plan = {.target = c->target};

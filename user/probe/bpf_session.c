@@ -114,6 +114,14 @@ static void configure_python(struct tmbpf_bpf *skel, const struct python_target 
 	}
 }
 
+/* Of the first level. Most blocks are small objects, which are elsewhere, unless malloc serves them all. */
+static uint32_t live_buckets(const struct session_opts *opts)
+{
+	if (!opts->malloc_serves_all)
+		return pow2_between(opts->blocks / 16, LIVE_MIN, LIVE_MAX);
+	return pow2_between(opts->blocks / TM_LIVE_WAYS, LIVE_MIN * 8, LIVE_MAX);
+}
+
 static void configure_libc(struct tmbpf_bpf *skel, const struct session_opts *opts)
 {
 	_Static_assert(TM_SLOW_CALLS == SLOW_CALLS_MAX, "one list");
@@ -335,7 +343,7 @@ int bpf_session_open(const struct target *t, const struct python_target *python,
 		return load_failed(err);
 	err = map_views(s);
 	if (!err)
-		err = add_level(s, pow2_between(opts->blocks / 16, LIVE_MIN, LIVE_MAX));
+		err = add_level(s, live_buckets(opts));
 	if (!err)
 		err = bpf_session_maintain(s);
 	if (err)

@@ -23,9 +23,10 @@ struct session_opts {
 	const struct libc_sites *libc; /* NULL: native domain off; borrowed during the call */
 	uint64_t libc_bias;
 	const struct mimalloc_sites
-		*mimalloc; /* NULL: objects come from pymalloc; borrowed during the call */
-	bool threads;	   /* tell the stacks of threads apart */
-	bool perf_links;   /* perf events even where uprobe_multi exists */
+		*mimalloc;	/* NULL: objects come from pymalloc; borrowed during the call */
+	bool malloc_serves_all; /* small objects are in the live table, too: make room */
+	bool threads;		/* tell the stacks of threads apart */
+	bool perf_links;	/* perf events even where uprobe_multi exists */
 };
 
 struct tmbpf_bpf; /* the skeleton */
