@@ -18,7 +18,7 @@ TARGETS = os.path.join(ROOT, "tests", "targets")
 FULL = os.environ.get("TMBPF_FULL") == "1"
 
 # The interpreters of every `make check`; all of `scripts/interpreters list` with TMBPF_FULL=1.
-QUICK = ["system", "pyenv-3.8", "pyenv-3.12", "pyenv-3.13", "debian-3.9", "debian-3.14", "debian-3.15"]
+QUICK = ["system", "pyenv-3.8", "pyenv-3.13", "debian-3.15"]
 
 
 # ---- interpreters ----
