@@ -200,10 +200,10 @@ static void settle(const struct shape *s, struct leak_finding *f)
 {
 	const struct leak_line *l = s->line;
 	uint64_t peak = shape_most(l->high, 0, s->n), growth = s->floor[s->n - 1] - s->floor[0];
-	uint64_t band = (uint64_t)(SHAPE_FLAT * (double)shape_max(growth, l->last));
+	uint64_t flat = (uint64_t)(SHAPE_FLAT * (double)shape_max(growth, l->last));
+	uint64_t band = shape_max(shape_max(flat, l->grain_bytes), shape_given_back(s, 0));
 	size_t end;
 
-	band = shape_max(band, shape_given_back(s, 0));
 	end = shape_end_of_growth(s, 0, s->n - 1, band);
 	if (is_released(s, peak) && f->turnover < TURNOVER_CHURN) {
 		settle_as(f, s, end_of_release(s, peak), LEAK_WHY_RELEASED);

@@ -655,6 +655,7 @@ static void a_reader_that_stays_makes_snapshots_wait(void **state)
 	if (!child) {
 		sqlite3 *db = NULL;
 
+		close(go[1]); /* the end of the parent is the end of the wait */
 		sqlite3_open_v2(p->file, &db, SQLITE_OPEN_READONLY, NULL);
 		sqlite3_exec(db, "BEGIN; SELECT count(*) FROM change", NULL, NULL, NULL);
 		(void)!write(ready[1], &byte, 1);
