@@ -5,9 +5,11 @@ A result carries problems, a list of sentences; the tests assert that it is empt
 cell: the two cannot disagree.
 """
 import ast
+import functools
 import json
 import os
 import re
+import subprocess
 import sys
 
 import exactness
@@ -41,6 +43,23 @@ def missing_workload(interpreter, name):
 def uses_mimalloc(interpreter, env):
     """Are its objects blocks of mimalloc?"""
     return interpreter.free_threaded or (env or {}).get("PYTHONMALLOC", "").startswith("mimalloc")
+
+
+@functools.lru_cache(maxsize=None)
+def plain_size_class(interpreter):
+    """The smallest size class of pymalloc as the interpreter prints it without hooks."""
+    code = "import sys; sys._debugmallocstats()"
+    out = subprocess.run(harness.command(interpreter, "-c", code), capture_output=True, text=True,
+                         env=harness.target_env(), stdin=subprocess.DEVNULL)
+    return int(re.search(r"^ +0 +(\d+) ", out.stderr, re.M).group(1))
+
+
+def sizes_in(interpreter, ready_text, hook, env):
+    """How requests are rounded in a run. With hooks in front of pymalloc the interpreter prints no classes."""
+    malloc = (env or {}).get("PYTHONMALLOC", "").startswith("malloc")
+    if hook and not malloc and not uses_mimalloc(interpreter, env):
+        ready_text = "class=%d" % plain_size_class(interpreter)
+    return exactness.sizes_of(ready_text, hook, uses_mimalloc(interpreter, env))
 
 
 # ---- runs ----
@@ -99,7 +118,7 @@ class Exactness:
         self.name = name
         reference = Reference(interpreter, name, n, 1, tmp, env)
         self.probed = probed = Probed([interpreter, DRIVER, name, n, "plain"], env=env)
-        sizes = exactness.sizes_of(probed.ready_text, hook, uses_mimalloc(interpreter, env))
+        sizes = sizes_in(interpreter, probed.ready_text, hook, env)
         self.rows = exactness.add_sites(exactness.reference_rows(reference.traces, sizes), probed.sites)
         self.free = max(reference.free, probed.free)
         self.bad = exactness.judge(self.rows, self.free, INPLACE, threads="threads" in name,
@@ -171,8 +190,7 @@ class Stacks:
                                       "--frames", self.FRAMES, env=env)
         self.notes = reference.notes
         self.equality = e = exactness.StackEquality(self.kind(reuse), self.notes["sizes"])
-        e.add_reference(reference.traces, exactness.sizes_of(probed.ready_text, hook,
-                                                             uses_mimalloc(interpreter, env)))
+        e.add_reference(reference.traces, sizes_in(interpreter, probed.ready_text, hook, env))
         e.add_tool(probed.sites)
         self.allocations = e.allocations()
         self.mismatches = len(e.wrong)
