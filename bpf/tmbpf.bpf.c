@@ -191,8 +191,8 @@ static __always_inline void newref_record(struct pt_regs *ctx, __u64 cookie)
 	}
 	stack = stack_current(TM_DOMAIN_PYTHON, 0);
 	*slot = stack;
-	/* With the mark of its pop on it this may be that very allocation: counted there. */
-	if (stack && !(was & TM_MARK_MASK))
+	/* With the mark of its pop and the same stack this may be that very allocation: counted there. */
+	if (stack && (!(was & TM_MARK_MASK) || (was & TM_STACK_ID_MASK) != stack))
 		stack_count(stack, class_bytes(TM_DIR_SZIDX(e->key)));
 }
 

@@ -32,7 +32,7 @@ LABELS = {
     "ttl": {"CHURN"},
     "queue": {"CHURN"},
     "requests": {"CHURN", "WARM-UP", "PLATEAU", None},
-    "fragmentation": {"CHURN", None},
+    "fragmentation": {"CHURN", "PLATEAU", None},  # what it keeps is little; where windows are few, it looks at rest
     "untraced": {"CHURN", "WARM-UP", "PLATEAU", None},
 }
 # these must say that RSS grows by more than what is traced

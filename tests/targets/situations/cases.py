@@ -2,9 +2,9 @@
 """Situations a Python program gets into. Each function works, and returns what it keeps.
 
 Lines that end in "# exact" make blocks in which free lists of objects have no part: there tmbpf must say exactly
-what tracemalloc says, stack by stack. Lines that end in "# native" take memory from libc behind Python's back: tracemalloc does not see
-it. Lines that end in "# raw" take large blocks by PyMem_RawMalloc() beside small objects; "+ 6 of 64144" is what
-libbz2 takes from libc there itself.
+what tracemalloc says, stack by stack. Lines that end in "# native" take memory from libc behind Python's back:
+tracemalloc does not see it. Lines that end in "# raw" take large blocks by PyMem_RawMalloc() beside small objects;
+"+ 6 of 64144" is what libbz2 takes from libc there itself.
 """
 import asyncio
 import bz2
