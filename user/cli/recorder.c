@@ -30,6 +30,7 @@ struct recorder {
 	bool in_dir; /* path was made by us */
 	int signals;
 	unsigned snapshots;	/* taken, in all files */
+	unsigned in_file;	/* of these, in this one */
 	uint64_t bytes, blocks; /* of the last one */
 	double elapsed_s;
 	bool cost_warned;
@@ -204,6 +205,7 @@ static int take_snapshot(struct recorder *r, bool final)
 	if (err)
 		return err;
 	r->snapshots++;
+	r->in_file++;
 	r->bytes = s->live_bytes;
 	r->blocks = s->live_blocks;
 	r->elapsed_s = s->elapsed_s;
@@ -218,6 +220,7 @@ static int start(struct recorder *r)
 
 	if (err)
 		return err;
+	r->in_file = 0;
 	r->capture.keep_freed = true; /* churn, and the alloc types of pprof, need them */
 	err = open_file(r);
 	if (!err)
@@ -227,17 +230,17 @@ static int start(struct recorder *r)
 
 /*
  * An interpreter has come up: everything is laid out anew, and what was recorded without it stays in a file
- * of its own. A file without a snapshot vanishes, and its name is used again.
+ * of its own. While nothing was recorded yet (tmbpf came while the process started) there is no such file:
+ * it vanishes, and its name is used again.
  */
 static int start_anew(struct recorder *r)
 {
-	bool empty;
-	int err = take_snapshot(r, true);
+	bool empty = !r->in_file;
+	int err = empty ? 0 : take_snapshot(r, true);
 
 	log_coded_warn("W124", NULL,
 		       "an interpreter has started in process %d: tracing starts anew, now with it",
 		       (int)r->opts->capture.pid);
-	empty = !store_writer_count(r->writer);
 	if (!err)
 		err = store_writer_close(take_ptr(r->writer), CAPTURE_LOOP_ANEW);
 	capture_close(&r->capture);

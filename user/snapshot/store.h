@@ -73,16 +73,18 @@ int store_create(const char *path, const struct store_meta *meta, const struct s
 		 struct store_writer **out);
 
 /**
- * Append a snapshot; all of one file share one pool of strings (s->strings), and time_ns and seq rise.
+ * Append a snapshot; all of one file share one pool of strings (s->strings), and seq rises; a clock
+ * that was set back stands still in the file.
  * Equal stacks are summed up; a stack of zeros counts as not there. The newest snapshots stay as taken;
  * past opts->keep the one goes whose time is covered best by its neighbours, never the first or last.
  * While someone reads the file for long, snapshots wait in memory (W701) and go out with a later call.
  * Returns: 0; -ENOSPC (E704), -EIO and other write errors (E703): the writer is of no use any more, all
- * that was complete is in the file; -EINVAL (another pool, a time that does not rise); -ENOMEM.
+ * that was complete is in the file; -EBUSY (W702: another program writes to the file; this snapshot is
+ * lost, the next may get through); -EINVAL (another pool, a number that does not rise); -ENOMEM.
  */
 int store_append(struct store_writer *w, const struct snapshot *s);
 
-/** Snapshots in the file now, after thinning, and the size of the file. */
+/** Snapshots in the file now, after thinning and without those that wait; and the size of the file. */
 size_t store_writer_count(const struct store_writer *w);
 uint64_t store_writer_bytes(const struct store_writer *w);
 

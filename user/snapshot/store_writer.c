@@ -35,6 +35,7 @@ struct store_writer {
 	sqlite3_stmt *add_change, *add_base;
 	struct store_times *times;
 	size_t count, times_cap;
+	size_t complete_count; /* of these, committed */
 	uint32_t last_seq, round;
 	int64_t last_time_ns;
 	uint64_t content; /* sum of store_hash_values() over all traces */
@@ -85,6 +86,7 @@ static void say_complete(struct store_writer *w)
 	char when[32] = "";
 	struct tm tm;
 
+	w->complete_count = w->count;
 	if (w->count && gmtime_r(&seconds, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	if (w->count)
@@ -432,7 +434,7 @@ int store_append(struct store_writer *w, const struct snapshot *s)
 
 size_t store_writer_count(const struct store_writer *w)
 {
-	return w->count;
+	return w->complete_count;
 }
 
 uint64_t store_writer_bytes(const struct store_writer *w)
@@ -453,11 +455,13 @@ int store_writer_close(struct store_writer *w, const char *end_reason)
 		err = store_db_exec(&w->db, "COMMIT");
 		if (err)
 			err = fail(w, err);
+		else
+			say_complete(w);
 	}
 	if (!w->failed && w->count && end_reason)
 		err = store_meta_set_end(&w->db, end_reason);
-	if (!w->count && !w->failed)
-		(void)unlink(w->file); /* nothing was measured: an empty series is of no use */
+	if (!w->complete_count)
+		(void)unlink(w->file); /* an empty series is of no use */
 	writer_free(w);
 	return err;
 }
