@@ -25,7 +25,6 @@ FEW_WORKLOADS = ["lists_tuples_strs", "big_blocks"]
 WITHOUT_REUSE = ["strings_and_bytes", "linked_nodes"]
 DETAILS = os.path.join(harness.BUILD, "matrix-failures.txt")
 CELLS = {"dead": "dead code", "coverage": "coverage", "lines": "lines equal", "stacks": "stacks"}
-ALL_CELLS = tuple(CELLS)
 QUIET = {"W140"}  # "tracing costs more than the budget": these programs do nothing but allocate
 
 
@@ -34,8 +33,8 @@ QUIET = {"W140"}  # "tracing costs more than the budget": these programs do noth
 class Configuration:
     """env and wrap make it; cells are what can be measured in it; since which version it exists."""
 
-    def __init__(self, name, env=None, wrap=(), args=(), cells=ALL_CELLS, since=(3, 6), only=None, hooked=False,
-                 reuse=True, workloads=FEW_WORKLOADS):
+    def __init__(self, name, env=None, wrap=(), args=(), cells=tuple(CELLS), since=(3, 6), only=None, hooked=False,
+                 workloads=FEW_WORKLOADS):
         self.name = name
         self.env = harness.target_env(**(env or {}))
         self.wrap = wrap
@@ -44,13 +43,16 @@ class Configuration:
         self.since = since
         self.only = only
         self.hooked = hooked
-        self.reuse = reuse
         self.workloads = workloads
 
     def exists_on(self, interpreter):
         if interpreter.free_threaded and self.name != "default":
             return False  # mimalloc is all there is
         return interpreter.v >= self.since and (not self.only or interpreter.name in self.only)
+
+    def has_pools(self, interpreter):
+        """Else all is malloc's: there is no coverage, and a re-used object stays with its first line."""
+        return not measure.uses_malloc(interpreter, self.env)
 
     def hook(self, interpreter):
         """Bytes that debug hooks add to a request: a serial number more before 3.8."""
@@ -63,8 +65,7 @@ PREPARED = ("--blocks", "8M")
 MEMRAY = ("-m", "memray", "run", "-q", "-f", "-o", "/tmp/tmbpf-matrix.%d.memray" % os.getpid())
 CONFIGURATIONS = [
     Configuration("default", workloads=WORKLOADS),
-    Configuration("PYTHONMALLOC=malloc", {"PYTHONMALLOC": "malloc"}, cells=("dead", "lines", "stacks"), reuse=False,
-                  workloads=WITHOUT_REUSE),
+    Configuration("PYTHONMALLOC=malloc", {"PYTHONMALLOC": "malloc"}),
     Configuration("PYTHONMALLOC=debug", {"PYTHONMALLOC": "debug"}, hooked=True),
     Configuration("PYTHONMALLOC=pymalloc_debug", {"PYTHONMALLOC": "pymalloc_debug"}, hooked=True),
     Configuration("PYTHONDEVMODE=1", {"PYTHONDEVMODE": "1"}, hooked=True, since=(3, 7)),
@@ -148,7 +149,7 @@ class Row:
     def measure(self, tmp):
         i, c = self.interpreter, self.configuration
         for cell, column in CELLS.items():
-            if cell not in c.cells:
+            if cell not in c.cells or (cell == "coverage" and not c.has_pools(i)):
                 self.cells[column] = "n/a"
                 continue
             try:
@@ -171,7 +172,7 @@ class Row:
 
     def measure_lines(self, i, c, tmp):
         equal = lines = 0
-        for name in c.workloads:
+        for name in c.workloads if c.has_pools(i) else WITHOUT_REUSE:
             if measure.missing_workload(i, name):
                 continue
             e = measure.Exactness(i, name, tmp, env=c.env, hook=c.hook(i))
@@ -180,7 +181,7 @@ class Row:
             self.take("lines equal", e, "%d/%d" % (equal, lines))
 
     def measure_stacks(self, i, c, tmp):
-        s = measure.Stacks(i, tmp, env=c.env, hook=c.hook(i), reuse=c.reuse)
+        s = measure.Stacks(i, tmp, env=c.env, hook=c.hook(i), reuse=c.has_pools(i))
         self.take("stacks", s, "%d/%d" % (s.mismatches, s.allocations))
 
 
@@ -212,7 +213,7 @@ Made by `/usr/bin/python3 tests/integration/matrix.py --write docs/interpreters.
 | tmbpf says | the mode and the codes of warnings, or the code of the refusal; [n]: its text, below the table |
 | pop sites, new-reference sites | instructions that are probed |
 | coverage | of `tests/targets/mixed.py`: blocks of the interpreter's allocator that have a record, checked against the interpreter's own count; with mimalloc that count is all there is |
-| lines equal | two runs of %(workloads)s, tracemalloc in the first: lines with the same blocks and bytes / all lines. The others differ by one of the causes of `docs/testing.md`, within its bound. In the other configurations %(few)s; with PYTHONMALLOC=malloc %(without)s, which re-use nothing from free lists |
+| lines equal | two runs of %(workloads)s, tracemalloc in the first: lines with the same blocks and bytes / all lines. The others differ by one of the causes of `docs/testing.md`, within its bound. In the other configurations %(few)s; where all is malloc's %(without)s, which re-use nothing from free lists |
 | stacks | two runs of `tests/targets/constructs.py`: stacks that differ in any file or line / allocations |
 | dead code | of 2,000 code objects that died before the report: named with the right file and line |
 | n/a | nothing to compare: there are no pools, or the target itself runs tracemalloc or memray |

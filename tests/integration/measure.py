@@ -45,6 +45,12 @@ def uses_mimalloc(interpreter, env):
     return interpreter.free_threaded or (env or {}).get("PYTHONMALLOC", "").startswith("mimalloc")
 
 
+def uses_malloc(interpreter, env):
+    """Are its objects blocks of malloc? 3.6 has malloc behind the hooks of "debug": it counts no blocks then."""
+    setting = (env or {}).get("PYTHONMALLOC", "")
+    return setting.startswith("malloc") or (setting == "debug" and interpreter.v < (3, 7))
+
+
 @functools.lru_cache(maxsize=None)
 def plain_size_class(interpreter):
     """The smallest size class of pymalloc as the interpreter prints it without hooks."""
@@ -56,8 +62,7 @@ def plain_size_class(interpreter):
 
 def sizes_in(interpreter, ready_text, hook, env):
     """How requests are rounded in a run. With hooks in front of pymalloc the interpreter prints no classes."""
-    malloc = (env or {}).get("PYTHONMALLOC", "").startswith("malloc")
-    if hook and not malloc and not uses_mimalloc(interpreter, env):
+    if hook and not uses_malloc(interpreter, env) and not uses_mimalloc(interpreter, env):
         ready_text = "class=%d" % plain_size_class(interpreter)
     return exactness.sizes_of(ready_text, hook, uses_mimalloc(interpreter, env))
 
@@ -262,10 +267,12 @@ class Coverage:
         if uses_mimalloc(interpreter, env):
             self._judge_alone()
             return
-        if not (probed.interval["coverage"] or {}).get("python"):
-            self.problems.append("the tool does not know the coverage")
+        known = (probed.interval["coverage"] or {}).get("python")
+        if known:
+            self.ratio, self.recorded, self.missed = harness.coverage(probed.interval)
+        if self.ratio is None:
+            self.problems.append("the tool does not know the coverage: %r" % known)
             return
-        self.ratio, self.recorded, self.missed = harness.coverage(probed.interval)
         self.large = self.with_line - self.recorded
         self._judge()
 

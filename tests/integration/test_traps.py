@@ -47,9 +47,10 @@ def test_hits_per_loop(counted, tool, show, interpreter):
     assert abs(by["release"] - own) <= slack, "no trap for a free"
     assert abs(by["reuse"] - own - N) <= slack, "one trap for an object from a free list"
     # Where the interpreter is built so that one new-reference site serves fresh and re-used objects (not
-    # LTO), that site stays attached and a fresh object passes two probes.
+    # LTO), that site stays attached and a fresh object passes two probes. So it is in Debian's 3.15: instances
+    # are made by a call of _Py_NewReference(), which re-used objects go through as well.
     fresh = (by["allocate"] - own) / N
-    if interpreter.stock:
+    if interpreter.stock and interpreter.v < (3, 15):
         assert abs(own - N) <= slack, "one trap for the int of each step"
         assert abs(fresh - 1) <= 0.02, "one trap for a fresh object"
     else:
