@@ -47,8 +47,9 @@ struct capture {
 	const struct drain_result *result;	 /* of the last drain; NULL before the first */
 	struct tm_cpu_stats stats, stats_before; /* now, and at the last snapshot */
 	int64_t start_ns, last_snapshot_ns, last_drain_ns, last_full_ns,
-		good_drain_ns;	  /* monotonic */
-	uint64_t unread_at_drain; /* code objects that could not be read, at the last good drain */
+		good_drain_ns;		    /* monotonic */
+	struct tm_cpu_stats stats_at_drain; /* of the last good drain */
+	uint64_t unread_at_drain;	    /* code objects that could not be read, then */
 	uint32_t seq;
 	bool pools_mode;
 	bool keep_freed; /* snapshots also have the stacks that hold nothing any more; set after opening */

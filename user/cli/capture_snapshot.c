@@ -28,6 +28,9 @@ static int drain_now(struct capture *c, bool full)
 		return err;
 	c->good_drain_ns = now;
 	c->unread_at_drain = stack_cache_unresolved(c->stacks);
+	err = bpf_session_stats(c->session, &c->stats_at_drain);
+	if (err)
+		return log_err(err, "cannot read the counters of losses");
 	if (full)
 		c->last_full_ns = now;
 	return 0;
@@ -176,9 +179,9 @@ static int fill_head(struct capture *c, struct snapshot *s, bool gone)
 	err = bpf_session_stats(c->session, &c->stats);
 	if (err)
 		return log_err(err, "cannot read the counters of losses");
-	memcpy(s->drops, c->stats.drops, sizeof(s->drops));
+	/* Losses between the last drain and the end (or of the next program) are not of these numbers. */
+	memcpy(s->drops, gone ? c->stats_at_drain.drops : c->stats.drops, sizeof(s->drops));
 	s->drain_s = c->result ? (double)c->result->duration_ns / 1e9 : 0;
-	/* What ran between the last drain and the end could not be read, and is not in the numbers either. */
 	s->drops[TM_DROP_CODE_UNREAD] +=
 		gone ? c->unread_at_drain : stack_cache_unresolved(c->stacks);
 	s->drops[TM_DROP_MOVING] += c->result ? c->result->moving_pools : 0;
