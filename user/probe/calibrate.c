@@ -52,13 +52,17 @@ static void measure(void (*fn)(void), double rounds[ROUNDS])
 	qsort(rounds, ROUNDS, sizeof(double), by_value);
 }
 
-static void child_main(int memfd, int in, int out)
+/* Without an end of the pipe that it writes to itself, it sees when the parent has died, and ends. */
+static void child_main(int memfd, const int to[2], const int from[2])
 {
+	int in = to[0], out = from[1];
 	double rounds[ROUNDS];
 	void (*fn)(void);
 	char go;
 	void *p;
 
+	close(to[1]);
+	close(from[0]);
 	p = mmap(NULL, sizeof(code), PROT_READ | PROT_EXEC, MAP_PRIVATE, memfd, 0);
 	if (p == MAP_FAILED)
 		_exit(1);
@@ -118,7 +122,7 @@ int calibrate_trap(const struct bpf_session *s, double *ns, double *spread)
 	}
 	child = fork();
 	if (child == 0)
-		child_main(memfd, to[0], from[1]);
+		child_main(memfd, to, from);
 	close(to[0]);
 	close(from[1]);
 	err = child < 0 ? -EAGAIN : run(s, child, memfd, from[0], to[1], rounds);

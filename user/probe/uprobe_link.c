@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "probe/shielded.h"
 #include "probe/uprobe_multi_abi.h"
 
 struct uprobe_link {
@@ -17,10 +18,18 @@ struct uprobe_link {
 	size_t perf_count;
 };
 
-static int link_create_multi(int prog_fd, const struct uprobe_sites *s)
+struct multi_request {
+	int prog_fd;
+	const struct uprobe_sites *sites;
+};
+
+/* Returns: the link's descriptor, -errno. */
+static int link_create_multi(const void *arg)
 {
+	const struct multi_request *r = arg;
+	const struct uprobe_sites *s = r->sites;
 	struct uprobe_multi_link_attr attr = {
-		.prog_fd = (uint32_t)prog_fd,
+		.prog_fd = (uint32_t)r->prog_fd,
 		.attach_type = TM_BPF_TRACE_UPROBE_MULTI,
 		.path = (uintptr_t)s->path,
 		.offsets = (uintptr_t)s->offsets,
@@ -52,12 +61,13 @@ bool uprobe_multi_supported(void)
 	if (prog_fd < 0)
 		return false;
 	/* A kernel that knows the link type gets as far as "/ is not a regular file": EBADF. */
-	err = link_create_multi(prog_fd, &sites);
+	err = link_create_multi(&(struct multi_request){prog_fd, &sites});
 	if (err >= 0)
 		close(err);
 	return err == -EBADF;
 }
 
+/* Not shielded: SIGKILL stops one that then is not there, the others end with our descriptors. */
 static int attach_perf(const struct bpf_program *prog, const struct uprobe_sites *s,
 		       struct uprobe_link *link)
 {
@@ -87,7 +97,10 @@ int uprobe_link_attach(const struct bpf_program *prog, const struct uprobe_sites
 		return -ENOMEM;
 	link->fd = -1;
 	if (multi) {
-		link->fd = link_create_multi(bpf_program__fd(prog), sites);
+		struct multi_request r = {bpf_program__fd(prog), sites};
+
+		if (!shielded_call(link_create_multi, &r, &link->fd))
+			link->fd = link_create_multi(&r);
 		err = link->fd < 0 ? link->fd : 0;
 	} else {
 		err = attach_perf(prog, sites, link);
@@ -98,14 +111,33 @@ int uprobe_link_attach(const struct bpf_program *prog, const struct uprobe_sites
 	return 0;
 }
 
-void uprobe_link_free(struct uprobe_link *link)
+/* All of a link; the memory is left as it is. */
+static int detach(const void *arg)
 {
-	if (!link)
-		return;
+	const struct uprobe_link *link = arg;
+
 	if (link->fd >= 0)
 		close(link->fd);
 	for (size_t i = 0; i < link->perf_count; i++)
 		bpf_link__destroy(link->perf[i]);
+	return 0;
+}
+
+void uprobe_link_free(struct uprobe_link *link)
+{
+	int err;
+
+	if (!link)
+		return;
+	if (shielded_call(detach, link, &err)) {
+		/* The child closed the descriptors and freed its copy of the memory; this is ours. */
+		for (size_t i = 0; i < link->perf_count; i++) {
+			bpf_link__disconnect(link->perf[i]);
+			bpf_link__destroy(link->perf[i]);
+		}
+	} else {
+		detach(link);
+	}
 	free(link->perf);
 	free(link);
 }
