@@ -6,6 +6,7 @@ its lines how many blocks they hold; free lists have no part in these lines, so 
 """
 import glob
 import http.client
+import json
 import os
 import re
 import shutil
@@ -265,10 +266,17 @@ def start_static(build, program, python, kind):
                    "say=done", "wait", env=harness.target_env(**home(python)))
 
 
+def listed(p):
+    """What `tmbpf ls` says of it."""
+    lines = [json.loads(line) for line in harness.run_tool("ls", "-j").stdout.splitlines()]
+    return [line for line in lines if line["pid"] == p.pid][0]
+
+
 @pytest.mark.parametrize("kind", ["exported", "exported-stripped", "hidden"])
 @interpreters(["system", "pyenv-3.8"], among=[i for i in ALL if static_library(i)])
 def test_static_host(python, kind, build, program, tool):
     p = start_static(build, program, python, kind)
+    assert listed(p)["supported"] is True  # by its symbols: no name says Python
     t, hello = traced(tool, p)
     assert hello["python"] == python.version
     proceed(p, "done")
@@ -282,6 +290,7 @@ def test_static_host(python, kind, build, program, tool):
 def test_static_host_without_any_symbol(python, build, program):
     """Nothing exported and stripped: PyCode_Type and what else we go by cannot be found. That is said."""
     p = start_static(build, program, python, "hidden-stripped")
+    assert listed(p)["supported"] is False
     out = harness.run_tool("-p", p.pid, "--mode", "exact", 1, 1)
     assert out.returncode == 3 and not out.stdout
     text = ("E304: CPython %s .* has no symbol PyCode_Type" % python.version if python.v >= (3, 10) else

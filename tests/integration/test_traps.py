@@ -9,8 +9,7 @@ import harness
 N = 100000
 
 
-@pytest.fixture
-def counted(program, interpreter, target_script):
+def start_counted(program, interpreter, target_script):
     p = program(interpreter, target_script("counted.py"))
 
     def run(loop, n=N):
@@ -19,16 +18,22 @@ def counted(program, interpreter, target_script):
     return p, run
 
 
-def test_hits_per_loop(counted, tool, show, interpreter):
-    """Steps of range() make a new int each (above 256), so every loop has one allocation of its own."""
-    p, run = counted
-    t = tool("-p", p.pid, "--mode", "exact", "-T", 1, "--overhead", "100000%", "300ms")
-    t.hello()
-    for _ in range(3):  # the new-reference sites are learned meanwhile
+@pytest.fixture
+def counted(program, interpreter, target_script):
+    return start_counted(program, interpreter, target_script)
+
+
+def options(p):
+    return ("-p", p.pid, "--mode", "exact", "-T", 1, "--overhead", "100000%", "300ms")
+
+
+def traps_per_loop(t, run):
+    """Traps of N steps of each loop. Steps of range() make a new int each (above 256): each loop has that."""
+    until = time.monotonic() + 4
+    while time.monotonic() < until:  # the new-reference sites are learned meanwhile
         for loop in ("allocate", "release", "reuse", "nothing"):
-            run(loop, N)
-        time.sleep(0.5)
-    rows = []
+            run(loop, N // 5)
+    traps = {}
     for loop in ("nothing", "allocate", "release", "reuse"):
         hits = []
         for _ in range(3):  # the lowest: now and then all sites are attached for a moment, to check
@@ -39,22 +44,49 @@ def test_hits_per_loop(counted, tool, show, interpreter):
             t.interval()  # the one it ended in, or the next
             t.interval()
             hits.append(sum(r["events"] for r in t.records[seen:] if r["type"] == "interval"))
-        rows.append([loop, N, min(hits), "%.4f" % (min(hits) / N)])
-    show("traps, %s" % interpreter.label, harness.table(rows, ["loop", "steps", "traps", "per step"]))
-    by = {r[0]: r[2] for r in rows}
-    own = by["nothing"]  # the int of each step
+        traps[loop] = min(hits)
+    return traps
+
+
+def check_traps(traps, interpreter):
+    own = traps["nothing"]  # the int of each step
     slack = 0.02 * N
-    assert abs(by["release"] - own) <= slack, "no trap for a free"
-    assert abs(by["reuse"] - own - N) <= slack, "one trap for an object from a free list"
+    assert abs(traps["release"] - own) <= slack, "no trap for a free"
+    assert abs(traps["reuse"] - own - N) <= slack, "one trap for an object from a free list"
     # Where the interpreter is built so that one new-reference site serves fresh and re-used objects (not
-    # LTO), that site stays attached and a fresh object passes two probes. So it is in Debian's 3.15: instances
-    # are made by a call of _Py_NewReference(), which re-used objects go through as well.
-    fresh = (by["allocate"] - own) / N
-    if interpreter.stock and interpreter.v < (3, 15):
+    # LTO), that site stays attached and a fresh object passes two probes.
+    fresh = (traps["allocate"] - own) / N
+    if interpreter.stock:
         assert abs(own - N) <= slack, "one trap for the int of each step"
         assert abs(fresh - 1) <= 0.02, "one trap for a fresh object"
     else:
         assert 0.98 <= fresh <= 2.02
+
+
+def test_hits_per_loop(counted, tool, show, interpreter, tmp_path):
+    p, run = counted
+    t = tool(*options(p), env=harness.tool_env(XDG_CACHE_HOME=tmp_path))
+    t.hello()
+    traps = traps_per_loop(t, run)
+    show("traps, %s" % interpreter.label, harness.table(
+        [[loop, N, n, "%.4f" % (n / N)] for loop, n in traps.items()], ["loop", "steps", "traps", "per step"]))
+    check_traps(traps, interpreter)
+    t.stop()
+
+
+def test_what_another_program_taught_does_not_make_objects_dearer(debian, program, target_script, tool, tmp_path):
+    """A run on a program that made nothing but ints remembers their sites alone."""
+    p, run = start_counted(program, debian, target_script)
+    env = harness.tool_env(XDG_CACHE_HOME=tmp_path)
+    t = tool(*options(p), env=env)
+    t.hello()
+    for _ in range(4):
+        run("nothing", N)
+        time.sleep(0.3)
+    t.stop()
+    t = tool(*options(p), env=env)
+    t.hello()
+    check_traps(traps_per_loop(t, run), debian)
     t.stop()
 
 

@@ -11,6 +11,7 @@
 #include "cli/cmd.h"
 #include "target/proc_fs.h"
 #include "target/process_info.h"
+#include "target/python_process.h"
 #include "target/python_target.h"
 
 struct row {
@@ -29,38 +30,6 @@ struct listing {
 	bool json, oom;
 	unsigned hidden; /* processes whose files we may not see, and whose name says nothing */
 };
-
-/* "python", "python3", "python3.11", "libpython3.11.so.1.0", "pypy3.10" -> "3.11" or "" */
-static bool names_python(const char *path, char version[8])
-{
-	const char *base = strrchr(path, '/');
-	unsigned major, minor;
-
-	base = base ? base + 1 : path;
-	if (!strncmp(base, "lib", 3))
-		base += 3;
-	if (strncmp(base, "python", 6) != 0 && strncmp(base, "pypy", 4) != 0)
-		return false;
-	base += strncmp(base, "pypy", 4) ? 6 : 4;
-	if (*base && !strchr("0123456789-.", *base))
-		return false; /* "pythonista" */
-	version[0] = '\0';
-	if (sscanf(base, "%1u.%2u", &major, &minor) == 2)
-		snprintf(version, 8, "%u.%u", major % 10, minor % 100);
-	return true;
-}
-
-/* By the names of what is mapped. Returns: -EACCES when that cannot be seen. */
-static int maps_name_python(pid_t pid, char version[8], bool *found)
-{
-	struct proc_maps maps = {0};
-	int err = proc_maps_read(pid, &maps);
-
-	for (size_t i = 0; !err && i < maps.count && !*found; i++)
-		*found = maps.items[i].exec && names_python(maps.items[i].path, version);
-	proc_maps_release(&maps);
-	return err;
-}
 
 static void on_reason(void *ctx, enum log_level level, const char *code, const char *message,
 		      const char *fix)
@@ -115,23 +84,20 @@ static void look_closer(struct row *r)
 static bool add_process(pid_t pid, void *ctx)
 {
 	struct listing *l = ctx;
-	_cleanup_free_ char *exe = NULL;
 	struct row r = {.pid = pid}, *rows;
 	struct proc_stat st;
-	char version[8] = "", program[sizeof(r.command)];
-	bool found;
+	char version[PYTHON_NAME_VERSION] = "";
+	int kind;
 
 	if (pid == getpid() || proc_stat_read(pid, &st) || st.state == 'Z')
 		return false;
 	process_command(pid, r.command, sizeof(r.command));
 	if (!r.command[0])
 		return false; /* a kernel thread */
-	snprintf(program, sizeof(program), "%.*s", (int)strcspn(r.command, " "), r.command);
-	found = names_python(program, version) || names_python(st.comm, version) ||
-		(!proc_readlink(pid, "exe", &exe) && names_python(exe, version));
-	if (!found && maps_name_python(pid, version, &found))
+	kind = python_process_kind(pid, version);
+	if (kind < 0)
 		l->hidden++;
-	if (!found)
+	if (kind <= PYTHON_NONE)
 		return false;
 	memcpy(r.comm, st.comm, sizeof(r.comm));
 	snprintf(r.python, sizeof(r.python), "%s", version);
@@ -286,7 +252,7 @@ int cmd_ls(int argc, char **argv)
 		.options = table,
 		.parser = parse_one,
 		.doc = "The Python processes that can be seen from here, the biggest first, and whether tmbpf "
-		       "can trace them. Found by the names of their program and libraries.\v"
+		       "can trace them. Found by the names of their program and libraries, and by what their program exports.\v"
 		       "Exit status: 0 done, 2 usage, 3 there is none, 7 cannot write output.",
 	};
 	struct listing l = {0};

@@ -14,10 +14,11 @@
 
 #include "base/log.h"
 
-#define FRESH_ENOUGH   256	     /* fresh hits without one re-use before a site is let go */
-#define CHECK_EVERY_NS 20000000000LL /* another window after this */
-#define WINDOW_NS      200000000LL   /* its length */
-#define RELINK_NS      500000000LL   /* not more often than this */
+#define FRESH_ENOUGH 256	   /* fresh hits without one re-use before a site is let go */
+#define CHECK_MIN_NS 1000000000LL  /* another window after this, twice as long each time ... */
+#define CHECK_MAX_NS 20000000000LL /* ... up to this, as long as the windows show nothing new */
+#define WINDOW_NS    200000000LL   /* its length */
+#define RELINK_NS    500000000LL   /* not more often than this */
 /*
  * A thread preempted between a pop and its new reference when a window opens counts one false re-use;
  * there is one such thread per interpreter lock.
@@ -35,6 +36,7 @@ struct learn {
 	bool window;
 	uint32_t epoch;
 	int64_t since_ns; /* of the state */
+	int64_t check_ns; /* how long KEPT lasts this time */
 };
 
 void learn_free(struct learn *l)
@@ -83,6 +85,7 @@ int learn_new(struct probes *p, struct bpf_session *s, const struct python_sites
 	take_known(l, known, known_count);
 	l->window = l->fresh_count == 0;
 	l->epoch = 1;
+	l->check_ns = CHECK_MIN_NS;
 	*out = take_ptr(l);
 	return 0;
 }
@@ -166,10 +169,14 @@ int learn_step(struct learn *l, int64_t now_ns, bool *changed)
 	if (!l->since_ns)
 		l->since_ns = now_ns;
 	if (!l->window)
-		return now_ns - l->since_ns < CHECK_EVERY_NS ? 0 : open_window(l, now_ns);
+		return now_ns - l->since_ns < l->check_ns ? 0 : open_window(l, now_ns);
 	if (now_ns - l->since_ns < (l->fresh_count ? WINDOW_NS : RELINK_NS))
 		return 0;
 	*changed = judge(l);
+	/* What a program does first, and what an earlier run remembered, may be little of what it does now. */
+	l->check_ns = *changed			       ? CHECK_MIN_NS
+		      : l->check_ns > CHECK_MAX_NS / 2 ? CHECK_MAX_NS
+						       : l->check_ns * 2;
 	/* Nothing learned yet: the window stays open, at the cost of a second trap an object. */
 	return l->fresh_count ? close_window(l, now_ns) : 0;
 }

@@ -381,8 +381,8 @@ static int commit(struct store_writer *w)
 	if ((rc & 0xff) == SQLITE_BUSY) {
 		if (w->waiting == 1)
 			log_coded_warn(
-				"W701", NULL,
-				"%s is being read for long: snapshots wait in memory until that ends",
+				"W701", "end what reads it; \"fuser FILE\" names it",
+				"%s is being read for long: snapshots wait in memory until that ends, and SIGKILL would lose them",
 				w->path);
 		return 0;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Small reads from /proc/PID. For this room only. */
+/* Small reads from /proc/PID. */
 #ifndef TM_TARGET_PROC_FS_H
 #define TM_TARGET_PROC_FS_H
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "target/proc_fs.h"
 #include "target/python_layout.h"
+#include "target/python_process.h"
 
 static int unsupported(const struct target *t, const char *what)
 {
@@ -51,29 +52,12 @@ bool python_target_mapped(struct target *t)
 	return find_runtime(t, &vaddr) != NULL;
 }
 
-/* "python3.11", "libpython3.12.so.1.0" -> the version in the name. */
-static bool is_python_name(const char *path, char version[8])
-{
-	const char *base = strrchr(path, '/');
-	unsigned major = 0, minor = 0;
-
-	base = base ? base + 1 : path;
-	if (strncmp(base, "lib", 3) == 0)
-		base += 3;
-	if (strncmp(base, "python", 6) != 0)
-		return false;
-	version[0] = '\0';
-	if (sscanf(base + 6, "%1u.%2u", &major, &minor) == 2)
-		snprintf(version, 8, "%u.%u", major % 10, minor % 100);
-	return true;
-}
-
 /* For messages only. */
 static void name_by_path(const struct target_object *o, char what[64])
 {
-	char version[8];
+	char version[PYTHON_NAME_VERSION];
 
-	if (is_python_name(o->path, version) && *version)
+	if (python_name(o->path, version) && *version)
 		snprintf(what, 64, "CPython %s", version);
 	else
 		snprintf(what, 64, "a CPython of an unknown version");
@@ -82,11 +66,9 @@ static void name_by_path(const struct target_object *o, char what[64])
 /* A program with CPython in it, nothing exported and stripped: its texts are all that is left of it. */
 static bool has_python_texts(struct target *t)
 {
-	static const char text[] = "Fatal Python error: "; /* Python/pylifecycle.c, every version */
 	struct target_object *exe = t->object_count ? t->objects[0] : NULL;
 
-	return exe && exe->exec && target_object_open(t, exe) == 0 &&
-	       memmem(exe->image->data, exe->image->len, text, sizeof(text) - 1);
+	return exe && exe->exec && target_object_open(t, exe) == 0 && python_texts_in(exe->image);
 }
 
 /* An interpreter without _PyRuntime: say which. Returns: -ENOTSUP, -ENOENT (no Python at all). */
@@ -211,29 +193,19 @@ int python_target_find(struct target *t, struct python_target *out)
 struct child_search {
 	pid_t parent;
 	pid_t found;
-	char version[8]; /* "3.11", "" unknown */
+	char version[PYTHON_NAME_VERSION];
 };
 
 static bool is_python_child(pid_t pid, void *ctx)
 {
 	struct child_search *search = ctx;
 	struct proc_stat st;
-	_cleanup_free_ char *exe = NULL;
-	struct proc_maps maps = {0};
 
-	if (proc_stat_read(pid, &st) || st.ppid != search->parent || st.state == 'Z')
+	if (proc_stat_read(pid, &st) || st.ppid != search->parent || st.state == 'Z' ||
+	    python_process_kind(pid, search->version) != PYTHON_CPYTHON)
 		return false;
-	bool found = proc_readlink(pid, "exe", &exe) == 0 && is_python_name(exe, search->version);
-
-	if (!found && proc_maps_read(pid, &maps) == 0) {
-		for (size_t i = 0; i < maps.count && !found; i++)
-			found = maps.items[i].exec &&
-				is_python_name(maps.items[i].path, search->version);
-	}
-	proc_maps_release(&maps);
-	if (found)
-		search->found = pid;
-	return found;
+	search->found = pid;
+	return true;
 }
 
 int python_target_hint_child(pid_t pid, char *out, size_t cap)
