@@ -66,7 +66,8 @@ units() {
 }
 
 integration() {
-	/usr/bin/python3 -m pytest -p no:cacheprovider -q --timeout 300 --durations 8 -rs \
+	# Most of a test is waiting. One file, one worker: what a file shares is made once.
+	/usr/bin/python3 -m pytest -p no:cacheprovider -q --timeout 300 --durations 8 -rs -n "$(nproc)" --dist loadfile \
 		--junitxml build/integration.xml tests/integration
 	local rc=$?
 	/usr/bin/python3 - build/integration.xml "$rc" <<-'PY'

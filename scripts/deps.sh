@@ -8,7 +8,7 @@ packages=(
 	gcc make pkgconf clang llvm bpftool linux-libc-dev libc6-dev
 	libbpf-dev libelf-dev zlib1g-dev libzydis-dev libzycore-dev libsqlite3-dev sqlite3
 	libcmocka-dev libclang-rt-14-dev clang-format git util-linux procps libcap2-bin musl-tools
-	python3 python3-pytest python3-pytest-timeout python3-flask libpython3.11-testsuite
+	python3 python3-pytest python3-pytest-timeout python3-pytest-xdist python3-flask libpython3.11-testsuite
 	uwsgi-core uwsgi-plugin-python3 python3-greenlet python3-uvloop libpython3.11-dev pypy3
 	protobuf-compiler golang-go # for the tests of export formats: protoc, go tool pprof
 )
@@ -27,6 +27,9 @@ if [ -x /usr/bin/python3 ]; then
 	packages=("${packages[@]/libpython3.11-testsuite/libpython$version-testsuite}")
 	packages=("${packages[@]/libpython3.11-dev/libpython$version-dev}")
 fi
+
+# speedscope's own importer reads an export in a test; npm installs it below build/.
+command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || packages+=(nodejs npm)
 
 is_installed() {
 	[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

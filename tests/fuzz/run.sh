@@ -39,34 +39,42 @@ done
 rm -f "$out/rooms.a"
 llvm-ar rcs "$out/rooms.a" "${objs[@]}"
 
-passed=0
-failed=0
-for src in "${targets[@]}"; do
+fuzz_one() { # source: build and run; says how it went, and counts in NAME.result
+	local src=$1 name bin log work seeds=()
 	name=$(basename "$src" .c)
 	bin=$out/$name
 	log=$out/$name.log
 	work=$out/corpus-$name
 	mkdir -p "$work"
+	echo failed >"$out/$name.result"
 	if ! "$clang" "${cflags[@]}" -fsanitize=fuzzer,address,undefined -o "$bin" "$src" "$out/rooms.a" \
 		-lelf -lZydis -lZycore -lz -lbpf -lsqlite3 >"$log" 2>&1; then
 		echo "fuzz $name: does not build"
 		sed 's/^/    /' "$log"
-		failed=$((failed + 1))
-		continue
+		return
 	fi
-	seeds=()
 	[ -d "tests/fuzz/corpus/$name" ] && seeds=("tests/fuzz/corpus/$name")
 	[ -f "tests/fuzz/$name.dict" ] && seeds+=("-dict=tests/fuzz/$name.dict")
 	if timeout $((seconds + 60)) "$bin" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
 		-artifact_prefix="$out/$name-" "$work" "${seeds[@]}" >"$log" 2>&1 </dev/null; then
-		runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-		echo "fuzz $name: ${runs:-?} runs in $seconds s, no crash"
-		passed=$((passed + 1))
+		echo "fuzz $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") runs in $seconds s, no crash"
+		echo passed >"$out/$name.result"
 	else
 		echo "fuzz $name: FAILED, input kept as $out/$name-*"
 		tail -n 60 "$log" | sed 's/^/    /'
-		failed=$((failed + 1))
 	fi
+}
+
+# One for each core; each output in one piece.
+rm -f "$out"/*.result
+for src in "${targets[@]}"; do
+	while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
+		wait -n
+	done
+	{ text=$(fuzz_one "$src") && echo "$text"; } &
 done
+wait
+passed=$(grep -lx passed "$out"/*.result | wc -l)
+failed=$((${#targets[@]} - passed))
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -35,8 +35,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("interpreter", interpreters, ids=[i.label for i in interpreters], scope="module")
 
 
+def pytest_runtest_logreport(report):
+    if report.when == "teardown":
+        REPORTS.extend(report.user_properties)
+
+
 def pytest_terminal_summary(terminalreporter):
-    for title, text in REPORTS:
+    for title, text in sorted(REPORTS):
         terminalreporter.section(title)
         terminalreporter.write(text)
     terminalreporter.section("interpreters")
@@ -53,10 +58,10 @@ REPORTS = []
 
 
 @pytest.fixture
-def show():
-    """Print a table at the end of the run, whether the test passes or not."""
+def show(request):
+    """Print a table at the end of the run, whether the test passes or not; also from a worker process."""
     def add(title, text):
-        REPORTS.append((title, text))
+        request.node.user_properties.append((title, text))
     return add
 
 
