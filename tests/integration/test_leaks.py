@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -97,6 +98,30 @@ def run_modes(python, modes, tmp_path):
             for one in running:
                 one.close()
     return results
+
+
+def test_a_pause_of_the_machine_is_left_out(program, target_script, tmp_path):
+    """Target and recorder are stopped together, as by a suspended machine or a paused container."""
+    p = program("/usr/bin/python3", target_script("leaky_cache.py"), 600)
+    path = tmp_path / "run.tmb"
+    r = recording.Recorder(p.pid, path, "--every", "250ms", "--mode", "exact", log=tmp_path / "log")
+    try:
+        r.wait_snapshots(12)
+        for pid in (r.proc.pid, p.pid):
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(10)
+        for pid in (p.pid, r.proc.pid):
+            os.kill(pid, signal.SIGCONT)
+        r.wait_snapshots(16)
+        assert r.stop() == 0
+    finally:
+        r.close()
+    records = [json.loads(line) for line in harness.run_tool("leaks", "-j", "-T", "0", path).stdout.splitlines()]
+    assert records[0]["pauses"] == 1 and 9 < records[0]["paused_s"] < 11, records[0]
+    leaks = [v for v in records if v.get("verdict") == "LEAK" and v["file"].endswith("leaky_cache.py")]
+    assert [v for v in leaks if v["function"] == "remember"], records
+    assert not [v for v in records if v.get("verdict") == "PLATEAU" and v["bytes"] > 100000], records
+    assert re.search(r"1 pause of (9\.\d|1\d) s in all left out", harness.run_tool("leaks", path).stdout)
 
 
 def confusion(results):

@@ -6,18 +6,19 @@
  */
 #include "analyze/leaks_shape.h"
 
-#define ENOUGH_WINDOWS 8	 /* fewer rise by chance too often: 1 in 8! against 1 in 3! */
-#define KEPT_TO_SWING  (1.0 / 3) /* the least that counts at all, against how high it swings */
-#define LASTING_SHARE  (1.0 / 3) /* of the time observed */
-#define STOPPED_RATIO  0.05	 /* rate lately against the rate before */
-#define EVEN_PACE      0.6	 /* behind a fill: less than that is still the fill */
-#define SLOWING_RATIO  0.3
-#define STOPPED_PAUSES 2    /* a table that doubles pauses twice as long each time */
-#define PAUSED_PAUSES  1.25 /* longer than ever before */
-#define SWING_SHARE    0.25 /* of the peak: more than that is not level */
-#define TURNOVER_CHURN 10.0
-#define EARLY_SHARE    0.1 /* of the time observed: growth that ends within it is warming up */
-#define COVERAGE_GOOD  0.99
+#define ENOUGH_WINDOWS	 8	   /* fewer rise by chance too often: 1 in 8! against 1 in 3! */
+#define KEPT_TO_SWING	 (1.0 / 3) /* the least that counts at all, against how high it swings */
+#define LASTING_SHARE	 (1.0 / 3) /* of the time observed */
+#define STOPPED_RATIO	 0.05	   /* rate lately against the rate before */
+#define EVEN_PACE	 0.6	   /* behind a fill: less than that is still the fill */
+#define SLOWING_RATIO	 0.3
+#define STOPPED_PAUSES	 2    /* a table that doubles pauses twice as long each time */
+#define PAUSED_PAUSES	 1.25 /* longer than ever before */
+#define SWING_SHARE	 0.25 /* of the peak: more than that is not level */
+#define TURNOVER_CHURN	 10.0
+#define EARLY_SHARE	 0.1 /* of the time observed: growth that ends within it is warming up */
+#define PROVEN_SHARE_MAX (1.0 / 3) /* of the time: flat for longer than that needs no other proof */
+#define COVERAGE_GOOD	 0.99
 
 enum growth {
 	GROWTH_NONE,  /* none, or not in every third of the time */
@@ -50,11 +51,11 @@ static void fit(const struct shape *s, size_t from, bool steady, struct trend *t
 	trend->certain_low -= widen;
 }
 
-static enum growth judge_pace(double standstill, double pace)
+static enum growth judge_pace(double standstill, double pause, double pace)
 {
 	if (standstill > STOPPED_PAUSES || pace < STOPPED_RATIO)
 		return GROWTH_STOPPED;
-	if (standstill > PAUSED_PAUSES)
+	if (standstill > PAUSED_PAUSES || pause > STOPPED_PAUSES)
 		return GROWTH_PAUSED;
 	return pace < SLOWING_RATIO ? GROWTH_SLOWING : GROWTH_YES;
 }
@@ -83,7 +84,7 @@ static enum growth judge_swinging(const struct shape *s, size_t from)
 	if (!(trend.certain_low > 0 && shape_rises_by_thirds(s, from, true)) &&
 	    !shape_kept_in_coarse(s, from))
 		return GROWTH_NOISE;
-	g = judge_pace(0, shape_pace_in_swings(s, from, &trend));
+	g = judge_pace(0, 0, shape_pace_in_swings(s, from, &trend));
 	return g == GROWTH_YES && s->n - from < ENOUGH_WINDOWS ? GROWTH_FEW : g;
 }
 
@@ -93,7 +94,7 @@ static enum growth judge_steady(const struct shape *s, size_t from)
 
 	if (!shape_rises_by_thirds(s, from, false))
 		return GROWTH_NONE;
-	g = judge_pace(shape_standstill(s, from), shape_pace(s, from));
+	g = judge_pace(shape_standstill(s, from), shape_pause(s, from), shape_pace(s, from));
 	if (g != GROWTH_YES)
 		return g;
 	if (s->n - from < ENOUGH_WINDOWS)
@@ -195,6 +196,20 @@ static size_t end_of_release(const struct shape *s, uint64_t peak)
 	return k;
 }
 
+/*
+ * Does it stand within `band` of its end for longer than its growth needs for so much? Else nothing but
+ * the band is seen: it may grow as ever.
+ */
+static bool is_proven_flat(const struct shape *s, size_t end, uint64_t band)
+{
+	double growth = (double)(s->floor[s->n - 1] - s->floor[0]);
+	double share = growth > 0 ? (double)band / growth : 0;
+
+	if (share > PROVEN_SHARE_MAX)
+		share = PROVEN_SHARE_MAX;
+	return shape_seconds(s, end, s->n - 1) > share * shape_seconds(s, 0, s->n - 1);
+}
+
 /* It does not grow (any more). */
 static void settle(const struct shape *s, struct leak_finding *f)
 {
@@ -212,6 +227,8 @@ static void settle(const struct shape *s, struct leak_finding *f)
 	} else if (end && end + 1 == s->n && f->turnover < TURNOVER_CHURN) {
 		set_verdict(f, LEAK_UNKNOWN, LEAK_WHY_SHORT);
 		f->since_ns = l->time_ns[end - 1];
+	} else if (end && f->turnover < TURNOVER_CHURN && !is_proven_flat(s, end, band)) {
+		set_verdict(f, LEAK_UNKNOWN, LEAK_WHY_FEW);
 	} else {
 		settle_as(f, s, end, end ? LEAK_WHY_STOPPED : LEAK_WHY_FLAT);
 	}

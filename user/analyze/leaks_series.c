@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "analyze/leaks_clock.h"
 #include "base/buf.h"
+
+#define GAP_STEPS 4
 
 struct window {
 	size_t first, end; /* snapshots [first, end) */
@@ -40,18 +43,53 @@ struct leak_series {
 	struct extent flat; /* lent for a line that has none of its own */
 };
 
-static void sort_into_windows(struct leak_series *s)
+/*
+ * Where each snapshot stands in the sum of distances, and that sum, ns. A gap counts for four usual
+ * distances, or for a window if that is longer: with its full length it would leave few windows for
+ * the snapshots there are.
+ */
+static int64_t place(const struct leak_series *s, int64_t *at)
 {
-	int64_t start = s->snapshot_ns[0], span = s->snapshot_ns[s->snapshots - 1] - start;
-	size_t slot_before = SIZE_MAX;
+	const int64_t *t = s->snapshot_ns;
+	int64_t cap = GAP_STEPS * leak_usual_step(t, s->snapshots);
+	int64_t window = (t[s->snapshots - 1] - t[0]) / LEAKS_WINDOWS_MAX;
 
+	cap = cap > window ? cap : window;
+	at[0] = 0;
+	for (size_t i = 1; i < s->snapshots; i++)
+		at[i] = at[i - 1] + (t[i] - t[i - 1] < cap ? t[i] - t[i - 1] : cap);
+	return at[s->snapshots - 1];
+}
+
+/* The time of a window is the mean of its snapshots. */
+static void set_window_times(struct leak_series *s)
+{
+	int64_t start = s->snapshot_ns[0];
+
+	for (size_t w = 0; w < s->window_count; w++) {
+		double sum = 0, count = (double)(s->windows[w].end - s->windows[w].first);
+
+		for (size_t i = s->windows[w].first; i < s->windows[w].end; i++)
+			sum += (double)(s->snapshot_ns[i] - start) / count;
+		s->window_ns[w] = start + (int64_t)sum;
+	}
+}
+
+static int sort_into_windows(struct leak_series *s)
+{
+	_cleanup_free_ int64_t *at = calloc(s->snapshots, sizeof(*at));
+	size_t slot_before = SIZE_MAX;
+	int64_t span;
+
+	if (!at)
+		return -ENOMEM;
+	span = place(s, at);
 	for (size_t i = 0; i < s->snapshots; i++) {
 		size_t slot = i;
 		struct window *w;
 
 		if (s->snapshots > LEAKS_WINDOWS_MAX)
-			slot = (size_t)((double)(s->snapshot_ns[i] - start) * LEAKS_WINDOWS_MAX /
-					((double)span + 1));
+			slot = (size_t)((double)at[i] * LEAKS_WINDOWS_MAX / ((double)span + 1));
 		if (slot >= LEAKS_WINDOWS_MAX)
 			slot = LEAKS_WINDOWS_MAX - 1;
 		if (slot != slot_before)
@@ -61,13 +99,8 @@ static void sort_into_windows(struct leak_series *s)
 		w->end = i + 1;
 		s->window_of[i] = (uint32_t)s->window_count - 1;
 	}
-	for (size_t w = 0; w < s->window_count; w++) {
-		double sum = 0, count = (double)(s->windows[w].end - s->windows[w].first);
-
-		for (size_t i = s->windows[w].first; i < s->windows[w].end; i++)
-			sum += (double)(s->snapshot_ns[i] - start) / count;
-		s->window_ns[w] = start + (int64_t)sum;
-	}
+	set_window_times(s);
+	return 0;
 }
 
 static size_t find_old_snapshot(const struct leak_series *s)
@@ -99,7 +132,8 @@ int leak_series_new(const int64_t *time_ns, size_t snapshots, struct leak_series
 	for (size_t i = 0; i < snapshots; i++)
 		s->snapshot_ns[i] = time_ns[i];
 	s->snapshots = snapshots;
-	sort_into_windows(s);
+	if (sort_into_windows(s))
+		return -ENOMEM;
 	s->old_snapshot = find_old_snapshot(s);
 	*out = take_ptr(s);
 	return 0;

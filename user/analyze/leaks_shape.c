@@ -10,6 +10,7 @@
 #define LONGEST_PAUSE  0.25 /* of the time: standing still for longer is no steady growth */
 #define RISE_SHARE     0.25 /* of an even step: less than that is no step */
 #define BIGGEST_STEP   0.6  /* of the growth; a table that doubles makes steps of a half */
+#define JUMP_PACE      2.0  /* against the mean rate: what a gap holds is no jump below that */
 #define THIRD_SHARE    0.1  /* of the growth, from each third of the time to the next */
 #define FEW_EVEN       3.0  /* each of few steps within this factor of the mean rate */
 #define FEW_GROWTH     2    /* and the line at least doubled */
@@ -103,20 +104,42 @@ static uint64_t middle(const uint64_t *v, size_t from, size_t to)
 	return sorted[count / 2];
 }
 
+/* What the line would have held before window k, in a gap, if it had gone straight on. */
+static uint64_t between(const struct shape *s, size_t from, size_t k, int64_t at_ns)
+{
+	const struct leak_line *l = s->line;
+	double step, share;
+
+	if (k == from || k == s->n)
+		return l->low[k == from ? k : k - 1];
+	step = (double)(l->time_ns[k] - l->time_ns[k - 1]);
+	share = step > 0 ? (double)(at_ns - l->time_ns[k - 1]) / step : 1;
+	return (uint64_t)((double)l->low[k - 1] +
+			  share * ((double)l->low[k] - (double)l->low[k - 1]));
+}
+
 /* Every third of the time held more than the third before: at its least, or (`in_noise`) usually. */
 bool shape_rises_by_thirds(const struct shape *s, size_t from, bool in_noise)
 {
-	uint64_t (*held)(const uint64_t *, size_t, size_t) = in_noise ? middle : shape_least;
-	size_t m = s->n - from;
-	const uint64_t *low = s->line->low;
-	uint64_t a = held(low, from, from + m / 3);
-	uint64_t b = held(low, from + m / 3, from + m * 2 / 3);
-	uint64_t c = held(low, from + m * 2 / 3, s->n);
+	uint64_t (*of)(const uint64_t *, size_t, size_t) = in_noise ? middle : shape_least;
+	const struct leak_line *l = s->line;
+	int64_t start = l->time_ns[from], span = l->time_ns[s->n - 1] - start;
+	uint64_t held[3];
+	size_t k = from;
 
-	if (b <= a || c <= b)
+	for (int third = 0; third < 3; third++) {
+		int64_t until = start + span / 3 * (third + 1);
+		size_t first = k;
+
+		while (k < s->n && (l->time_ns[k] < until || third == 2))
+			k++;
+		held[third] = k > first ? of(l->low, first, k)
+					: between(s, from, k, start + span / 3 * third);
+	}
+	if (held[1] <= held[0] || held[2] <= held[1])
 		return false;
-	return (double)(b - a) >= THIRD_SHARE * (double)(c - a) &&
-	       (double)(c - b) >= THIRD_SHARE * (double)(c - a);
+	return (double)(held[1] - held[0]) >= THIRD_SHARE * (double)(held[2] - held[0]) &&
+	       (double)(held[2] - held[1]) >= THIRD_SHARE * (double)(held[2] - held[0]);
 }
 
 /* The first window from which the floor is within `band` of where it is at window `to`. */
@@ -129,12 +152,24 @@ size_t shape_end_of_growth(const struct shape *s, size_t from, size_t to, uint64
 	return k;
 }
 
-/* A step of the floor that counts. */
-static uint64_t step_min(const struct shape *s, size_t from)
+/* The share of the time since `from` that ends with window k; a gap asks for no more than the others. */
+static double time_share(const struct shape *s, size_t from, size_t k)
 {
-	double even = (double)(s->floor[s->n - 1] - s->floor[from]) / (double)(s->n - from);
+	double windows = (double)(s->n - from), span = shape_seconds(s, from, s->n - 1);
+	double even = 1 / windows, own;
 
-	return (uint64_t)(even * RISE_SHARE);
+	if (span <= 0)
+		return even;
+	own = shape_seconds(s, k - 1, k) / span * (windows - 1) / windows;
+	return own < even ? own : even;
+}
+
+/* A step of the floor at window k that counts. */
+static uint64_t step_min(const struct shape *s, size_t from, size_t k)
+{
+	double growth = (double)(s->floor[s->n - 1] - s->floor[from]);
+
+	return (uint64_t)(growth * time_share(s, from, k) * RISE_SHARE);
 }
 
 /*
@@ -144,13 +179,12 @@ static uint64_t step_min(const struct shape *s, size_t from)
 static double longest_pause_s(const struct shape *s, size_t from, size_t to)
 {
 	double usual = 2 * shape_seconds(s, from, s->n - 1) / (double)(s->n - from), longest = 0;
-	uint64_t step = step_min(s, from);
 	size_t risen = from;
 
 	for (size_t k = from + 1; k <= to; k++) {
 		double pause, last = shape_seconds(s, k - 1, k);
 
-		if (s->floor[k] - s->floor[risen] <= step)
+		if (s->floor[k] - s->floor[risen] <= step_min(s, from, k))
 			continue;
 		pause = shape_seconds(s, risen, k - 1) + (last < usual ? last : usual);
 		longest = pause > longest ? pause : longest;
@@ -235,7 +269,7 @@ uint64_t shape_ever_given_back(const struct shape *s, size_t from)
 
 static bool rises_at(const struct shape *s, size_t from, size_t k)
 {
-	return s->floor[k] - s->floor[k - 1] > step_min(s, from);
+	return s->floor[k] - s->floor[k - 1] > step_min(s, from, k);
 }
 
 bool shape_is_lumpy(const struct shape *s, size_t from)
@@ -247,22 +281,57 @@ bool shape_is_lumpy(const struct shape *s, size_t from)
 	return 2 * rises < s->n - from;
 }
 
+/* For how long it has made no step that counts. */
+static double tail_s(const struct shape *s, size_t from)
+{
+	size_t k = s->n - 1;
+
+	while (k > from && !rises_at(s, from, k))
+		k--;
+	return shape_seconds(s, k, s->n - 1);
+}
+
+double shape_pause(const struct shape *s, size_t from)
+{
+	double span = shape_seconds(s, from, s->n - 1), tail = tail_s(s, from), before;
+	size_t to = s->n - 1;
+
+	if (tail <= SHAPE_FLAT * span || end_window(s, from) != to)
+		return 0;
+	while (to > from && shape_seconds(s, to, s->n - 1) < tail)
+		to--;
+	before = longest_pause_s(s, from, to);
+	return before > 0 ? tail / before : HUGE_VAL;
+}
+
+/* One step that is most of the growth, and not because it took most of the time. */
+static bool is_one_jump(const struct shape *s, size_t from)
+{
+	double growth = (double)(s->floor[s->n - 1] - s->floor[from]);
+	double span = shape_seconds(s, from, s->n - 1);
+
+	for (size_t k = from + 1; k < s->n; k++) {
+		double step = (double)(s->floor[k] - s->floor[k - 1]);
+
+		if (step > BIGGEST_STEP * growth &&
+		    step * span > JUMP_PACE * growth * shape_seconds(s, k - 1, k))
+			return true;
+	}
+	return false;
+}
+
 bool shape_many_steps(const struct shape *s, size_t from)
 {
-	uint64_t growth = s->floor[s->n - 1] - s->floor[from], biggest = 0;
-	double pause = longest_pause_s(s, from, s->n - 1), tail;
+	double pause = longest_pause_s(s, from, s->n - 1), tail = tail_s(s, from);
 	bool lumpy = shape_is_lumpy(s, from);
 	unsigned steps = 0;
 
 	for (size_t k = from + 1; k < s->n; k++) {
-		biggest = shape_max(biggest, s->floor[k] - s->floor[k - 1]);
 		/* where it mostly stands still, a step over several windows is one step */
 		steps += rises_at(s, from, k) &&
 			 !(lumpy && k > from + 1 && rises_at(s, from, k - 1));
 	}
-	tail = shape_seconds(s, shape_end_of_growth(s, from, s->n - 1, step_min(s, from)),
-			     s->n - 1);
-	if ((double)biggest > BIGGEST_STEP * (double)growth ||
+	if (is_one_jump(s, from) ||
 	    (pause > tail ? pause : tail) > LONGEST_PAUSE * shape_seconds(s, from, s->n - 1))
 		return false;
 	return steps >= RISES_MIN;

@@ -50,6 +50,11 @@ size_t shape_end_of_growth(const struct shape *s, size_t from, size_t to, uint64
  * still, or not for longer than it needs to grow by what counts as flat.
  */
 double shape_standstill(const struct shape *s, size_t from);
+/**
+ * The same for a line that gives nothing back, from its last step on: it stands still just now, though
+ * not for as long as shape_standstill() wants.
+ */
+double shape_pause(const struct shape *s, size_t from);
 /** The rate of the last third of the time against that before. */
 double shape_pace(const struct shape *s, size_t from);
 /** The same where swings hide the floor: the slope of the last half against that of all. */

@@ -3,6 +3,7 @@
 #include "cli/leaks_input.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,9 @@
 #include "base/log.h"
 #include "report/report_stats.h"
 
-#define SAME_ATTACH_NS 1000000000LL /* the clock may have been set a little meanwhile */
+/* Both were taken from a clock that may have been set a little meanwhile. */
+#define SAME_ATTACH_NS 1000000000LL
+#define SAME_START_NS  2000000000LL
 
 /* ---- opening ---- */
 
@@ -33,9 +36,9 @@ static int open_file(struct leak_input *in, const char *path, struct leak_file *
 }
 
 /* A number that one of them does not know is no difference. */
-static bool differ(int64_t a, int64_t b)
+static bool differ(int64_t a, int64_t b, int64_t tolerance)
 {
-	return a && b && a != b;
+	return a && b && llabs(a - b) > tolerance;
 }
 
 static int check_same_process(const struct leak_input *in)
@@ -46,7 +49,8 @@ static int check_same_process(const struct leak_input *in)
 		const struct store_meta *b = store_meta(in->files[i].store);
 		bool other_host = a->host && b->host && strcmp(a->host, b->host) != 0;
 
-		if (!differ(a->pid, b->pid) && !differ(a->start_ns, b->start_ns) && !other_host)
+		if (!differ(a->pid, b->pid, 0) &&
+		    !differ(a->start_ns, b->start_ns, SAME_START_NS) && !other_host)
 			continue;
 		return log_coded_err(-EINVAL, "E332", "give the files of one process",
 				     "%s is of process %d (%s), %s of process %d (%s)",
@@ -76,8 +80,28 @@ static size_t end_of_stretch(const struct leak_input *in, size_t first)
 	return end;
 }
 
-/* Snapshots of files [first, end) in order of time; those that go back in time are passed over. */
-static size_t list_times(const struct leak_input *in, size_t first, size_t end, int64_t *times)
+/*
+ * When a snapshot was taken, by the clock that nobody sets: since attach, which is one moment for all
+ * files of a stretch.
+ */
+static int64_t moment(const struct leak_input *in, size_t first, double elapsed_s)
+{
+	double ns = elapsed_s * 1e9;
+	int64_t at;
+
+	/* The file may say anything. */
+	if (!(ns >= 0) || ns > (double)(INT64_MAX / 2) ||
+	    __builtin_add_overflow(in->files[first].attach_ns, (int64_t)ns, &at))
+		return INT64_MAX;
+	return at;
+}
+
+/*
+ * Snapshots of files [first, end) in order of time; those that were taken at the same time as another
+ * are passed over. allocs: blocks allocated until then. Both may be NULL: only counted.
+ */
+static size_t list_times(const struct leak_input *in, size_t first, size_t end, int64_t *times,
+			 uint64_t *allocs)
 {
 	size_t total = 0;
 	int64_t last = INT64_MIN;
@@ -87,11 +111,15 @@ static size_t list_times(const struct leak_input *in, size_t first, size_t end, 
 		const struct store_entry *entries = store_entries(in->files[i].store, &count);
 
 		for (size_t k = 0; k < count; k++) {
-			if (entries[k].time_ns <= last)
+			int64_t at = moment(in, first, entries[k].elapsed_s);
+
+			if (at <= last)
 				continue;
-			last = entries[k].time_ns;
-			if (times)
+			last = at;
+			if (times && allocs) {
 				times[total] = last;
+				allocs[total] = entries[k].alloc_blocks;
+			}
 			total++;
 		}
 	}
@@ -100,16 +128,18 @@ static size_t list_times(const struct leak_input *in, size_t first, size_t end, 
 
 static int64_t span_ns(const struct leak_input *in, size_t first, size_t end)
 {
-	int64_t last = in->files[first].first_ns;
+	double from = HUGE_VAL, to = 0;
 
 	for (size_t i = first; i < end; i++) {
 		size_t count;
 		const struct store_entry *entries = store_entries(in->files[i].store, &count);
 
-		if (count && entries[count - 1].time_ns > last)
-			last = entries[count - 1].time_ns;
+		if (!count)
+			continue;
+		from = entries[0].elapsed_s < from ? entries[0].elapsed_s : from;
+		to = entries[count - 1].elapsed_s > to ? entries[count - 1].elapsed_s : to;
 	}
-	return last - in->files[first].first_ns;
+	return to > from && to - from < 1e9 ? (int64_t)((to - from) * 1e9) : 0;
 }
 
 static int too_few(const struct leak_input *in, size_t most)
@@ -127,6 +157,19 @@ static int too_few(const struct leak_input *in, size_t most)
 			     in->files[0].path, most);
 }
 
+static int read_clock(struct leak_input *in)
+{
+	_cleanup_free_ uint64_t *allocs = calloc(in->snapshots, sizeof(*allocs));
+
+	in->time_ns = calloc(in->snapshots, sizeof(*in->time_ns));
+	in->clock_ns = calloc(in->snapshots, sizeof(*in->clock_ns));
+	if (!allocs || !in->time_ns || !in->clock_ns)
+		return -ENOMEM;
+	list_times(in, in->first, in->end, in->time_ns, allocs);
+	leak_clock(in->time_ns, allocs, in->snapshots, in->clock_ns, &in->pauses);
+	return 0;
+}
+
 static int choose_stretch(struct leak_input *in)
 {
 	size_t all = 0, most = 0, end;
@@ -136,7 +179,7 @@ static int choose_stretch(struct leak_input *in)
 		size_t count;
 
 		end = end_of_stretch(in, i);
-		count = list_times(in, i, end, NULL);
+		count = list_times(in, i, end, NULL, NULL);
 		if (!count)
 			continue;
 		in->stretches++;
@@ -152,11 +195,7 @@ static int choose_stretch(struct leak_input *in)
 	if (!in->snapshots)
 		return too_few(in, most);
 	in->left_out = all - in->snapshots;
-	in->time_ns = calloc(in->snapshots, sizeof(*in->time_ns));
-	if (!in->time_ns)
-		return -ENOMEM;
-	list_times(in, in->first, in->end, in->time_ns);
-	return 0;
+	return read_clock(in);
 }
 
 int leak_input_open(const char *const *paths, size_t count, struct leak_input **out)
@@ -204,6 +243,7 @@ void leak_input_close(struct leak_input *in)
 		close_file(&in->files[i]);
 	free(in->files);
 	free(in->time_ns);
+	free(in->clock_ns);
 	intern_free(in->strings);
 	free(in);
 }
@@ -391,7 +431,7 @@ static int read_file(struct reading *r, struct leak_file *f)
 		return err;
 	while ((more = store_walk_next(f->walk, &step)) == 1) {
 		bool is_first = !f->snapshot;
-		int64_t time_ns = step.snapshot->time_ns;
+		int64_t time_ns = moment(r->in, r->in->first, step.snapshot->elapsed_s);
 
 		f->snapshot = step.snapshot;
 		err = is_first ? start_file(r, f) : 0;
@@ -438,9 +478,9 @@ int leak_input_read(struct leak_input *in, enum stat_key key, const struct filte
 	int err = leak_lines_new(key, &in->lines);
 
 	if (!err)
-		err = leak_series_new(in->time_ns, in->snapshots, &in->series);
+		err = leak_series_new(in->clock_ns, in->snapshots, &in->series);
 	if (!err)
-		err = leak_series_new(in->time_ns, in->snapshots, &in->process);
+		err = leak_series_new(in->clock_ns, in->snapshots, &in->process);
 	if (!err)
 		err = read_all(&r);
 	free(r.totals);

@@ -7,6 +7,7 @@
 #ifndef TM_CLI_LEAKS_INPUT_H
 #define TM_CLI_LEAKS_INPUT_H
 
+#include "analyze/leaks_clock.h"
 #include "analyze/leaks_lines.h"
 #include "analyze/leaks_series.h"
 #include "analyze/selection.h"
@@ -30,8 +31,10 @@ struct leak_input {
 	size_t file_count;
 	size_t first, end; /* the files of the stretch */
 	size_t stretches;
-	size_t left_out;  /* snapshots of the other stretches */
-	int64_t *time_ns; /* of each snapshot of the stretch */
+	size_t left_out;   /* snapshots of the other stretches */
+	int64_t *time_ns;  /* of each snapshot of the stretch */
+	int64_t *clock_ns; /* the same without the pauses before the end: what the series go by */
+	struct leak_pauses pauses;
 	size_t snapshots;
 	struct leak_lines *lines;
 	struct leak_series *series;

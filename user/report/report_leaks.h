@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "analyze/leaks_clock.h"
 #include "analyze/leaks_lines.h"
 #include "analyze/leaks_table.h"
 #include "analyze/selection.h"
@@ -18,6 +19,8 @@ struct leaks_report {		  /* everything borrowed */
 	enum stat_key key;
 	unsigned top; /* lines; 0 = all */
 	int64_t from_ns, to_ns;
+	const int64_t *time_ns, *clock_ns; /* of each snapshot, and by the clock of the findings */
+	struct leak_pauses pauses;	   /* cut out of that clock */
 	size_t snapshots, windows;
 	size_t stretches; /* of tracing, of which one is judged */
 	size_t left_out;  /* snapshots of the others */

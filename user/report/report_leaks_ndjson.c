@@ -89,6 +89,8 @@ static void put_header(struct buf *b, const struct leaks_report *r)
 	put_instant(&w, "from", r->from_ns);
 	put_instant(&w, "to", r->to_ns);
 	json_double(&w, "span_s", (double)(r->to_ns - r->from_ns) / 1e9);
+	json_u64(&w, "pauses", r->pauses.count);
+	json_double(&w, "paused_s", r->pauses.seconds);
 	json_u64(&w, "snapshots", r->snapshots);
 	json_u64(&w, "windows", r->windows);
 	json_u64(&w, "stretches", r->stretches);
@@ -122,7 +124,8 @@ static void put_row(struct buf *b, const struct leaks_report *r, const struct le
 	json_u64(&w, "bytes_most", f->peak_bytes);
 	json_u64(&w, "kept_bytes", f->kept_bytes);
 	put_trend(&w, f);
-	put_instant(&w, "since", f->since_ns);
+	put_instant(&w, "since",
+		    leak_clock_time(r->time_ns, r->clock_ns, r->snapshots, f->since_ns));
 	put_ratio(&w, "alloc_bytes_per_min",
 		  f->turnover >= 0 && minutes > 0 ? f->turnover * (double)f->peak_bytes / minutes
 						  : -1);

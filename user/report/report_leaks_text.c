@@ -76,6 +76,7 @@ static const char *rate_text(char out[UNITS_LEN + 8], double per_min)
 	return out;
 }
 
+/* Of the time in which it did something. */
 static double since_s(const struct writer *w, const struct leak_finding *f)
 {
 	return (double)(w->r->to_ns - f->since_ns) / 1e9;
@@ -270,7 +271,7 @@ static void put_rest(struct writer *w, enum leak_verdict v, size_t first, size_t
 	const struct leaks_report *r = w->r;
 	char size[UNITS_LEN], span[SPAN_LEN];
 	size_t rest = r->table->counts[v] - shown;
-	int64_t latest = r->from_ns;
+	int64_t start = r->clock_ns[0], latest = start;
 	uint64_t bytes = 0;
 
 	if (!rest)
@@ -285,7 +286,7 @@ static void put_rest(struct writer *w, enum leak_verdict v, size_t first, size_t
 			 shown ? "more " : "", rest == 1 ? "site" : "sites");
 	if (v == LEAK_WARM_UP)
 		(void)buf_printf(&line.tail, "stopped growing within %s, ",
-				 span_text(span, (double)(latest - r->from_ns) / 1e9));
+				 span_text(span, (double)(latest - start) / 1e9));
 	(void)buf_printf(&line.tail, "%s %s", rest == 1 ? "holds" : "hold",
 			 size_text(size, (double)bytes));
 	text_line_write(&w->out, &line, 0);
@@ -359,6 +360,11 @@ static void put_header(struct writer *w)
 	if (r->windows < r->snapshots)
 		(void)buf_printf(&w->out, ", judged in %zu windows", r->windows);
 	(void)buf_append_str(&w->out, "\n");
+	if (r->pauses.count)
+		(void)buf_printf(&w->out,
+				 "%zu pause%s of %s in all left out: it did nothing then\n",
+				 r->pauses.count, r->pauses.count > 1 ? "s" : "",
+				 span_text(span, r->pauses.seconds));
 	if (r->left_out)
 		(void)buf_printf(
 			&w->out,

@@ -13,6 +13,7 @@
 #include "analyze/leaks.h"
 #include "analyze/leaks_process.h"
 #include "analyze/leaks_table.h"
+#include "base/cleanup.h"
 
 #define MINUTE 60000000000ll
 
@@ -421,6 +422,69 @@ static void else_at_that_of_the_leaks(void **state)
 	assert_false(p.rss_known);
 }
 
+/* ---- uneven times ---- */
+
+/* The line holds 1000 bytes more each minute. */
+static struct leak_line steady_at(const int64_t *minutes, size_t n)
+{
+	struct leak_line l;
+
+	for (size_t i = 0; i < n; i++)
+		low[i] = 100000 + 1000 * (uint64_t)minutes[i];
+	l = line_of(n);
+	for (size_t i = 0; i < n; i++)
+		times[i] = minutes[i] * MINUTE;
+	return l;
+}
+
+static void steady_growth_through_a_gap_is_a_leak(void **state)
+{
+	int64_t minutes[40];
+	struct leak_line l;
+
+	for (int i = 0; i < 40; i++)
+		minutes[i] = i < 20 ? i : i + 180;
+	l = steady_at(minutes, 40);
+	assert_int_equal(judge(&l).verdict, LEAK_YES);
+}
+
+/* As thinning leaves them: the older, the wider apart. */
+static void steady_growth_seen_closer_and_closer_is_a_leak(void **state)
+{
+	static const int64_t minutes[] = {0,	544,  896,  1088, 1280, 1344,
+					  1376, 1408, 1424, 1436, 1438, 1439};
+	struct leak_line l = steady_at(minutes, ARRAY_LEN(minutes));
+
+	assert_int_equal(judge(&l).verdict, LEAK_YES);
+}
+
+/* The end is near the peak only because it was looked at so often there. */
+static void a_moment_near_the_end_proves_no_plateau(void **state)
+{
+	static const int64_t minutes[] = {0, 300, 310, 600, 1430, 1437, 1438, 1439};
+	struct leak_line l = steady_at(minutes, ARRAY_LEN(minutes));
+
+	low[1] = low[2] = low[0] + 1000;
+	l.last = low[ARRAY_LEN(minutes) - 1];
+	assert_true(judge(&l).verdict == LEAK_UNKNOWN || judge(&l).verdict == LEAK_YES);
+}
+
+static void a_fill_that_ended_just_now_is_no_leak(void **state)
+{
+	for (size_t end = 30; end < 58; end++) {
+		enum leak_verdict v;
+		struct leak_line l;
+
+		for (size_t i = 0; i < 60; i++)
+			low[i] = 10000 * (i < end ? i : end);
+		l = line_of(60);
+		v = judge(&l).verdict;
+		/* the last two windows of a leak may be level by chance */
+		assert_true(end > 56 || v == LEAK_PLATEAU || v == LEAK_UNKNOWN);
+		assert_true(end > 51 || v == LEAK_PLATEAU);
+	}
+}
+
 /* ---- the table ---- */
 
 static void rows_stand_in_the_order_in_which_they_matter(void **state)
@@ -478,6 +542,10 @@ int main(void)
 		cmocka_unit_test(rss_that_outgrows_the_lines_is_not_explained),
 		cmocka_unit_test(the_limit_is_reached_at_the_rate_of_rss),
 		cmocka_unit_test(else_at_that_of_the_leaks),
+		cmocka_unit_test(steady_growth_through_a_gap_is_a_leak),
+		cmocka_unit_test(steady_growth_seen_closer_and_closer_is_a_leak),
+		cmocka_unit_test(a_moment_near_the_end_proves_no_plateau),
+		cmocka_unit_test(a_fill_that_ended_just_now_is_no_leak),
 		cmocka_unit_test(rows_stand_in_the_order_in_which_they_matter),
 	};
 

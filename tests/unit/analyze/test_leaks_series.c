@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "analyze/leaks_clock.h"
 #include "leak_models.h"
 
 #define LINES	  7
@@ -17,14 +18,23 @@
 static int64_t times[SNAPSHOTS];
 static uint64_t naive[SNAPSHOTS][LINES];
 
-/* The window of each snapshot, by the rule of the header. */
+/* The window of each snapshot, by the rule of the header: a gap is four usual steps or a window long. */
 static size_t window_of(size_t snapshots, size_t i)
 {
-	double span = (double)(times[snapshots - 1] - times[0]) + 1;
+	int64_t cap, window = (times[snapshots - 1] - times[0]) / LEAKS_WINDOWS_MAX, at = 0,
+		     span = 0;
 
-	return snapshots <= LEAKS_WINDOWS_MAX
-		       ? i
-		       : (size_t)((double)(times[i] - times[0]) * LEAKS_WINDOWS_MAX / span);
+	if (snapshots <= LEAKS_WINDOWS_MAX)
+		return i;
+	cap = 4 * leak_usual_step(times, snapshots);
+	cap = cap > window ? cap : window;
+	for (size_t k = 1; k < snapshots; k++) {
+		int64_t step = times[k] - times[k - 1];
+
+		span += step < cap ? step : cap;
+		at = k == i ? span : at;
+	}
+	return (size_t)((double)at * LEAKS_WINDOWS_MAX / ((double)span + 1));
 }
 
 static void make_times(struct rng *r, size_t snapshots)

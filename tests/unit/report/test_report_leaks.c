@@ -104,6 +104,8 @@ static struct leaks_report report_of(unsigned top)
 		.top = top,
 		.from_ns = times[0],
 		.to_ns = times[SNAPSHOTS - 1],
+		.time_ns = times,
+		.clock_ns = times,
 		.snapshots = SNAPSHOTS,
 		.windows = SNAPSHOTS,
 		.stretches = 1,
