@@ -130,7 +130,8 @@ static bool frame_matches(struct matcher *m, uint8_t domain, const struct snap_f
 	if (spec->has_line && f->line != spec->line)
 		return false;
 	return file_matches(m, f->file) ||
-	       (stat_frame_is_native(domain, f) && symbol_matches(m, f));
+	       (f->function.v && stat_frame_is_native(m->snap->strings, domain, f) &&
+		symbol_matches(m, f));
 }
 
 /* Does the filter let this stack through? For an inclusive one: does it take it? */

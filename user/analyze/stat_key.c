@@ -7,6 +7,46 @@
 
 #include <string.h>
 
+/* ---- native code ---- */
+
+static bool ends_with(const char *s, size_t len, const char *end)
+{
+	size_t n = strlen(end);
+
+	return len >= n && !memcmp(s + len - n, end, n);
+}
+
+/* Where code objects say they come from: a source, or a name in angles such as <string>. */
+static bool is_python_file(const char *name, size_t len)
+{
+	return name[0] == '<' || ends_with(name, len, ".py") || ends_with(name, len, ".pyc");
+}
+
+/* "libz.so", "libxml2.so.2" */
+static bool is_shared_object(const char *name, size_t len)
+{
+	while (len && (name[len - 1] == '.' || (name[len - 1] >= '0' && name[len - 1] <= '9')))
+		len--;
+	return ends_with(name, len, ".so");
+}
+
+bool stat_frame_is_native(const struct intern *strings, uint8_t domain, const struct snap_frame *f)
+{
+	const char *name;
+	size_t len;
+
+	if (domain == SNAP_PYTHON || f->line)
+		return false;
+	name = intern_get(strings, f->file);
+	len = intern_len(strings, f->file);
+	if (is_python_file(name, len))
+		return false;
+	/* Without a symbol the name must tell: in a pickle any file may have line 0. */
+	return f->function.v || is_shared_object(name, len);
+}
+
+/* ---- hash and equality ---- */
+
 static uint64_t mix(uint64_t hash, uint64_t value)
 {
 	hash = (hash ^ value) * 0x9e3779b97f4a7c15ull; /* 2^64 / golden ratio */
@@ -16,7 +56,7 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 static struct snap_frame key_place(const struct statistics *in, uint8_t domain,
 				   const struct snap_frame *f)
 {
-	return in->key == STAT_TRACEBACK ? stat_place(domain, f) : *f;
+	return in->key == STAT_TRACEBACK ? stat_place(in->snap->strings, domain, f) : *f;
 }
 
 uint64_t statistic_hash(const struct statistics *in, const struct statistic *st)

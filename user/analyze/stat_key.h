@@ -9,20 +9,19 @@
 #include "analyze/stats.h"
 
 /**
- * A frame of native code: file is the library, function the symbol, and there is no line. tracemalloc
- * knows only files and lines, so the symbol is part of the name: "libxml2.so.2!xmlNewNode".
+ * A frame of native code: file is the library, function the symbol or none, and there is no line.
+ * tracemalloc knows only files and lines, so the symbol is part of the name: "libxml2.so.2!xmlNewNode".
+ * A native block has Python frames too, and one whose line is not known is no library.
  */
-static inline bool stat_frame_is_native(uint8_t domain, const struct snap_frame *f)
-{
-	return domain == SNAP_NATIVE && !f->line && f->function.v;
-}
+bool stat_frame_is_native(const struct intern *strings, uint8_t domain, const struct snap_frame *f);
 
 /** The frame without what does not name its place: the function of a Python frame. */
-static inline struct snap_frame stat_place(uint8_t domain, const struct snap_frame *f)
+static inline struct snap_frame stat_place(const struct intern *strings, uint8_t domain,
+					   const struct snap_frame *f)
 {
 	struct snap_frame place = *f;
 
-	if (!stat_frame_is_native(domain, f))
+	if (!stat_frame_is_native(strings, domain, f))
 		place.function.v = 0;
 	return place;
 }

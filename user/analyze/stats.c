@@ -86,6 +86,8 @@ static int domain_name(struct grouping *g, uint8_t domain, str_id_t *id)
 static int name_group(struct grouping *g, const struct snap_stack *st, const struct snap_frame *f,
 		      struct snap_frame *top)
 {
+	const struct intern *strings = g->out->snap->strings;
+
 	*top = (struct snap_frame){0};
 	switch (g->opts->key) {
 	case STAT_FILENAME:
@@ -96,15 +98,15 @@ static int name_group(struct grouping *g, const struct snap_stack *st, const str
 		top->function = f->function;
 		return 0;
 	case STAT_MODULE:
-		return stat_modules_get(g->modules, f->file, stat_frame_is_native(st->domain, f),
-					&top->file);
+		return stat_modules_get(g->modules, f->file,
+					stat_frame_is_native(strings, st->domain, f), &top->file);
 	case STAT_THREAD:
 		top->file = st->thread.v ? st->thread : g->all_threads;
 		return 0;
 	case STAT_DOMAIN:
 		return domain_name(g, st->domain, &top->file);
 	default:
-		*top = stat_place(st->domain, f);
+		*top = stat_place(strings, st->domain, f);
 		return 0;
 	}
 }
@@ -196,7 +198,8 @@ static int group_stack(struct grouping *g, const struct snap_stack *st)
 	if (!count || g->opts->cumulative == STAT_OWN)
 		count = 1;
 	for (size_t i = 0; !err && i < count; i++) {
-		like.is_native = stat_frame_is_native(st->domain, &frames[i]);
+		like.is_native =
+			stat_frame_is_native(g->out->snap->strings, st->domain, &frames[i]);
 		err = name_group(g, st, &frames[i], &like.top);
 		if (!err)
 			err = count_stack(g, st, &like);
@@ -303,7 +306,7 @@ str_id_t statistic_function(const struct statistics *in, const struct statistic 
 		const struct snap_frame *f = &in->snap->frames[big->first_frame + i];
 
 		if (in->key == STAT_TRACEBACK ||
-		    stat_place_equals(stat_place(big->domain, f), st->top))
+		    stat_place_equals(stat_place(in->snap->strings, big->domain, f), st->top))
 			return f->function;
 	}
 	return (str_id_t){0};

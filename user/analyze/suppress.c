@@ -178,7 +178,8 @@ static uint32_t find_frame(struct finder *f, uint8_t domain, const struct snap_f
 
 	if (*function == UNASKED)
 		*function = first_match(f->s, intern_get(f->snap->strings, frame->function));
-	return earlier(*function, find_file(f, frame->file, stat_frame_is_native(domain, frame)));
+	return earlier(*function, find_file(f, frame->file,
+					    stat_frame_is_native(f->snap->strings, domain, frame)));
 }
 
 static uint32_t find_stack(struct finder *f, const struct snap_stack *st)

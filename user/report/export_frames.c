@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "analyze/stat_key.h"
 #include "report/export_priv.h"
 #include "report/report_priv.h"
 
@@ -17,11 +18,6 @@ struct export_stack export_stack_of(const struct snapshot *s, const struct snap_
 		return (struct export_stack){&unknown, 1, st->domain, true};
 	return (struct export_stack){s->frames + st->first_frame, st->frame_count, st->domain,
 				     false};
-}
-
-bool export_frame_is_native(uint8_t domain, const struct snap_frame *f)
-{
-	return domain != SNAP_PYTHON && !f->line && (f->function.v || f->file.v);
 }
 
 const char *export_file_name(const struct snapshot *s, const struct snap_frame *f)
@@ -43,7 +39,7 @@ void export_function_text(struct buf *b, const struct snapshot *s, uint8_t domai
 
 	if (f->function.v)
 		(void)buf_append_str(b, intern_get(s->strings, f->function));
-	else if (export_frame_is_native(domain, f) && file[0] != '<')
+	else if (stat_frame_is_native(s->strings, domain, f))
 		(void)buf_printf(b, "[%s]", export_base_name(file));
 	else
 		(void)buf_append_str(b, export_base_name(file));
@@ -56,7 +52,7 @@ void export_frame_text(struct buf *b, const struct snapshot *s, uint8_t domain,
 
 	if (short_paths)
 		file = export_base_name(file);
-	if (export_frame_is_native(domain, f)) {
+	if (stat_frame_is_native(s->strings, domain, f)) {
 		export_function_text(b, s, domain, f);
 		if (f->function.v)
 			(void)buf_printf(b, " (%s)", file);
@@ -78,9 +74,10 @@ const char *export_domain_text(char text[16], const struct snapshot *s, uint8_t 
 	return text;
 }
 
-int export_frame_ids_init(struct export_frame_ids *t)
+int export_frame_ids_init(struct export_frame_ids *t, const struct intern *strings)
 {
-	*t = (struct export_frame_ids){.pairs = idmap_new(), .ids = idmap_new()};
+	*t = (struct export_frame_ids){
+		.pairs = idmap_new(), .ids = idmap_new(), .strings = strings};
 	if (t->pairs && t->ids)
 		return 0;
 	export_frame_ids_release(t);
@@ -108,7 +105,7 @@ int export_frame_id(struct export_frame_ids *t, uint8_t domain, const struct sna
 	}
 	/* A line has 31 bits; the 32nd tells a library from a file whose line is not known. */
 	key = (uint64_t)pair << 32 | (uint32_t)f->line |
-	      (export_frame_is_native(domain, f) ? 1u << 31 : 0);
+	      (stat_frame_is_native(t->strings, domain, f) ? 1u << 31 : 0);
 	*is_new = !idmap_get(t->ids, key, id);
 	if (!*is_new)
 		return 0;

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "analyze/stat_key.h"
 #include "base/units.h"
 #include "report/export_priv.h"
 #include "report/report_priv.h"
@@ -95,7 +96,8 @@ static int write_frame(struct ndjson *n, uint32_t id, uint8_t domain, const stru
 	json_str(&w, "file", export_file_name(n->s, f));
 	json_i64(&w, "line", f->line);
 	ndjson_put_name(&w, "function", n->s->strings, f->function);
-	json_str(&w, "domain", export_frame_is_native(domain, f) ? "native" : "python");
+	json_str(&w, "domain",
+		 stat_frame_is_native(n->s->strings, domain, f) ? "native" : "python");
 	return end_line(n, &w);
 }
 
@@ -192,7 +194,7 @@ int export_ndjson(FILE *out, const struct snapshot *s, const struct store_meta *
 		  const struct export_opts *opts)
 {
 	_cleanup_(ndjson_release) struct ndjson n = {.out = out, .s = s};
-	int err = export_frame_ids_init(&n.ids);
+	int err = export_frame_ids_init(&n.ids, s->strings);
 
 	n.stack_ids = calloc(s->stack_count + 1, sizeof(*n.stack_ids));
 	if (!n.stack_ids)

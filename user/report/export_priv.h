@@ -40,8 +40,6 @@ struct export_stack {
 };
 struct export_stack export_stack_of(const struct snapshot *s, const struct snap_stack *st);
 
-/** A frame of native code: file is a library, function a symbol or none. */
-bool export_frame_is_native(uint8_t domain, const struct snap_frame *f);
 /** Its file; "<unknown>" for none. */
 const char *export_file_name(const struct snapshot *s, const struct snap_frame *f);
 /** The last component of a path; "<unknown>" and other names without a slash are one. */
@@ -59,10 +57,11 @@ struct export_frame_ids {
 	struct idmap *pairs; /* function, file -> number of the pair */
 	struct idmap *ids;   /* pair, line, native -> number */
 	uint32_t pair_count, count;
+	const struct intern *strings; /* borrowed: of the frames that are asked for */
 };
 
 /** Returns: 0, -ENOMEM. */
-int export_frame_ids_init(struct export_frame_ids *t);
+int export_frame_ids_init(struct export_frame_ids *t, const struct intern *strings);
 void export_frame_ids_release(struct export_frame_ids *t);
 /** *is_new: it was not seen before. Returns: 0, -ENOMEM. */
 int export_frame_id(struct export_frame_ids *t, uint8_t domain, const struct snap_frame *f,

@@ -180,7 +180,7 @@ int export_speedscope(FILE *out, const struct snapshot *s, const struct store_me
 
 	(void)opts;
 	o.w.out = &o.text;
-	err = export_frame_ids_init(&o.ids);
+	err = export_frame_ids_init(&o.ids, s->strings);
 	if (!err)
 		err = export_group_stacks(s, EXPORT_BY_FRAMES, &o.groups, &o.group_count, NULL);
 	return err ? err : write_file(&o, meta);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/stat_key.h"
 #include "base/log.h"
 #include "report/export_priv.h"
 #include "snapshot/pickle_read.h"
@@ -156,7 +157,7 @@ static int name_file(struct pickle *p, const struct export_stack *st, const stru
 	const char *file =
 		st->unknown ? export_file_name(p->s, f) : intern_get(p->s->strings, f->file);
 
-	if (!export_frame_is_native(st->domain, f) || !f->function.v)
+	if (!f->function.v || !stat_frame_is_native(p->s->strings, st->domain, f))
 		return intern_str(p->names, file, id);
 	buf_reset(&p->name);
 	(void)buf_printf(&p->name, "%s%c%s", file, PICKLE_NATIVE_SEPARATOR,
@@ -402,7 +403,7 @@ int export_tracemalloc(FILE *out, const struct snapshot *s, const struct store_m
 		.max = opts->max_blocks,
 		.names = intern_new(),
 	};
-	int err = export_frame_ids_init(&p.frame_ids);
+	int err = export_frame_ids_init(&p.frame_ids, s->strings);
 
 	if (!p.names)
 		err = -ENOMEM;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/stat_key.h"
+
 /* Field numbers: message Profile, Mapping, Location, Line, Function of profile.proto. */
 enum { PROFILE_MAPPING = 3, PROFILE_LOCATION = 4, PROFILE_FUNCTION = 5, PROFILE_STRING_TABLE = 6 };
 enum { MAPPING_ID = 1, MAPPING_FILENAME = 5, MAPPING_HAS_FUNCTIONS = 7, MAPPING_HAS_FILENAMES = 8 };
@@ -41,7 +43,7 @@ int pprof_tables_init(struct pprof_tables *t, const struct snapshot *s, const ch
 	t->mapping_index = idmap_new();
 	t->function_index = idmap_new();
 	if (!t->strings || !t->mapping_index || !t->function_index ||
-	    export_frame_ids_init(&t->frame_ids))
+	    export_frame_ids_init(&t->frame_ids, s->strings))
 		return -ENOMEM;
 	return add_mapping(t, program, &first);
 }
@@ -83,7 +85,7 @@ static int describe_function(struct pprof_tables *t, uint8_t domain, const struc
 			     struct pprof_function *fn)
 {
 	const char *file = export_file_name(t->s, f);
-	bool native = export_frame_is_native(domain, f);
+	bool native = stat_frame_is_native(t->s->strings, domain, f);
 	int err = pprof_string(t, file, &fn->file);
 
 	fn->mapping = 1;

@@ -23,9 +23,10 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 	return hash ^ hash >> 29;
 }
 
-static uint64_t mix_frame(uint64_t hash, uint8_t domain, const struct snap_frame *f)
+static uint64_t mix_frame(uint64_t hash, const struct snapshot *snap, uint8_t domain,
+			  const struct snap_frame *f)
 {
-	struct snap_frame place = stat_place(domain, f);
+	struct snap_frame place = stat_place(snap->strings, domain, f);
 
 	hash = mix(hash, place.file.v);
 	hash = mix(hash, (uint32_t)place.line);
@@ -38,13 +39,13 @@ static uint64_t mix_frame(uint64_t hash, uint8_t domain, const struct snap_frame
  */
 static uint64_t key_of(const struct snapshot *snap, const struct site_stat *site, enum group_by by)
 {
-	uint64_t hash = mix_frame(mix(1, site->domain), site->domain, &site->top);
+	uint64_t hash = mix_frame(mix(1, site->domain), snap, site->domain, &site->top);
 	const struct snap_stack *st = site->biggest;
 
 	if (by != BY_TRACEBACK)
 		return hash;
 	for (size_t i = 1; i < st->frame_count; i++)
-		hash = mix_frame(hash, site->domain, &snap->frames[st->first_frame + i]);
+		hash = mix_frame(hash, snap, site->domain, &snap->frames[st->first_frame + i]);
 	return hash;
 }
 

@@ -44,7 +44,7 @@ void stat_text_name(struct buf *out, const struct statistics *in, const struct s
 	switch (in->key) {
 	case STAT_TRACEBACK: /* str(Traceback) is its oldest frame */
 		put_frame(out, strings, &frames[count - 1],
-			  stat_frame_is_native(st->domain, &frames[count - 1]));
+			  stat_frame_is_native(strings, st->domain, &frames[count - 1]));
 		break;
 	case STAT_LINENO:
 		put_frame(out, strings, &st->top, st->is_native);
@@ -158,6 +158,7 @@ static void limit_frames(const struct traceback_opts *opts, size_t count, size_t
 void stat_text_traceback(struct buf *out, const struct statistics *in, const struct statistic *st,
 			 const struct traceback_opts *opts)
 {
+	const struct intern *strings = in->snap->strings;
 	const struct snap_frame *frames;
 	size_t count, first, end;
 
@@ -168,7 +169,7 @@ void stat_text_traceback(struct buf *out, const struct statistics *in, const str
 		size_t oldest = opts->most_recent_first ? end - 1 - (i - first) : i;
 		const struct snap_frame *f = &frames[count - 1 - oldest];
 
-		put_traceback_frame(out, in->snap->strings, f, stat_frame_is_native(st->domain, f),
+		put_traceback_frame(out, strings, f, stat_frame_is_native(strings, st->domain, f),
 				    opts);
 	}
 }

@@ -7,8 +7,8 @@
 static int order(uint8_t domain, struct snap_frame a, struct snap_frame b)
 {
 	struct statistics st = {.snap = snap, .key = STAT_LINENO};
-	struct statistic sa = {.top = stat_place(domain, &a), .domain = domain};
-	struct statistic sb = {.top = stat_place(domain, &b), .domain = domain};
+	struct statistic sa = {.top = stat_place(in, domain, &a), .domain = domain};
+	struct statistic sb = {.top = stat_place(in, domain, &b), .domain = domain};
 	int c = statistic_cmp_key(&st, &sa, &st, &sb);
 
 	assert_int_equal(c == 0, statistic_equals(&st, &sa, &sb));
@@ -45,6 +45,38 @@ static void a_native_place_is_ordered_as_its_name_in_a_pickle(void **state)
 	assert_int_equal(order(SNAP_PYTHON, frame("a", 0, "f"), frame("a", 0, "g")), 0);
 }
 
+static bool is_native(uint8_t domain, struct snap_frame f)
+{
+	return stat_frame_is_native(in, domain, &f);
+}
+
+static void native_code_has_no_line_and_no_python_file(void **state)
+{
+	assert_true(is_native(SNAP_NATIVE, frame("libx.so.2", 0, "new")));
+	assert_true(is_native(SNAP_NATIVE, frame("python3.11", 0, "+0x1a2f0")));
+	assert_true(is_native(SNAP_NATIVE, frame("[unknown]", 0, "[unknown]")));
+	assert_true(is_native(7, frame("libx.so.2", 0, "new")));
+	assert_false(is_native(SNAP_PYTHON, frame("libx.so.2", 0, "new")));
+	assert_false(is_native(SNAP_NATIVE, frame("libx.so.2", 1, "new")));
+	/* Python frames whose line is not known */
+	assert_false(is_native(SNAP_NATIVE, frame("/srv/gen.py", 0, "grow")));
+	assert_false(is_native(SNAP_NATIVE, frame("/srv/gen.pyc", 0, "grow")));
+	assert_false(is_native(SNAP_NATIVE, frame("<string>", 0, "grow")));
+	assert_false(is_native(SNAP_NATIVE, frame("<unknown>", 0, "<unknown>")));
+}
+
+static void without_a_symbol_native_code_is_a_shared_object(void **state)
+{
+	assert_true(is_native(SNAP_NATIVE, frame("/usr/lib/libz.so", 0, NULL)));
+	assert_true(is_native(SNAP_NATIVE, frame("libxml2.so.2.9.14", 0, NULL)));
+	assert_false(is_native(SNAP_NATIVE, frame("libxml2.so.2!new", 0, NULL)));
+	assert_false(is_native(SNAP_NATIVE, frame("a.so.b", 0, NULL)));
+	assert_false(is_native(SNAP_NATIVE, frame("/srv/shop", 0, NULL)));
+	assert_false(is_native(SNAP_NATIVE, frame("1.2", 0, NULL)));
+	assert_false(is_native(SNAP_NATIVE, frame("", 0, NULL)));
+	assert_false(is_native(SNAP_NATIVE, (struct snap_frame){0}));
+}
+
 static void two_pools_are_compared_by_text(void **state)
 {
 	struct intern *other = intern_new();
@@ -67,6 +99,8 @@ int main(void)
 		CASE(files_are_ordered_by_code_points),
 		CASE(lines_are_ordered_as_numbers),
 		CASE(a_native_place_is_ordered_as_its_name_in_a_pickle),
+		CASE(native_code_has_no_line_and_no_python_file),
+		CASE(without_a_symbol_native_code_is_a_shared_object),
 		CASE(two_pools_are_compared_by_text),
 	};
 

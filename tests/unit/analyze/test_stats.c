@@ -61,12 +61,13 @@ static void the_symbol_is_part_of_a_native_place(void **state)
 	/* a Python line that could not be read is no symbol: one place for tracemalloc */
 	ADD(SNAP_PYTHON, 10, 1, frame("b.py", 0, "f"));
 	ADD(SNAP_PYTHON, 5, 1, frame("b.py", 0, "g"));
+	ADD(SNAP_NATIVE, 4, 1, frame("b.py", 0, "h"));
 	st = group(STAT_LINENO, STAT_OWN);
 	assert_int_equal(st.count, 3);
 	assert_group(&st, 0, "libx.so:0!new", 30, 1);
 	assert_true(st.items[0].is_native);
 	assert_group(&st, 1, "libx.so:0!dup", 20, 1);
-	assert_group(&st, 2, "b.py:0", 15, 2);
+	assert_group(&st, 2, "b.py:0", 19, 3);
 	assert_false(st.items[2].is_native);
 	statistics_release(&st);
 	st = group(STAT_FILENAME, STAT_OWN);

@@ -32,6 +32,10 @@ static void every_frame_has_a_name(void **state)
 		     "xnew (/usr/lib/libx.so.2)", "xnew (libx.so.2)");
 	assert_names(SNAP_NATIVE, frame("/usr/lib/libx.so.2", 0, ""), "[libx.so.2]", "[libx.so.2]",
 		     "[libx.so.2]");
+	/* nor is it under a block of native code */
+	assert_names(SNAP_NATIVE, frame("/srv/a.py", 0, "f"), "f", "f (/srv/a.py:0)", "f (a.py:0)");
+	assert_names(SNAP_NATIVE, frame("<string>", 0, "f"), "f", "f (<string>:0)",
+		     "f (<string>:0)");
 	assert_names(SNAP_NATIVE, frame("<unknown>", 0, ""), "<unknown>", "<unknown>", "<unknown>");
 	assert_names(SNAP_NATIVE, frame("", 0, ""), "<unknown>", "<unknown>", "<unknown>");
 	assert_names(SNAP_NATIVE, frame("/srv/a.py", 3, "f"), "f", "f (/srv/a.py:3)", "f (a.py:3)");
@@ -57,14 +61,14 @@ static void a_stack_without_frames_has_an_unknown_one(void **state)
 static void numbers_of_frames_are_dense_and_stable(void **state)
 {
 	struct snap_frame frames[] = {
-		frame("a.py", 1, "f"), frame("a.py", 2, "f"), frame("a.py", 1, "g"),
-		frame("b.py", 1, "f"), frame("a.py", 0, "f"), frame("", 0, ""),
+		frame("a.py", 1, "f"), frame("a.py", 2, "f"),	 frame("a.py", 1, "g"),
+		frame("b.py", 1, "f"), frame("liba.so", 0, "f"), frame("", 0, ""),
 	};
 	struct export_frame_ids ids;
 	uint32_t id;
 	bool is_new;
 
-	assert_int_equal(export_frame_ids_init(&ids), 0);
+	assert_int_equal(export_frame_ids_init(&ids, snap->strings), 0);
 	for (uint32_t i = 0; i < ARRAY_LEN(frames); i++) {
 		assert_int_equal(export_frame_id(&ids, SNAP_PYTHON, &frames[i], &id, &is_new), 0);
 		assert_true(is_new);

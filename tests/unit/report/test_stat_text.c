@@ -89,6 +89,31 @@ static void native_code_is_marked(void **state)
 						     "  <native> /lib/libxml2.so.2!xmlNewNode\n");
 }
 
+static void native_code_without_a_symbol_is_its_library(void **state)
+{
+	struct snap_frame f = frame("/usr/lib/libz.so", 0, "");
+
+	f.function.v = 0;
+	ADD(snap, SNAP_NATIVE, 900, 15, f);
+	assert_statistic(STAT_LINENO,
+			 "<native> /usr/lib/libz.so: size=900 B, count=15, average=60 B");
+	assert_statistic(STAT_FUNCTION,
+			 "<native> /usr/lib/libz.so: size=900 B, count=15, average=60 B");
+	assert_statistic(STAT_MODULE, "libz.so: size=900 B, count=15, average=60 B");
+	group(STAT_TRACEBACK);
+	assert_traceback((struct traceback_opts){0}, "  <native> /usr/lib/libz.so\n");
+}
+
+static void a_python_frame_without_a_line_is_no_native_code(void **state)
+{
+	ADD(snap, SNAP_NATIVE, 900, 15, frame("/srv/gen.py", 0, "grow"));
+	assert_statistic(STAT_LINENO, "/srv/gen.py:0: size=900 B, count=15, average=60 B");
+	assert_statistic(STAT_FUNCTION, "grow (/srv/gen.py): size=900 B, count=15, average=60 B");
+	assert_statistic(STAT_MODULE, "/srv/gen: size=900 B, count=15, average=60 B");
+	group(STAT_TRACEBACK);
+	assert_traceback((struct traceback_opts){0}, "  File \"/srv/gen.py\", line 0\n");
+}
+
 static void a_difference_reads_as_tracemalloc_prints_it(void **state)
 {
 	struct statistic_diff d;
@@ -178,6 +203,8 @@ int main(void)
 		CASE(the_keys_of_our_own_have_names),
 		CASE(a_function_without_name_is_unknown),
 		CASE(native_code_is_marked),
+		CASE(native_code_without_a_symbol_is_its_library),
+		CASE(a_python_frame_without_a_line_is_no_native_code),
 		CASE(a_difference_reads_as_tracemalloc_prints_it),
 		CASE(names_cannot_steer_a_terminal),
 		CASE(tracebacks_are_cut_as_python_slices),
