@@ -241,6 +241,51 @@ def test_fail_on(models, tmp_path):
     leaks("--fail-on", "churn", models, status=2)
 
 
+def test_rss_that_nothing_explains_is_unknown_to_fail_on(tmp_path):
+    grows = make(tmp_path / "rss.tmb", "models", 770000005, 120, "only=14", "rss=119000000")
+    found = records("-T", 0, "--fail-on", "leak,unknown", grows, status=1)
+    assert header(found)["verdicts"]["LEAK"] == header(found)["verdicts"]["UNKNOWN"] == 0
+    assert next(r for r in found if r["type"] == "process")["unexplained"] and found[-1]["exit"] == 1
+    leaks("--fail-on", "unknown", grows, status=1)
+    leaks("--fail-on", "leak", grows)
+
+
+def test_nothing_is_hidden_by_default(tmp_path):
+    imports = make(tmp_path / "imports.tmb", "models", 770000005, 120, "only=0",
+                   "file=<frozen importlib._bootstrap>")
+    out = leaks("--fail-on", "leak", imports, status=1).stdout
+    assert re.search(r"^LEAK +<frozen importlib\._bootstrap>:1 leak ", out, re.M) and "filtered" not in out
+    assert leaks("--no-default-filters", imports).stdout == out
+
+
+def test_what_filters_leave_out_is_said(models, tmp_path):
+    def left_out(found, key):
+        sums = header(found)[key]
+        return re.compile(r"^%s out: \S+ \w+ in %d blocks of %d stacks$" % (key, sums["blocks"], sums["stacks"]), re.M)
+
+    args = ["-T", 0, "--exclude", "*/model0.py:1"]
+    found = records(*args, models)
+    assert header(found)["filtered"]["bytes"] > 0
+    assert left_out(found, "filtered").search(leaks(*args, models).stdout)
+    assert "filtered out" not in leaks("-T", 0, models).stdout
+    known = tmp_path / "known.txt"
+    known.write_text("leak:^leak$\nleak:never\n")
+    lines = leaks("--suppressions", known, models).stdout.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("suppressed: "))
+    assert lines[at + 1] == "  leak:^leak$:" + lines[at][len("suppressed:"):]
+
+
+def test_help_lists_what_is_taken():
+    text = leaks("--help").stdout
+    for option in ("--cumulative", "--sort", "--limit-frames", "--most-recent-first", "--source",
+                   "--no-default-filters"):
+        assert option not in text
+    for option in ("--by", "--top", "--json", "--include", "--exclude", "--all-frames", "--domain",
+                   "--exclude-domain", "--suppressions", "--max-lost", "--fail-on"):
+        assert option in text
+    assert "no WARM-UP" in text and "more than what is traced" in " ".join(text.split())
+
+
 def test_known_leaks_are_suppressed(models, tmp_path):
     known = tmp_path / "known.txt"
     known.write_text("# ours\nleak:model*.py\n")
@@ -330,7 +375,11 @@ def test_the_limit_and_what_rss_does(tmp_path):
     (("/nonexistent",), 3, "E311"),
     (("/tmp",), 3, "E312"),
     (("/usr/bin/python3",), 3, "E312"),
-    (("--sort", "size", "x"), 2, "for report and diff"),
+    (("--sort", "size", "x"), 2, "unrecognized option '--sort'"),
+    (("--cumulative", "x"), 2, "unrecognized option '--cumulative'"),
+    (("--limit-frames", "3", "x"), 2, "unrecognized option '--limit-frames'"),
+    (("--most-recent-first", "x"), 2, "unrecognized option '--most-recent-first'"),
+    (("--source", "x"), 2, "unrecognized option '--source'"),
     (("--by", "color", "x"), 2, "--by color"),
     (("--fail-on", "", "x"), 2, "--fail-on"),
     (("--max-lost", "x", "x"), 2, "--max-lost"),

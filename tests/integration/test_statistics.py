@@ -226,7 +226,17 @@ def small(tmp_path):
 def test_importlib_is_excluded_by_default_and_that_is_said(small):
     lines = run("report", small[0])
     assert lines[0].startswith("[ Top 2 of 2, 350 B in 4 blocks, ")
-    assert "filtered out: 7 B in 1 blocks of 1 stacks" in lines
+    assert "filtered out: 7 B in 1 blocks of 1 stacks (imports; --no-default-filters shows them)" in lines
+    assert json.loads(run("report", "-j", small[0])[0])["filtered"] == {
+        "stacks": 1, "bytes": 7, "blocks": 1, "default_bytes": 7}
+    assert "filtered out: 57 B in 2 blocks of 2 stacks (7 B of it imports; --no-default-filters shows them)" in \
+        run("report", "--exclude", "b.py", small[0])
+    lines_of_both = run("diff", *small)
+    for side in ("old", "new"):
+        assert side + ": filtered out: 7 B in 1 blocks of 1 stacks (imports; --no-default-filters shows them)" in \
+            lines_of_both
+    assert "filtered out: 50 B in 1 blocks of 1 stacks" in \
+        run("report", "--no-default-filters", "--exclude", "b.py", small[0])
     assert not any(line.startswith("<frozen") for line in lines)
     lines = run("report", "--no-default-filters", small[0])
     assert lines[0].startswith("[ Top 3 of 3, 357 B in 5 blocks, ")

@@ -7,7 +7,8 @@
  *
  * Keys: limit=BYTES (cgroup), rss=BYTES (growth of RSS that nothing explains), missed=RATIO (of the
  * blocks without a record), pid=N, attach=SECONDS (tracing began that much before the first snapshot),
- * start=SECONDS (shift of all times), only=N (the model of that number alone), every=SECONDS.
+ * start=SECONDS (shift of all times), only=N (the model of that number alone), every=SECONDS, file=NAME
+ * (of the allocating line of all models).
  */
 #include <stdio.h>
 
@@ -24,6 +25,7 @@ struct maker {
 	size_t stacks;
 	int64_t every_ns, start_ns, attach_ns;
 	uint64_t limit, rss;
+	const char *file; /* NULL: a file a model */
 	double missed;
 	int pid, only;
 };
@@ -130,6 +132,8 @@ static int make_models(struct maker *m, const char *path, uint64_t seed, size_t 
 	for (int i = 0; !err && i < MODELS; i++) {
 		err = run_make_even(&runs[i], (enum model)i, seed, snapshots);
 		(void)intern_str(m->strings, models[i].name, &m->frames[i * FRAMES].function);
+		if (m->file)
+			(void)intern_str(m->strings, m->file, &m->frames[i * FRAMES].file);
 	}
 	if (!err)
 		err = create(m, path);
@@ -151,6 +155,8 @@ static void take_key(struct maker *m, const char *arg)
 
 	if (!strncmp(arg, "limit=", 6))
 		m->limit = (uint64_t)number;
+	else if (!strncmp(arg, "file=", 5))
+		m->file = arg + 5;
 	else if (!strncmp(arg, "rss=", 4))
 		m->rss = (uint64_t)number;
 	else if (!strncmp(arg, "missed=", 7))

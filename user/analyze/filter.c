@@ -166,8 +166,9 @@ static void matcher_close(struct matcher *m)
 
 /* taken: inclusive filters that came before and took the stack; NULL for exclusive ones. */
 static int apply_one(const struct filter *f, const struct snapshot *s, struct snap_frame unknown,
-		     uint8_t *taken, uint8_t mark, uint8_t *skip)
+		     uint8_t *taken, uint8_t *skip)
 {
+	uint8_t mark = f->spec.is_default ? FILTER_DROPS_BY_DEFAULT : FILTER_DROPS;
 	struct matcher m;
 	int err = matcher_open(&m, f, s);
 
@@ -183,8 +184,7 @@ static int apply_one(const struct filter *f, const struct snapshot *s, struct sn
 	return err;
 }
 
-int filter_set_apply(const struct filter_set *f, const struct snapshot *s, uint8_t mark,
-		     uint8_t *skip)
+int filter_set_apply(const struct filter_set *f, const struct snapshot *s, uint8_t *skip)
 {
 	_cleanup_free_ uint8_t *taken = calloc(s->stack_count + 1, 1);
 	struct snap_frame unknown = {0};
@@ -197,13 +197,13 @@ int filter_set_apply(const struct filter_set *f, const struct snapshot *s, uint8
 		bool inclusive = f->items[i].spec.inclusive;
 
 		any_inclusive |= inclusive;
-		err = apply_one(&f->items[i], s, unknown, inclusive ? taken : NULL, mark, skip);
+		err = apply_one(&f->items[i], s, unknown, inclusive ? taken : NULL, skip);
 		if (err)
 			return err;
 	}
 	for (size_t i = 0; any_inclusive && i < s->stack_count; i++) {
 		if (!taken[i] && !skip[i])
-			skip[i] = mark;
+			skip[i] = FILTER_DROPS;
 	}
 	return 0;
 }

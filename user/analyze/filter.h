@@ -26,6 +26,14 @@ struct filter_spec {
 	bool all_frames; /* any frame of the stack, not just the innermost */
 	bool has_domain; /* must be set when there is no pattern */
 	uint32_t domain; /* tracemalloc's number, see snapshot_domain_number() */
+	bool is_default; /* nobody asked for it: what it drops is told apart */
+};
+
+enum filter_mark { /* what becomes of a stack */
+		   FILTER_PASSES = 0,
+		   FILTER_DROPS,
+		   FILTER_DROPS_BY_DEFAULT, /* a filter that nobody asked for was the first to drop it */
+		   FILTER_MARKS,
 };
 
 struct filter_set;
@@ -38,10 +46,10 @@ DEFINE_CLEANUP(struct filter_set *, filter_set_free);
 int filter_set_add(struct filter_set *f, const struct filter_spec *spec);
 
 /**
- * Mark every stack that does not pass: skip[i] = mark, where skip[i] was 0. skip has a byte a stack.
+ * Mark every stack that does not pass: skip[i] = an enum filter_mark, where skip[i] was 0. skip has a byte
+ * a stack.
  * Returns: 0, -ENOMEM.
  */
-int filter_set_apply(const struct filter_set *f, const struct snapshot *s, uint8_t mark,
-		     uint8_t *skip);
+int filter_set_apply(const struct filter_set *f, const struct snapshot *s, uint8_t *skip);
 
 #endif

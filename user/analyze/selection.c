@@ -5,20 +5,25 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { MARK_FILTERED = 1, MARK_SUPPRESSED = 2 };
+enum { MARK_SUPPRESSED = FILTER_MARKS }; /* beside the marks of filters */
+
+static void add_stack(struct selection_sum *sum, const struct snap_stack *st)
+{
+	sum->stacks++;
+	sum->bytes += st->bytes;
+	sum->blocks += st->blocks;
+}
 
 static void sum_skipped(const struct snapshot *s, struct selection *sel)
 {
 	for (size_t i = 0; i < s->stack_count; i++) {
 		const struct snap_stack *st = &s->stacks[i];
-		struct selection_sum *sum =
-			sel->skip[i] == MARK_FILTERED ? &sel->filtered : &sel->suppressed;
 
 		if (!sel->skip[i] || (!st->bytes && !st->blocks))
 			continue;
-		sum->stacks++;
-		sum->bytes += st->bytes;
-		sum->blocks += st->blocks;
+		add_stack(sel->skip[i] == MARK_SUPPRESSED ? &sel->suppressed : &sel->filtered, st);
+		if (sel->skip[i] == FILTER_DROPS_BY_DEFAULT)
+			add_stack(&sel->by_default, st);
 	}
 }
 
@@ -33,7 +38,7 @@ int selection_make(const struct snapshot *s, const struct filter_set *filters,
 	if (!sel.skip || !sel.hits)
 		err = -ENOMEM;
 	if (!err && filters)
-		err = filter_set_apply(filters, s, MARK_FILTERED, sel.skip);
+		err = filter_set_apply(filters, s, sel.skip);
 	if (!err && suppressions)
 		err = suppressions_apply(suppressions, s, MARK_SUPPRESSED, sel.skip, sel.hits);
 	if (err) {

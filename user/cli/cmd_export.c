@@ -56,18 +56,6 @@ static const char *const filter_names[] = {"include", "exclude", "all-frames", "
 					   "exclude-domain"};
 static struct argp_option filter_table[ARRAY_LEN(filter_names) + 1];
 
-static void take_filter_options(void)
-{
-	size_t n = 0;
-
-	for (const struct argp_option *opt = stats_options_argp.options; opt->name; opt++) {
-		for (size_t i = 0; i < ARRAY_LEN(filter_names); i++) {
-			if (!strcmp(opt->name, filter_names[i]))
-				filter_table[n++] = *opt;
-		}
-	}
-}
-
 static int bad(struct argp_state *state, const char *opt, const char *arg, const char *want)
 {
 	argp_error(state, "%s %s: expected %s", opt, arg, want);
@@ -221,7 +209,7 @@ static int apply_filters(struct snapshot *s, struct export_options *o)
 	if (err)
 		return err;
 	skip = calloc(s->stack_count + 1, 1);
-	err = skip ? filter_set_apply(filters, s, 1, skip) : -ENOMEM;
+	err = skip ? filter_set_apply(filters, s, skip) : -ENOMEM;
 	if (err)
 		return log_err(err, "cannot filter the snapshot");
 	keep(s, skip, &o->opts);
@@ -284,7 +272,7 @@ int cmd_export(int argc, char **argv)
 	char name[] = "tmbpf export";
 	int err;
 
-	take_filter_options();
+	stats_options_take(filter_names, ARRAY_LEN(filter_names), filter_table);
 	stats_options_init(&o.stats);
 	argp_err_exit_status = 2;
 	argv[0] = name; /* in argp's messages */

@@ -23,6 +23,41 @@ struct leaks_options {
 	bool fail_on[LEAK_VERDICTS];
 };
 
+static const struct argp_option own_table[] = {
+	{"fail-on", OPT_FAIL_ON, "VERDICT", 0,
+	 "exit 1 when a line has it: leak, or leak,unknown; unknown is also RSS that grows by more than "
+	 "what is traced",
+	 0},
+	{0},
+};
+
+/* Of the options of `report`, those that mean something here. */
+static const char *const shared_names[] = {"by",
+					   "top",
+					   "json",
+					   "include",
+					   "exclude",
+					   "all-frames",
+					   "domain",
+					   "exclude-domain",
+					   "no-default-filters",
+					   "suppressions",
+					   "max-lost"};
+static struct argp_option shared_table[ARRAY_LEN(shared_names) + 1];
+
+static void take_shared_options(void)
+{
+	stats_options_take(shared_names, ARRAY_LEN(shared_names), shared_table);
+	for (struct argp_option *opt = shared_table; opt->name; opt++) {
+		if (!strcmp(opt->name, "top"))
+			opt->doc =
+				"up to N leaks, a third of N of UNKNOWN, PLATEAU and CHURN each, no "
+				"WARM-UP; the others are summed up (10); 0 = all lines";
+		else if (!strcmp(opt->name, "no-default-filters"))
+			opt->flags |= OPTION_HIDDEN; /* taken, but here there are none */
+	}
+}
+
 static error_t parse_fail_on(struct argp_state *state, const char *arg, struct leaks_options *o)
 {
 	char copy[64], *save = NULL;
@@ -70,10 +105,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!o->file_count)
 			argp_error(state, "which series? give the FILE that tmbpf record wrote");
-		if (o->stats.is_cumulative || o->stats.sort || o->stats.has_limit ||
-		    o->stats.source || o->stats.most_recent_first)
-			argp_error(state, "--cumulative, --sort, --limit-frames, --source and "
-					  "--most-recent-first are for report and diff");
+		o->stats.no_default_filters = true; /* what is hidden would get no verdict */
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -105,10 +137,9 @@ static void judge_process(struct leak_input *in, const struct leak_table *table,
 }
 
 static int write_report(const struct leaks_options *o, struct leak_input *in,
-			const struct leak_table *table)
+			const struct leak_table *table, const struct leak_process *process)
 {
 	const struct leak_file *last = leak_input_last(in);
-	struct leak_process process;
 	struct leaks_report r = {
 		.files = o->files,
 		.file_count = o->file_count,
@@ -128,26 +159,29 @@ static int write_report(const struct leaks_options *o, struct leak_input *in,
 		.missing_ratio = in->missing_ratio,
 		.lines = in->lines,
 		.table = table,
-		.process = &process,
+		.process = process,
 		.selection = &in->selection,
 	};
 
-	judge_process(in, table, &process);
 	return o->stats.json ? report_leaks_ndjson(stdout, &r) : report_leaks_text(stdout, &r);
 }
 
 /* Returns: 0 and *failed, or what went wrong. */
 static int judge_all(const struct leaks_options *o, struct leak_input *in, bool *failed)
 {
+	struct leak_process process;
 	struct leak_table table = {0};
 	int err = leak_table_make(in->series, in->missing_ratio,
 				  in->pools ? GRAIN_POOLS_BYTES : GRAIN_BYTES, &table);
 
 	if (err)
 		return log_err(err, "cannot judge the lines");
-	err = stats_output_check(write_report(o, in, &table));
+	judge_process(in, &table, &process);
+	err = stats_output_check(write_report(o, in, &table, &process));
 	for (int v = 0; v < LEAK_VERDICTS; v++)
 		*failed |= o->fail_on[v] && table.counts[v];
+	/* RSS has a row of its own */
+	*failed |= o->fail_on[LEAK_UNKNOWN] && process.unexplained;
 	leak_table_release(&table);
 	return err ? err : check_lost(o, in);
 }
@@ -170,14 +204,10 @@ static int run(const struct leaks_options *o, bool *failed)
 
 int cmd_leaks(int argc, char **argv)
 {
-	static const struct argp_option table[] = {
-		{"fail-on", OPT_FAIL_ON, "VERDICT", 0,
-		 "exit 1 when a line has it: leak, or leak,unknown", 0},
-		{0},
-	};
-	static const struct argp_child children[] = {{&stats_options_argp, 0, NULL, 0}, {0}};
-	static const struct argp argp = {
-		.options = table,
+	const struct argp shared = {.options = shared_table, .parser = stats_options_argp.parser};
+	const struct argp_child children[] = {{&shared, 0, NULL, 0}, {0}};
+	const struct argp argp = {
+		.options = own_table,
 		.parser = parse_one,
 		.children = children,
 		.args_doc = "FILE...",
@@ -193,6 +223,7 @@ int cmd_leaks(int argc, char **argv)
 	bool failed = false;
 	int err;
 
+	take_shared_options();
 	argp_err_exit_status = 2;
 	argv[0] = name; /* in argp's messages */
 	stats_options_init(&o.stats);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* argp table of what `report` and `diff` share, and what becomes of it. */
+/* argp table of what `report`, `diff` and `leaks` share, and what becomes of it. */
 #include "cli/stats_options.h"
 
 #include <errno.h>
@@ -267,6 +267,17 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 
 const struct argp stats_options_argp = {.options = table, .parser = parse_one};
 
+void stats_options_take(const char *const *names, size_t count, struct argp_option *out)
+{
+	for (const struct argp_option *opt = table; opt->name; opt++) {
+		for (size_t i = 0; i < count; i++) {
+			if (!strcmp(opt->name, names[i]))
+				*out++ = *opt;
+		}
+	}
+	*out = (struct argp_option){0};
+}
+
 void stats_options_init(struct stats_options *o)
 {
 	*o = (struct stats_options){.top = 10, .max_lost = -1};
@@ -305,7 +316,8 @@ static int add_filters(const struct stats_options *o, struct filter_set *set)
 	int err = 0;
 
 	for (size_t i = 0; !err && !o->no_default_filters && i < ARRAY_LEN(usual); i++)
-		err = filter_set_add(set, &(struct filter_spec){.pattern = usual[i]});
+		err = filter_set_add(
+			set, &(struct filter_spec){.pattern = usual[i], .is_default = true});
 	for (size_t i = 0; !err && i < o->filter_count; i++) {
 		struct filter_spec spec = o->filters[i];
 

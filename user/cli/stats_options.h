@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What `report` and `diff` have in common on the command line: grouping, filters, output. */
+/* What `report`, `diff` and `leaks` have in common on the command line: grouping, filters, output. */
 #ifndef TM_CLI_STATS_OPTIONS_H
 #define TM_CLI_STATS_OPTIONS_H
 
@@ -34,6 +34,11 @@ struct stats_options {
 void stats_options_init(struct stats_options *o);
 void stats_options_release(struct stats_options *o);
 extern const struct argp stats_options_argp;
+/**
+ * The options of these names, for a verb that does not have all of them. out has room for count and for an
+ * end.
+ */
+void stats_options_take(const char *const *names, size_t count, struct argp_option *out);
 
 /** The grouping that the options ask for. sort is the verb's. */
 struct stat_opts stats_options_grouping(const struct stats_options *o);

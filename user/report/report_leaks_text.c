@@ -4,9 +4,8 @@
 #include <math.h>
 
 #include "base/units.h"
-#include "report/export_priv.h" /* writing in pieces */
 #include "report/report_leaks.h"
-#include "report/report_priv.h"
+#include "report/report_stats_priv.h"
 #include "report/report_text_line.h"
 
 #define TAIL_COLUMN 44
@@ -375,13 +374,7 @@ static void put_header(struct writer *w)
 
 static void put_tail(struct writer *w)
 {
-	const struct selection_sum *known = &w->r->selection->suppressed;
-	char size[UNITS_LEN];
-
-	if (known->stacks)
-		(void)buf_printf(
-			&w->out, "suppressed: %s in %" PRIu64 " blocks of %" PRIu64 " stacks\n",
-			size_text(size, (double)known->bytes), known->blocks, known->stacks);
+	stats_text_left_out(&w->out, w->r->selection, "");
 	ledger_write(&w->out, w->r->last, w->r->meta->frames);
 	if (w->r->missing_ratio > 0)
 		(void)buf_printf(&w->out, "at the worst snapshot %.3g%% was missing\n",

@@ -27,6 +27,7 @@ static void put_left_out(struct json_writer *w, const struct selection *sel)
 {
 	json_object_begin(w, "filtered");
 	put_sum(w, &sel->filtered);
+	json_u64(w, "default_bytes", sel->by_default.bytes);
 	json_object_end(w);
 	json_object_begin(w, "suppressed");
 	put_sum(w, &sel->suppressed);

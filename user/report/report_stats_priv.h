@@ -19,7 +19,9 @@ static inline size_t stats_shown(const struct stats_view *v, size_t count)
 
 /* ---- text (report_stats_text.c) ---- */
 
-/** Lines about what filters and suppressions left out, then coverage and losses. */
+/** Lines about what filters and suppressions left out. */
+void stats_text_left_out(struct buf *out, const struct selection *sel, const char *prefix);
+/** The same, then coverage and losses. */
 void stats_text_tail(struct buf *out, const struct stats_side *side, const char *prefix);
 
 /* ---- NDJSON (report_stats_ndjson.c) ---- */

@@ -45,22 +45,37 @@ static void put_sum(struct buf *out, const struct selection_sum *sum)
 {
 	char size[UNITS_LEN];
 
-	(void)buf_printf(out, "%s in %" PRIu64 " blocks of %" PRIu64 " stacks\n",
+	(void)buf_printf(out, "%s in %" PRIu64 " blocks of %" PRIu64 " stacks",
 			 units_format_size(size, (int64_t)sum->bytes, false), sum->blocks,
 			 sum->stacks);
 }
 
-void stats_text_tail(struct buf *out, const struct stats_side *side, const char *prefix)
+/* Nobody asked for it: say how to get it back. */
+static void put_by_default(struct buf *out, const struct selection *sel)
 {
-	const struct selection *sel = side->sel;
+	char size[UNITS_LEN];
 
+	if (!sel->by_default.stacks)
+		return;
+	(void)buf_append_str(out, " (");
+	if (sel->by_default.stacks < sel->filtered.stacks)
+		(void)buf_printf(out, "%s of it ",
+				 units_format_size(size, (int64_t)sel->by_default.bytes, false));
+	(void)buf_append_str(out, "imports; --no-default-filters shows them)");
+}
+
+void stats_text_left_out(struct buf *out, const struct selection *sel, const char *prefix)
+{
 	if (sel->filtered.stacks) {
 		(void)buf_printf(out, "%sfiltered out: ", prefix);
 		put_sum(out, &sel->filtered);
+		put_by_default(out, sel);
+		(void)buf_append_str(out, "\n");
 	}
 	if (sel->suppressed.stacks) {
 		(void)buf_printf(out, "%ssuppressed: ", prefix);
 		put_sum(out, &sel->suppressed);
+		(void)buf_append_str(out, "\n");
 	}
 	for (size_t i = 0; i < sel->hit_count; i++) {
 		const struct suppress_hit *hit = &sel->hits[i];
@@ -72,7 +87,13 @@ void stats_text_tail(struct buf *out, const struct stats_side *side, const char 
 		text_put_clean(out, hit->pattern);
 		(void)buf_append_str(out, ": ");
 		put_sum(out, &sum);
+		(void)buf_append_str(out, "\n");
 	}
+}
+
+void stats_text_tail(struct buf *out, const struct stats_side *side, const char *prefix)
+{
+	stats_text_left_out(out, side->sel, prefix);
 	(void)buf_append_str(out, prefix);
 	if (stats_has_ledger(side->snap))
 		ledger_write(out, side->snap, side->meta->frames);

@@ -27,9 +27,9 @@ static const char *passed(const struct filter_spec *specs, size_t count)
 	assert_non_null(set);
 	for (size_t i = 0; i < count; i++)
 		assert_int_equal(filter_set_add(set, &specs[i]), 0);
-	assert_int_equal(filter_set_apply(set, snap, 3, skip), 0);
+	assert_int_equal(filter_set_apply(set, snap, skip), 0);
 	for (size_t i = 0; i < snap->stack_count; i++) {
-		assert_true(!skip[i] || skip[i] == 3);
+		assert_true(!skip[i] || skip[i] == FILTER_DROPS);
 		if (!skip[i])
 			text[len++] = (char)('0' + i);
 	}
@@ -127,9 +127,27 @@ static void what_is_marked_already_stays_as_it_is(void **state)
 	uint8_t skip[8] = {9};
 
 	assert_int_equal(filter_set_add(set, &spec), 0);
-	assert_int_equal(filter_set_apply(set, snap, 3, skip), 0);
+	assert_int_equal(filter_set_apply(set, snap, skip), 0);
 	assert_int_equal(skip[0], 9);
-	assert_int_equal(skip[1], 3);
+	assert_int_equal(skip[1], FILTER_DROPS);
+	filter_set_free(set);
+}
+
+static void what_nobody_asked_for_has_a_mark_of_its_own(void **state)
+{
+	const struct filter_spec specs[] = {
+		{.pattern = "a.py", .line = 2, .has_line = true, .is_default = true},
+		{.pattern = "a.py"},
+		{.pattern = "a.py", .inclusive = true}};
+	struct filter_set *set = filter_set_new();
+	uint8_t skip[8] = {0};
+
+	for (size_t i = 0; i < ARRAY_LEN(specs); i++)
+		assert_int_equal(filter_set_add(set, &specs[i]), 0);
+	assert_int_equal(filter_set_apply(set, snap, skip), 0);
+	assert_int_equal(skip[0], FILTER_DROPS_BY_DEFAULT); /* though it is asked for as well */
+	assert_int_equal(skip[1], FILTER_DROPS);
+	assert_int_equal(skip[2], FILTER_DROPS); /* not included */
 	filter_set_free(set);
 }
 
@@ -159,6 +177,7 @@ int main(void)
 		CASE(an_unknown_stack_has_the_unknown_file),
 		CASE(native_frames_match_by_library_and_by_symbol),
 		CASE(what_is_marked_already_stays_as_it_is),
+		CASE(what_nobody_asked_for_has_a_mark_of_its_own),
 		CASE(a_filter_about_nothing_is_refused),
 	};
 

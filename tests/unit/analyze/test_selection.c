@@ -47,11 +47,35 @@ static void what_is_left_out_is_added_up_once(void **state)
 	filter_set_free(filters);
 }
 
+static void what_nobody_asked_to_leave_out_is_a_part_of_it(void **state)
+{
+	const struct filter_spec specs[] = {{.pattern = "a.py", .is_default = true},
+					    {.pattern = "b.py"}};
+	struct filter_set *filters = filter_set_new();
+	struct selection sel;
+
+	ADD(SNAP_PYTHON, 10, 1, frame("a.py", 1, "f"));
+	ADD(SNAP_PYTHON, 20, 2, frame("b.py", 1, "f"));
+	ADD(SNAP_PYTHON, 40, 4, frame("c.py", 1, "g"));
+	for (size_t i = 0; i < ARRAY_LEN(specs); i++)
+		assert_int_equal(filter_set_add(filters, &specs[i]), 0);
+	assert_int_equal(selection_make(snap, filters, NULL, &sel), 0);
+	assert_int_equal(sel.filtered.bytes, 30);
+	assert_int_equal(sel.filtered.stacks, 2);
+	assert_int_equal(sel.by_default.bytes, 10);
+	assert_int_equal(sel.by_default.stacks, 1);
+	assert_int_equal(sel.by_default.blocks, 1);
+	assert_int_equal(sel.suppressed.stacks, 0);
+	selection_release(&sel);
+	filter_set_free(filters);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(nothing_asked_skips_nothing),
 		CASE(what_is_left_out_is_added_up_once),
+		CASE(what_nobody_asked_to_leave_out_is_a_part_of_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,6 +181,7 @@ static void what_is_missing_and_left_out_is_said(void **state)
 	table.rows[0].finding.why = LEAK_WHY_FEW_BUT_EVEN;
 	process.limit_min_high = -1;
 	process.limit_from_rss = false;
+	selection.filtered = (struct selection_sum){1, 4096, 7};
 	selection.suppressed = (struct selection_sum){2, 2048, 5};
 	assert_int_equal(report_leaks_text(out, &r), 0);
 	fflush(out);
@@ -194,7 +195,8 @@ static void what_is_missing_and_left_out_is_said(void **state)
 	assert_non_null(strstr(out_text,
 			       "in ~41 min (at least 39), from RSS 413 MiB at the rate of the "
 			       "leaks"));
-	assert_non_null(strstr(out_text, "suppressed: 2048 B in 5 blocks of 2 stacks\n"));
+	assert_non_null(strstr(out_text, "\nfiltered out: 4096 B in 7 blocks of 1 stacks\n"
+					 "suppressed: 2048 B in 5 blocks of 2 stacks\n"));
 	assert_non_null(strstr(out_text, "at the worst snapshot 2.1% was missing\n"));
 	selection = (struct selection){0};
 }

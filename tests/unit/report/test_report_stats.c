@@ -70,6 +70,32 @@ static void what_is_left_out_is_said(void **state)
 	filter_set_free(filters);
 }
 
+static void what_nobody_asked_to_leave_out_is_named(void **state)
+{
+	const struct filter_spec specs[] = {{.pattern = "*views.py", .is_default = true},
+					    {.pattern = "*cache.py"}};
+	struct filter_set *filters = filter_set_new();
+	struct fixture_side *side;
+	struct stats_view all = {0};
+
+	assert_int_equal(filter_set_add(filters, &specs[0]), 0);
+	side = side_new(story_interval(1), "a.tmb", STAT_LINENO, filters, NULL);
+	assert_int_equal(report_stats_text(out, &all, &side->view), 0);
+	fflush(out);
+	assert_non_null(strstr(out_text, "\nfiltered out: 3174 KiB in 1204 blocks of 1 stacks "
+					 "(imports; --no-default-filters shows them)\n"));
+	side_free(side);
+	assert_int_equal(filter_set_add(filters, &specs[1]), 0);
+	side = side_new(story_interval(1), "a.tmb", STAT_LINENO, filters, NULL);
+	assert_int_equal(report_stats_text(out, &all, &side->view), 0);
+	fflush(out);
+	assert_non_null(strstr(out_text,
+			       "\nfiltered out: 15.5 MiB in 91546 blocks of 2 stacks (3174 KiB "
+			       "of it imports; --no-default-filters shows them)\n"));
+	side_free(side);
+	filter_set_free(filters);
+}
+
 static void an_empty_report_says_so_and_a_pickle_claims_nothing(void **state)
 {
 	struct snapshot *s = story_snapshot(1);
@@ -114,7 +140,7 @@ static void ndjson_has_a_header_and_a_record_a_group(void **state)
 		"\"2026-11-22T14:02:00.013Z\",\"elapsed_s\":20,\"pid\":4711,\"comm\":\"gunicorn\","
 		"\"python\":\"3.12.4\",\"mode\":\"exact\",\"frames\":25,\"live_bytes\":30189158,"
 		"\"live_blocks\":181932,\"rss_bytes\":420000000,\"bytes\":30189158,\"blocks\":181932,"
-		"\"filtered\":{\"stacks\":0,\"bytes\":0,\"blocks\":0},\"suppressed\":{\"stacks\":0,"
+		"\"filtered\":{\"stacks\":0,\"bytes\":0,\"blocks\":0,\"default_bytes\":0},\"suppressed\":{\"stacks\":0,"
 		"\"bytes\":0,\"blocks\":0,\"patterns\":[]},\"coverage\":{\"python\":{\"ratio\":"
 		"0.9999787589566399,\"recorded\":141233,\"missed\":3,\"moving\":0},\"native\":null},"
 		"\"lost\":{},\"lost_ratio\":2.1241043360098466e-05}\n"
@@ -196,6 +222,7 @@ int main(void)
 		CASE(lines_of_tracemalloc_between_header_and_coverage),
 		CASE(tracebacks_come_as_blocks),
 		CASE(what_is_left_out_is_said),
+		CASE(what_nobody_asked_to_leave_out_is_named),
 		CASE(an_empty_report_says_so_and_a_pickle_claims_nothing),
 		CASE(cumulative_reports_have_no_rest),
 		CASE(ndjson_has_a_header_and_a_record_a_group),
