@@ -363,11 +363,35 @@ def test_the_limit_and_what_rss_does(tmp_path):
     assert process["limit_rate"] == "rss" and 280 < process["limit_min"] < 282
     assert process["unexplained"] and process["limit_bytes"] == 500000000
     text = leaks(grows).stdout
-    assert re.search(r"cgroup limit 477 MiB is reached in ~4\.7 h \(\+-0\.\d\)", text)
+    assert re.search(r"cgroup limit 477 MiB is reached in ~4\.7 h, from RSS 209 MiB at the rate of RSS ", text)
     assert re.search(r"^UNKNOWN +RSS grew 977 KiB/min but traced live only", text, re.M)
+    above = make(tmp_path / "above.tmb", "models", 770000005, 120, "only=14", "rss=119000000", "limit=200000000")
+    process = next(r for r in records(above) if r["type"] == "process")
+    assert process["limit_min"] == 0 and process["limit_rate"] is None
+    assert re.search(r"^ {10}RSS 209 MiB is at or above the cgroup limit 191 MiB ", leaks(above).stdout, re.M)
     calm = make(tmp_path / "calm.tmb", "models", 770000005, 120, "only=14")
     process = next(r for r in records(calm) if r["type"] == "process")
     assert process["limit_min"] is None and process["limit_bytes"] is None and not process["unexplained"]
+
+
+def test_filters_do_not_delay_the_limit(tmp_path):
+    one = make(tmp_path / "one.tmb", "models", 770000005, 120, "only=0", "limit=500000000")
+    whole, part = [next(r for r in records(*args, one) if r["type"] == "process")
+                   for args in ([], ["--exclude", "*"])]
+    assert whole["limit_rate"] == "live" and whole == part
+    assert "at the rate of all that is traced " in leaks("--exclude", "*", one).stdout
+    # all of it fills up, some of its lines leak
+    models = make(tmp_path / "models.tmb", "models", 770000005, 120, "limit=5000000000")
+    assert "at the rate of the leaks " in leaks(models).stdout
+    text = leaks("--exclude", "*/model0.py:1", models).stdout
+    assert "at the rate of the leaks shown " in text and "\nfiltered out: " in text
+
+
+def test_a_slow_leak_has_a_rate(tmp_path):
+    slow = make(tmp_path / "slow.tmb", "models", 770000005, 120, "only=0", "every=40000000")
+    leak = next(r for r in records(slow) if r["type"] == "verdict")
+    assert 0 < leak["bytes_per_min"] < 1
+    assert re.search(r" \+%.0f B/h \(" % (leak["bytes_per_min"] * 60), leaks(slow).stdout)
 
 
 @pytest.mark.parametrize("args,status,word", [

@@ -2,6 +2,8 @@
 /* The same rules as for a line, once for RSS and once for everything that is traced. */
 #include "analyze/leaks_process.h"
 
+#include "base/cleanup.h"
+
 #define UNEXPLAINED_SHARE 0.2 /* of RSS's rate: malloc's headers and rounding are less than that */
 #define UNEXPLAINED_MIN	  (1u << 20) /* bytes over the time observed: RSS moves by arenas */
 
@@ -43,22 +45,46 @@ static void compare(const struct leak_line *rss, const struct leak_line *live,
 	out->unexplained_per_min = gap;
 }
 
-static void extrapolate(uint64_t room, double rate, double low, double high,
-			struct leak_process *out)
+static struct leak_sum growth_of(const struct leak_finding *f)
 {
-	if (rate <= 0)
+	return (struct leak_sum){
+		.lines = f->verdict == LEAK_YES,
+		.per_min = f->trend.per_min,
+		.per_min_low = f->trend.per_min_low,
+		.per_min_high = f->trend.per_min_high,
+	};
+}
+
+/*
+ * The first that keeps growing. RSS is what the limit is about, but its arenas may hide growth. All that is
+ * traced comes before the sum of the leaks: that one lacks what was filtered or suppressed.
+ */
+static void extrapolate(uint64_t room, const struct leak_sum *leaks, struct leak_process *out)
+{
+	const struct leak_sum rates[] = {
+		[LEAK_RATE_RSS] = growth_of(&out->rss),
+		[LEAK_RATE_LIVE] = growth_of(&out->live),
+		[LEAK_RATE_LEAKS] = *leaks,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rates); i++) {
+		const struct leak_sum *r = &rates[i];
+
+		if (!r->lines || r->per_min <= 0)
+			continue;
+		out->limit_rate = (enum leak_rate)i;
+		out->limit_min = (double)room / r->per_min;
+		out->limit_min_low = (double)room /
+				     (r->per_min_high > r->per_min ? r->per_min_high : r->per_min);
+		out->limit_min_high = r->per_min_low > 0 ? (double)room / r->per_min_low : -1;
 		return;
-	out->limit_min = (double)room / rate;
-	out->limit_min_low = (double)room / (high > rate ? high : rate);
-	out->limit_min_high = low > 0 ? (double)room / low : -1;
+	}
 }
 
 void leak_process_judge(const struct leak_line *rss, const struct leak_line *live,
 			const struct leak_sum *leaks, uint64_t limit_bytes,
 			struct leak_process *out)
 {
-	uint64_t room;
-
 	*out = (struct leak_process){.rss_known = rss != NULL, .limit_min = -1};
 	leak_judge(live, &out->live);
 	if (!rss)
@@ -67,11 +93,9 @@ void leak_process_judge(const struct leak_line *rss, const struct leak_line *liv
 	compare(rss, live, out);
 	if (!limit_bytes)
 		return;
-	room = rss->last < limit_bytes ? limit_bytes - rss->last : 0;
-	out->limit_from_rss = out->rss.verdict == LEAK_YES;
-	if (out->limit_from_rss)
-		extrapolate(room, out->rss.trend.per_min, out->rss.trend.per_min_low,
-			    out->rss.trend.per_min_high, out);
-	else if (leaks->lines)
-		extrapolate(room, leaks->per_min, leaks->per_min_low, leaks->per_min_high, out);
+	out->limit_reached = rss->last >= limit_bytes;
+	if (out->limit_reached)
+		out->limit_min = 0;
+	else
+		extrapolate(limit_bytes - rss->last, leaks, out);
 }

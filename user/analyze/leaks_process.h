@@ -10,6 +10,12 @@ struct leak_sum { /* of the lines that leak: slopes in bytes a minute */
 	double per_min, per_min_low, per_min_high;
 };
 
+enum leak_rate { /* whose slope it is at which the limit is reached */
+		 LEAK_RATE_RSS = 0,
+		 LEAK_RATE_LIVE,  /* of all that is traced, whatever is filtered or suppressed */
+		 LEAK_RATE_LEAKS, /* the sum of the leaking lines that were judged */
+};
+
 struct leak_process {
 	bool rss_known;
 	struct leak_finding rss, live; /* trends of the resident size and of all that is traced */
@@ -18,7 +24,8 @@ struct leak_process {
 	double unexplained_per_min;
 	/* time to the limit at the rate of now; < 0: no limit known, or nothing grows */
 	double limit_min, limit_min_low, limit_min_high; /* minutes; high < 0: may be never */
-	bool limit_from_rss; /* the rate is that of RSS; else the sum of the leaking lines */
+	bool limit_reached; /* RSS is at the limit or above; the times are 0 */
+	enum leak_rate limit_rate;
 };
 
 /**

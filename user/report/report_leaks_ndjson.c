@@ -21,6 +21,12 @@ static const char *const why_keys[LEAK_WHYS] = {
 	[LEAK_WHY_TURNOVER] = "turnover",
 };
 
+static const char *const rate_keys[] = {
+	[LEAK_RATE_RSS] = "rss",
+	[LEAK_RATE_LIVE] = "live",
+	[LEAK_RATE_LEAKS] = "leaks",
+};
+
 /* What is negative only when it is not known. */
 static void put_ratio(struct json_writer *w, const char *key, double value)
 {
@@ -169,7 +175,8 @@ static void put_process(struct buf *b, const struct leaks_report *r)
 	put_ratio(&w, "limit_min", p->limit_min);
 	put_ratio(&w, "limit_min_low", p->limit_min < 0 ? -1 : p->limit_min_low);
 	put_ratio(&w, "limit_min_high", p->limit_min < 0 ? -1 : p->limit_min_high);
-	json_str(&w, "limit_rate", p->limit_min < 0 ? NULL : p->limit_from_rss ? "rss" : "leaks");
+	json_str(&w, "limit_rate",
+		 p->limit_min < 0 || p->limit_reached ? NULL : rate_keys[p->limit_rate]);
 	json_object_end(&w);
 	(void)buf_append_str(b, "\n");
 }

@@ -67,12 +67,19 @@ static const char *size_text(char out[UNITS_LEN], double bytes)
 	return units_format_size(out, round_i64(bytes), false);
 }
 
-static const char *rate_text(char out[UNITS_LEN + 8], double per_min)
-{
-	char size[UNITS_LEN];
+struct rate_unit {
+	const char *name;
+	double minutes;
+};
 
-	snprintf(out, UNITS_LEN + 8, "%s/min", units_format_size(size, round_i64(per_min), true));
-	return out;
+/* The shortest in which it is a byte at least. */
+static const struct rate_unit *rate_unit_of(double per_min)
+{
+	static const struct rate_unit units[] = {{"min", 1}, {"h", 60}, {"day", 1440}};
+
+	if (per_min >= 1 || per_min <= 0)
+		return &units[0];
+	return per_min * units[1].minutes >= 1 ? &units[1] : &units[2];
 }
 
 /* Of the time in which it did something. */
@@ -84,22 +91,24 @@ static double since_s(const struct writer *w, const struct leak_finding *f)
 /* "+2.4 MiB/min (2.3 MiB to 2.5 MiB), R2 0.998, 30/30 windows up" */
 static void put_trend(struct writer *w, struct buf *b, const struct leak_finding *f)
 {
-	char rate[UNITS_LEN + 8], low[UNITS_LEN], high[UNITS_LEN], span[SPAN_LEN];
+	const struct rate_unit *unit = rate_unit_of(f->trend.per_min);
+	char rate[UNITS_LEN], low[UNITS_LEN], high[UNITS_LEN], span[SPAN_LEN];
 
-	(void)buf_printf(b, "%s (%s to %s), R2 %.3f, %u/%u windows up in %s",
-			 rate_text(rate, f->trend.per_min), size_text(low, f->trend.per_min_low),
-			 size_text(high, f->trend.per_min_high), f->trend.r2, f->trend.grew,
-			 f->trend.gaps, span_text(span, since_s(w, f)));
+	(void)buf_printf(b, "%s/%s (%s to %s), R2 %.3f, %u/%u windows up in %s",
+			 units_format_size(rate, round_i64(f->trend.per_min * unit->minutes), true),
+			 unit->name, size_text(low, f->trend.per_min_low * unit->minutes),
+			 size_text(high, f->trend.per_min_high * unit->minutes), f->trend.r2,
+			 f->trend.grew, f->trend.gaps, span_text(span, since_s(w, f)));
 }
 
 static void put_ages(struct buf *b, const struct leak_ages *a)
 {
+	int old_pct = (int)(a->old_ratio * 100);
 	char span[SPAN_LEN];
 
-	if (a->old_ratio > 0)
-		(void)buf_printf(b, ", at least %.0f%% of %" PRIu64 " blocks older than %s",
-				 (double)(int)(a->old_ratio * 100), a->blocks,
-				 span_text(span, a->old_s));
+	if (old_pct >= 1) /* "at least 0%" would say nothing */
+		(void)buf_printf(b, ", at least %d%% of %" PRIu64 " blocks older than %s", old_pct,
+				 a->blocks, span_text(span, a->old_s));
 	if (a->freed_ratio >= 0)
 		(void)buf_printf(b, ", %.1f%% ever freed", a->freed_ratio * 100);
 }
@@ -162,9 +171,13 @@ static void put_churn(struct buf *b, const struct leak_row *row)
 	char size[UNITS_LEN], rate[UNITS_LEN], low[UNITS_LEN];
 	double allocated = f->turnover * (double)f->peak_bytes;
 
-	if (f->turnover >= 0 && f->span_s > 0)
-		(void)buf_printf(b, "%s/min allocated, ",
-				 size_text(rate, allocated * 60 / f->span_s));
+	if (f->turnover >= 0 && f->span_s > 0) {
+		double per_min = allocated * 60 / f->span_s;
+		const struct rate_unit *unit = rate_unit_of(per_min);
+
+		(void)buf_printf(b, "%s/%s allocated, ", size_text(rate, per_min * unit->minutes),
+				 unit->name);
+	}
 	if (f->why == LEAK_WHY_TURNOVER)
 		(void)buf_printf(b, "live flat at %s", size_text(size, (double)f->level_bytes));
 	else
@@ -293,7 +306,7 @@ static void put_rest(struct writer *w, enum leak_verdict v, size_t first, size_t
 
 /* ---- the process ---- */
 
-/* "~41 min (+-3)", "~10.6 h (+-0.2)": the error in the same unit, rounded up. */
+/* "~41 min (+-3)", "~10.6 h (+-0.2)", "~41 min": the error in the same unit, rounded up. */
 static void put_time_left(struct buf *b, const struct leak_process *p)
 {
 	static const struct {
@@ -304,13 +317,27 @@ static void put_time_left(struct buf *b, const struct leak_process *p)
 	int u = p->limit_min < 120 ? 0 : p->limit_min < 2880 ? 1 : 2;
 	double unit = units[u].minutes, digit = u ? 0.1 : 1;
 	double error = (p->limit_min_high - p->limit_min_low) / 2 / unit;
+	double digits = (double)(int64_t)(error / digit + 0.999);
 
-	(void)buf_printf(b, "~%.*f %s (", units[u].decimals, p->limit_min / unit, units[u].name);
-	if (p->limit_min_high >= 0)
-		(void)buf_printf(b, "+-%.*f)", units[u].decimals,
-				 (double)(int64_t)(error / digit + 0.999) * digit);
-	else
-		(void)buf_printf(b, "at least %.*f)", units[u].decimals, p->limit_min_low / unit);
+	(void)buf_printf(b, "~%.*f %s", units[u].decimals, p->limit_min / unit, units[u].name);
+	if (p->limit_min_high < 0)
+		(void)buf_printf(b, " (at least %.*f)", units[u].decimals, p->limit_min_low / unit);
+	else if (digits > 0)
+		(void)buf_printf(b, " (+-%.*f)", units[u].decimals, digits * digit);
+}
+
+static const char *rate_name(const struct leaks_report *r)
+{
+	bool all = !r->selection->filtered.stacks && !r->selection->suppressed.stacks;
+
+	switch (r->process->limit_rate) {
+	case LEAK_RATE_RSS:
+		return "RSS";
+	case LEAK_RATE_LIVE:
+		return "all that is traced";
+	default:
+		return all ? "the leaks" : "the leaks shown";
+	}
 }
 
 static void put_limit(struct writer *w)
@@ -320,12 +347,18 @@ static void put_limit(struct writer *w)
 
 	if (p->limit_min < 0)
 		return;
-	(void)buf_printf(&w->out, "          cgroup limit %s is reached in ",
-			 size_text(limit, (double)w->r->meta->cgroup_limit_bytes));
+	size_text(limit, (double)w->r->meta->cgroup_limit_bytes);
+	size_text(rss, (double)p->rss.level_bytes);
+	if (p->limit_reached) {
+		(void)buf_printf(&w->out,
+				 "          RSS %s is at or above the cgroup limit %s   see: %s\n",
+				 rss, limit, SEE);
+		return;
+	}
+	(void)buf_printf(&w->out, "          cgroup limit %s is reached in ", limit);
 	put_time_left(&w->out, p);
-	(void)buf_printf(&w->out, ", from RSS %s at the rate of %s   see: %s\n",
-			 size_text(rss, (double)p->rss.level_bytes),
-			 p->limit_from_rss ? "RSS" : "the leaks", SEE);
+	(void)buf_printf(&w->out, ", from RSS %s at the rate of %s   see: %s\n", rss,
+			 rate_name(w->r), SEE);
 }
 
 static void put_unexplained(struct writer *w)

@@ -390,12 +390,45 @@ static void the_limit_is_reached_at_the_rate_of_rss(void **state)
 	live = line_of(31);
 	rss = rss_of(100000000, 1000000, 31);
 	leak_process_judge(&rss, &live, &none, 171000000, &p);
-	assert_true(p.limit_from_rss);
+	assert_int_equal(p.limit_rate, LEAK_RATE_RSS);
+	assert_false(p.limit_reached);
 	assert_true(p.limit_min > 40.9 && p.limit_min < 41.1);
 	assert_true(p.limit_min_low <= p.limit_min && p.limit_min <= p.limit_min_high);
-	/* above it already */
+}
+
+static void a_limit_that_is_reached_needs_no_growth(void **state)
+{
+	const struct leak_sum none = {0};
+	struct leak_line rss, live;
+	struct leak_process p;
+
+	memset(low, 0, sizeof(low));
+	live = line_of(31);
+	rss = rss_of(100000000, 1000000, 31);
 	leak_process_judge(&rss, &live, &none, 1000, &p);
-	assert_true(p.limit_min == 0);
+	assert_true(p.limit_reached && p.limit_min == 0 && p.limit_min_high == 0);
+	rss = rss_of(100000000, 0, 31);
+	leak_process_judge(&rss, &live, &none, 100000000, &p);
+	assert_true(p.limit_reached && p.limit_min == 0);
+	leak_process_judge(&rss, &live, &none, 100000001, &p);
+	assert_true(!p.limit_reached && p.limit_min < 0);
+}
+
+static void else_at_the_rate_of_all_that_is_traced(void **state)
+{
+	/* what is left of the leaks by a filter */
+	const struct leak_sum shown = {
+		.lines = 1, .per_min = 100000, .per_min_low = 100000, .per_min_high = 100000};
+	struct leak_line rss, live;
+	struct leak_process p;
+
+	for (size_t i = 0; i < 31; i++)
+		low[i] = i * 1000000;
+	live = line_of(31);
+	rss = rss_of(100000000, 0, 31);
+	leak_process_judge(&rss, &live, &shown, 110000000, &p);
+	assert_int_equal(p.limit_rate, LEAK_RATE_LIVE);
+	assert_true(p.limit_min > 9.9 && p.limit_min < 10.1);
 }
 
 static void else_at_that_of_the_leaks(void **state)
@@ -410,7 +443,7 @@ static void else_at_that_of_the_leaks(void **state)
 	live = line_of(31);
 	rss = rss_of(100000000, 0, 31);
 	leak_process_judge(&rss, &live, &sum, 110000000, &p);
-	assert_false(p.limit_from_rss);
+	assert_int_equal(p.limit_rate, LEAK_RATE_LEAKS);
 	assert_true(p.limit_min > 9.9 && p.limit_min < 10.1);
 	assert_true(p.limit_min_low > 4.9 && p.limit_min_low < 5.1);
 	assert_true(p.limit_min_high > 19.9 && p.limit_min_high < 20.1);
@@ -541,6 +574,8 @@ int main(void)
 		cmocka_unit_test(extreme_values_do_no_harm),
 		cmocka_unit_test(rss_that_outgrows_the_lines_is_not_explained),
 		cmocka_unit_test(the_limit_is_reached_at_the_rate_of_rss),
+		cmocka_unit_test(a_limit_that_is_reached_needs_no_growth),
+		cmocka_unit_test(else_at_the_rate_of_all_that_is_traced),
 		cmocka_unit_test(else_at_that_of_the_leaks),
 		cmocka_unit_test(steady_growth_through_a_gap_is_a_leak),
 		cmocka_unit_test(steady_growth_seen_closer_and_closer_is_a_leak),

@@ -77,7 +77,6 @@ static int setup(void **state)
 		.limit_min = 41,
 		.limit_min_low = 39,
 		.limit_min_high = 44.5,
-		.limit_from_rss = true,
 	};
 	return 0;
 }
@@ -180,7 +179,7 @@ static void what_is_missing_and_left_out_is_said(void **state)
 	table.rows[0].finding.lossy = true;
 	table.rows[0].finding.why = LEAK_WHY_FEW_BUT_EVEN;
 	process.limit_min_high = -1;
-	process.limit_from_rss = false;
+	process.limit_rate = LEAK_RATE_LEAKS;
 	selection.filtered = (struct selection_sum){1, 4096, 7};
 	selection.suppressed = (struct selection_sum){2, 2048, 5};
 	assert_int_equal(report_leaks_text(out, &r), 0);
@@ -194,11 +193,68 @@ static void what_is_missing_and_left_out_is_said(void **state)
 			       "is missing\n"));
 	assert_non_null(strstr(out_text,
 			       "in ~41 min (at least 39), from RSS 413 MiB at the rate of the "
-			       "leaks"));
+			       "leaks shown   see"));
 	assert_non_null(strstr(out_text, "\nfiltered out: 4096 B in 7 blocks of 1 stacks\n"
 					 "suppressed: 2048 B in 5 blocks of 2 stacks\n"));
 	assert_non_null(strstr(out_text, "at the worst snapshot 2.1% was missing\n"));
 	selection = (struct selection){0};
+}
+
+static const char *text_of(const struct leaks_report *r)
+{
+	rewind(out);
+	assert_int_equal(report_leaks_text(out, r), 0);
+	fflush(out);
+	return out_text;
+}
+
+static void the_limit_is_said_with_its_rate(void **state)
+{
+	struct leaks_report r = report_of(10);
+
+	process.limit_rate = LEAK_RATE_LIVE;
+	assert_non_null(strstr(text_of(&r), " at the rate of all that is traced   see"));
+	process.limit_rate = LEAK_RATE_LEAKS;
+	assert_non_null(strstr(text_of(&r), " at the rate of the leaks   see"));
+	/* an error that rounds to nothing is left out */
+	process.limit_min = process.limit_min_low = process.limit_min_high = 168;
+	assert_non_null(strstr(text_of(&r), " is reached in ~2.8 h, from RSS"));
+	process.limit_min = process.limit_min_low = process.limit_min_high = 0;
+	process.limit_reached = true;
+	assert_non_null(strstr(text_of(&r),
+			       "\n          RSS 413 MiB is at or above the cgroup limit "
+			       "512 MiB   see: docs/leak-verdict.md\n"));
+	assert_null(strstr(out_text, "is reached in"));
+	rewind(out);
+	assert_int_equal(report_leaks_ndjson(out, &r), 0);
+	fflush(out);
+	assert_non_null(strstr(out_text, "\"limit_min\":0,\"limit_min_low\":0,"
+					 "\"limit_min_high\":0,\"limit_rate\":null}"));
+}
+
+static void slow_growth_has_a_longer_unit(void **state)
+{
+	struct leaks_report r = report_of(10);
+	struct trend *t = &table.rows[0].finding.trend;
+
+	t->per_min = 0.3333;
+	t->per_min_low = 0.33;
+	t->per_min_high = 0.34;
+	assert_non_null(strstr(text_of(&r), " +20 B/h (20 B to 20 B), R2 "));
+	t->per_min = t->per_min_low = t->per_min_high = 0.01;
+	assert_non_null(strstr(text_of(&r), " +14 B/day (14 B to 14 B), R2 "));
+	t->per_min = t->per_min_low = t->per_min_high = 1;
+	assert_non_null(strstr(text_of(&r), " +1 B/min (1 B to 1 B), R2 "));
+}
+
+static void a_share_of_nothing_is_not_said(void **state)
+{
+	struct leaks_report r = report_of(10);
+
+	table.rows[0].ages.old_ratio = 0.0099;
+	assert_null(strstr(text_of(&r), "at least"));
+	table.rows[0].ages.old_ratio = 0.01;
+	assert_non_null(strstr(text_of(&r), "at least 1% of 600000 blocks older than 10 min"));
 }
 
 static void every_reason_of_unknown_has_its_words(void **state)
@@ -249,6 +305,9 @@ int main(void)
 		TEST(ndjson_has_a_record_a_line),
 		TEST(all_lines_are_shown_with_top_zero),
 		TEST(what_is_missing_and_left_out_is_said),
+		TEST(the_limit_is_said_with_its_rate),
+		TEST(slow_growth_has_a_longer_unit),
+		TEST(a_share_of_nothing_is_not_said),
 		TEST(every_reason_of_unknown_has_its_words),
 		TEST(a_full_disk_is_reported),
 	};
