@@ -224,8 +224,8 @@ int cmd_diff(int argc, char **argv)
 		.parser = parse_one,
 		.args_doc = "OLD NEW",
 		.doc = "What grew between two snapshots: compare_to() of tracemalloc.\v"
-		       "OLD and NEW are FILE or FILE@TIME, as for report; @TIME alone as "
-		       "NEW is another "
+		       "OLD and NEW are FILE or FILE@TIME, as for report (14:02 is local "
+		       "time, 14:02Z is UTC); @TIME alone as NEW is another "
 		       "time of OLD's file. Either may be a pickle of tracemalloc.\n"
 		       "Exit status: 1 when --fail-over is crossed, 6 when --max-lost is.",
 		.children = children,

@@ -104,8 +104,8 @@ int cmd_report(int argc, char **argv)
 		       "tracemalloc.\v"
 		       "FILE is one that tmbpf has recorded, or a pickle of tracemalloc. "
 		       "TIME picks one of a "
-		       "series: last (the default), first, -2, 14:02, "
-		       "2026-11-22T14:02:20Z.\n"
+		       "series: last (the default), first, -2, 14:02 (local time), "
+		       "2026-11-22T14:02:20Z (UTC, which is what is printed).\n"
 		       "Filters are tracemalloc's: any --include or --domain takes a "
 		       "stack, and no "
 		       "--exclude may.",

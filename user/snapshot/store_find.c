@@ -2,6 +2,7 @@
 /* From what a person writes behind FILE@ to a snapshot of the series. */
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -134,26 +135,46 @@ static time_t last_time_of_day(const struct moment *m, time_t end)
 	return -1;
 }
 
-static int none(const struct store *s, const char *when)
+static const char *utc_text(char out[40], int64_t time_s)
 {
-	char first[40] = "", last[40] = "";
-	time_t t;
+	time_t t = (time_t)time_s;
 	struct tm tm;
+
+	out[0] = '\0';
+	if (gmtime_r(&t, &tm))
+		strftime(out, 40, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return out;
+}
+
+/* local: " (local time, ...)" where it matters, else "". */
+static int none(const struct store *s, const char *when, const char *local)
+{
+	char first[40], last[40], fix[160] = "name one of them, like @last, @-2, or a time";
 
 	if (!s->count)
 		return log_coded_err(-ENOENT, "E315",
 				     s->live ? "wait for the first; tmbpf is recording" : NULL,
 				     "%s has no snapshot yet", s->path);
-	t = (time_t)(s->entries[0].time_ns / SECOND_NS);
-	if (gmtime_r(&t, &tm))
-		strftime(first, sizeof(first), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	t = (time_t)(s->entries[s->count - 1].time_ns / SECOND_NS);
-	if (gmtime_r(&t, &tm))
-		strftime(last, sizeof(last), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return log_coded_err(-ENOENT, "E315", "name one of them, like @last, @-2, or a time",
-			     "%s has no snapshot at '%s': it holds %zu from %s (%u) to %s (%u)",
-			     s->path, when, s->count, first, s->entries[0].seq, last,
+	if (*local)
+		snprintf(fix, sizeof(fix),
+			 "times are printed in UTC; to ask for UTC add a Z: @%.40sZ", when);
+	return log_coded_err(-ENOENT, "E315", fix,
+			     "%s has no snapshot at '%s'%s: it holds %zu from %s (%u) to %s (%u)",
+			     s->path, when, local, s->count,
+			     utc_text(first, s->entries[0].time_ns / SECOND_NS), s->entries[0].seq,
+			     utc_text(last, s->entries[s->count - 1].time_ns / SECOND_NS),
 			     s->entries[s->count - 1].seq);
+}
+
+/* What was given without a zone was local time, and what we print is UTC: say what it became. */
+static int none_at(const struct store *s, const char *when, const struct moment *m, time_t t)
+{
+	char utc[40], local[80] = "";
+	struct tm tm;
+
+	if (!m->utc && localtime_r(&t, &tm) && tm.tm_gmtoff)
+		snprintf(local, sizeof(local), " (local time, %s)", utc_text(utc, t));
+	return none(s, when, local);
 }
 
 static int find_time(const struct store *s, const char *when, const struct moment *m, size_t *index)
@@ -164,12 +185,12 @@ static int find_time(const struct store *s, const char *when, const struct momen
 	size_t i;
 
 	if (t < 0 || __builtin_mul_overflow((int64_t)t, SECOND_NS, &limit))
-		return none(s, when);
+		return none(s, when, "");
 	limit += m->fraction_ns + m->precision_ns - 1;
 	for (i = s->count; i > 0 && s->entries[i - 1].time_ns > limit;)
 		i--;
 	if (!i)
-		return none(s, when);
+		return none_at(s, when, m, t);
 	*index = i - 1;
 	return 0;
 }
@@ -203,7 +224,7 @@ static int find_number(const struct store *s, const char *when, int64_t n, size_
 			return 0;
 		}
 	}
-	return none(s, when);
+	return none(s, when, "");
 }
 
 int store_find(const struct store *s, const char *when, size_t *index)
@@ -222,7 +243,7 @@ int store_find(const struct store *s, const char *when, size_t *index)
 				-EINVAL, "E201", NULL,
 				"'%s' is no time: give first, last, -2, a number, 14:02:20 or 2026-11-22T14:02:20Z",
 				when);
-		return s->count ? find_time(s, when, &m, index) : none(s, when);
+		return s->count ? find_time(s, when, &m, index) : none(s, when, "");
 	}
 	return find_number(s, when ? when : "last", n, index);
 }

@@ -327,6 +327,33 @@ static void an_error_of_time_says_what_there_is(void **state)
 	store_close(s);
 }
 
+static void local_time_that_is_not_there_is_said_in_utc(void **state)
+{
+	struct place *p = *state;
+	struct store *s = NULL;
+	size_t index;
+
+	write_minutes(p->file, 3); /* 22:14:20Z to 22:16:20Z */
+	assert_int_equal(store_open(p->file, NULL, &s), 0);
+	setenv("TZ", "CET-1", 1);
+	tzset();
+	assert_int_equal(store_find(s, "22:15", &index), -ENOENT);
+	assert_said("E315");
+	assert_non_null(strstr(said.message, " at '22:15' (local time, 2023-11-14T21:15:00Z): it "
+					     "holds 3 from 2023-11-14T22:14:20Z (1)"));
+	assert_non_null(strstr(said.fix, "@22:15Z"));
+	assert_int_equal(store_find(s, "22:15Z", &index), 0);
+	assert_int_equal(index, 1);
+	/* whoever names the zone knows it */
+	assert_int_equal(store_find(s, "2023-11-14T22:15:00+01:00", &index), -ENOENT);
+	assert_null(strstr(said.message, "local time"));
+	setenv("TZ", "UTC", 1);
+	tzset();
+	assert_int_equal(store_find(s, "21:15", &index), -ENOENT);
+	assert_null(strstr(said.message, "local time"));
+	store_close(s);
+}
+
 static void a_name_in_a_directory_has_pid_and_time(void **state)
 {
 	char *path = NULL;
@@ -353,6 +380,7 @@ int main(void)
 		TEST(a_time_names_the_last_snapshot_that_is_not_later),
 		TEST(a_time_of_day_is_the_last_one_before_the_end),
 		TEST(an_error_of_time_says_what_there_is),
+		TEST(local_time_that_is_not_there_is_said_in_utc),
 		TEST(a_name_in_a_directory_has_pid_and_time),
 	};
 
