@@ -8,10 +8,11 @@
 #include "report/report_stats_priv.h"
 #include "report/report_text_line.h"
 
-#define TAIL_COLUMN 44
-#define SEE	    "docs/leak-verdict.md"
+#define TAIL_COLUMN  44
+#define SEE	     "docs/leak-verdict.md"
 
-#define SPAN_LEN    32
+#define SPAN_LEN     32
+#define PLACE_FRAMES 3
 
 struct writer {
 	const struct leaks_report *r;
@@ -188,16 +189,31 @@ static void put_churn(struct buf *b, const struct leak_row *row)
 
 /* ---- places ---- */
 
-static const struct snap_frame *place_of(const struct leak_name *n)
+/* What is printed of a line: its frame, and of a traceback the callers next to it. */
+static const struct snap_frame *place_frames(const struct leak_name *n, size_t *count)
 {
-	size_t count;
+	const struct snap_frame *frames = statistic_frames(&n->group, count);
 
-	return n->in.key == STAT_TRACEBACK ? statistic_frames(&n->group, &count) : &n->group.top;
+	if (*count > PLACE_FRAMES)
+		*count = PLACE_FRAMES;
+	return frames;
 }
 
 static bool has_path(enum stat_key key)
 {
 	return key != STAT_MODULE && key != STAT_THREAD && key != STAT_DOMAIN;
+}
+
+/* Without memory for it a path just stays long. */
+static void learn_place(struct writer *w, const struct leak_name *n)
+{
+	const struct snap_frame *frames;
+	size_t count;
+
+	frames = place_frames(n, &count);
+	for (size_t i = 0; i < count; i++)
+		(void)short_paths_add(&w->paths, intern_get(n->in.snap->strings, frames[i].file),
+				      frames[i].file);
 }
 
 /* The paths of everything that is shown, before any of them is shortened. */
@@ -209,14 +225,8 @@ static void learn_paths(struct writer *w)
 	for (int v = 0; v < LEAK_VERDICTS && has_path(w->r->key); v++) {
 		size_t shown = report_leaks_shown(w->r, (enum leak_verdict)v);
 
-		for (size_t i = first; i < first + shown; i++) {
-			const struct leak_name *n = leak_lines_name(w->r->lines, t->rows[i].line);
-			str_id_t file = place_of(n)->file;
-
-			/* Without memory for it a path just stays long. */
-			(void)short_paths_add(&w->paths, intern_get(n->in.snap->strings, file),
-					      file);
-		}
+		for (size_t i = first; i < first + shown; i++)
+			learn_place(w, leak_lines_name(w->r->lines, t->rows[i].line));
 		first += t->counts[v];
 	}
 }
@@ -244,11 +254,11 @@ static void put_place(struct writer *w, struct text_line *line, const struct lea
 		text_put_clean(&line->path, intern_get(n->in.snap->strings, n->group.top.file));
 		return;
 	}
-	put_frame(w, &line->path, &line->after_path, n, place_of(n),
+	frames = place_frames(n, &count);
+	put_frame(w, &line->path, &line->after_path, n, frames,
 		  n->in.key == STAT_FILENAME ? (str_id_t){0}
 					     : statistic_function(&n->in, &n->group));
-	frames = statistic_frames(&n->group, &count);
-	for (size_t i = 1; n->in.key == STAT_TRACEBACK && i < count && i < 3; i++) {
+	for (size_t i = 1; i < count; i++) {
 		(void)buf_append_str(&line->after_path, " < ");
 		put_frame(w, &line->after_path, &line->after_path, n, &frames[i], (str_id_t){0});
 	}

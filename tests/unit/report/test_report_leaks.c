@@ -247,6 +247,21 @@ static void slow_growth_has_a_longer_unit(void **state)
 	assert_non_null(strstr(text_of(&r), " +1 B/min (1 B to 1 B), R2 "));
 }
 
+static void callers_have_short_paths_too(void **state)
+{
+	struct leaks_report r = report_of(10);
+	struct leak_lines *stacks = NULL;
+	uint32_t map[4];
+
+	assert_int_equal(leak_lines_new(STAT_TRACEBACK, &stacks), 0);
+	assert_int_equal(leak_lines_add(stacks, snap, NULL, map), 0);
+	r.key = STAT_TRACEBACK;
+	r.lines = stacks;
+	assert_non_null(strstr(text_of(&r), "\nLEAK      cache.py:88 put < views.py:31 < "
+					    "main.py:12  +2441 KiB/min"));
+	leak_lines_free(stacks);
+}
+
 static void a_share_of_nothing_is_not_said(void **state)
 {
 	struct leaks_report r = report_of(10);
@@ -307,6 +322,7 @@ int main(void)
 		TEST(what_is_missing_and_left_out_is_said),
 		TEST(the_limit_is_said_with_its_rate),
 		TEST(slow_growth_has_a_longer_unit),
+		TEST(callers_have_short_paths_too),
 		TEST(a_share_of_nothing_is_not_said),
 		TEST(every_reason_of_unknown_has_its_words),
 		TEST(a_full_disk_is_reported),
