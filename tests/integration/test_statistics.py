@@ -290,7 +290,9 @@ def test_source_lines_of_this_machine(tmp_path):
 @pytest.mark.parametrize("args", [
     [], ["a", "b"], ["--by", "colour", "a"], ["--sort", "growth", "a"], ["-T", "x", "a"], ["--cumulative=all", "a"],
     ["--cumulative", "--by", "thread", "a"], ["--domain", "heap", "a"], ["--domain", "4294967296", "a"],
-    ["--include", "x:99999999999", "a"], ["--limit-frames", "few", "a"], ["--max-lost", "2", "a"]])
+    ["--include", "x:99999999999", "a"], ["--limit-frames", "few", "a"], ["--max-lost", "2", "a"],
+    ["--max-lost", "200%", "a"], ["--max-lost", "1%%", "a"], ["--source", "a"], ["--limit-frames", "3", "a"],
+    ["--most-recent-first", "--by", "function", "a"]])
 def test_wrong_usage_of_report_is_2(args):
     out = harness.run_tool("report", *args)
     assert out.returncode == 2, out.stdout + out.stderr
@@ -298,11 +300,38 @@ def test_wrong_usage_of_report_is_2(args):
 
 
 @pytest.mark.parametrize("args", [[], ["a"], ["a", "b", "c"], ["--sort", "age", "a", "b"],
-                                  ["--fail-over", "much", "a", "b"]])
+                                  ["--fail-over", "much", "a", "b"], ["--source", "a", "b"]])
 def test_wrong_usage_of_diff_is_2(args):
     out = harness.run_tool("diff", *args)
     assert out.returncode == 2, out.stdout + out.stderr
     assert not out.stdout and out.stderr
+
+
+def test_options_of_tracebacks_say_so(small):
+    for option in ("--source", "--most-recent-first", "--limit-frames=1"):
+        assert "are for --by traceback" in harness.run_tool("report", option, small[0]).stderr
+        run("report", "--by", "traceback", option, small[0])
+
+
+def test_names_that_are_no_text_become_escapes(tmp_path):
+    path = make(tmp_path / "odd.pickle", (10, 1, "a\udcff\x1b\0.py", 1))
+    assert run("report", path)[1] == "a\\udcff?\\x00.py:1: size=10 B, count=1, average=10 B"
+    assert json.loads(run("report", "-j", path)[1])["file"] == "a\\udcff\x1b\\x00.py"
+    again = str(tmp_path / "again.pickle")
+    run("export", path, "-o", again)
+    assert tracemalloc.Snapshot.load(again).traces[0].traceback[-1].filename == "a\\udcff\x1b\\x00.py"
+
+
+def test_a_local_time_is_said_in_utc(tmp_path):
+    series = str(tmp_path / "a.tmb")
+    subprocess.run([os.path.join(harness.BUILD, "tests", "leaks", "make_series"), "models", series, "1", "3"],
+                   check=True)
+    out = subprocess.run([harness.BINARY, "report", series + "@22:14"], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True, env=harness.tool_env(TZ="CET-1"))
+    assert out.returncode == 3
+    assert "no snapshot at '22:14' (local time, 2023-11-14T21:14:00Z): it holds 3 from 2023-11-14T22:13:20Z" in out.stderr
+    assert "@22:14Z" in out.stderr
+    assert "local time" in " ".join(run("report", "--help")) and "local time" in " ".join(run("diff", "--help"))
 
 
 def test_files_that_cannot_be_read_are_3(small, tmp_path):

@@ -38,11 +38,11 @@ static const struct argp_option table[] = {
 	{"sort", OPT_SORT, "KEY", 0, "size, count; diff: growth (report: size, diff: growth)", 1},
 	{"top", 'T', "N", 0, "lines to show (10); 0 = all", 1},
 	{"limit-frames", OPT_LIMIT, "N", 0,
-	 "frames of a traceback to print: the N most recent; negative: all but the -N most recent",
+	 "--by traceback: frames to print, the N most recent; negative: all but the -N most recent",
 	 1},
-	{"most-recent-first", OPT_RECENT, NULL, 0, "print tracebacks the other way round", 1},
-	{"source", OPT_SOURCE, NULL, 0, "source text in tracebacks, from the files on this machine",
-	 1},
+	{"most-recent-first", OPT_RECENT, NULL, 0, "--by traceback: the other way round", 1},
+	{"source", OPT_SOURCE, NULL, 0,
+	 "--by traceback: source text, from the files on this machine", 1},
 	{"json", 'j', NULL, 0, "one JSON object a line (schema tmbpf/1)", 1},
 	{"include", OPT_INCLUDE, "GLOB[:LINE]", 0,
 	 "only stacks whose innermost frame is in such a file; several: any of them", 2},
@@ -159,10 +159,11 @@ static int parse_lost(struct argp_state *state, const char *arg, struct stats_op
 {
 	char *end = NULL;
 
-	if (!units_parse_percent(arg, &o->max_lost))
-		return 0;
-	o->max_lost = strtod(arg, &end);
-	if (*arg < '0' || *arg > '9' || *end || o->max_lost > 1)
+	bool is_percent = !units_parse_percent(arg, &o->max_lost);
+
+	if (!is_percent)
+		o->max_lost = strtod(arg, &end);
+	if (*arg < '0' || *arg > '9' || (!is_percent && *end) || o->max_lost > 1)
 		argp_error(state, "--max-lost %s: expected a ratio like 0.1%% or 0.001", arg);
 	return 0;
 }
@@ -230,6 +231,16 @@ static error_t parse_filter(int key, char *arg, struct argp_state *state, struct
 	}
 }
 
+/* An option that changes nothing would be an error that nobody sees. */
+static void check_options(struct argp_state *state, const struct stats_options *o)
+{
+	if (o->is_cumulative && !stat_key_can_cumulate(o->by))
+		argp_error(state, "--cumulative does not go with --by %s", stat_key_name(o->by));
+	if ((o->has_limit || o->most_recent_first || o->source) && o->by != STAT_TRACEBACK)
+		argp_error(state, "--limit-frames, --most-recent-first and --source are for --by "
+				  "traceback");
+}
+
 static error_t parse_one(int key, char *arg, struct argp_state *state)
 {
 	struct stats_options *o = state->input;
@@ -256,9 +267,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		o->source = true;
 		return 0;
 	case ARGP_KEY_END:
-		if (o->is_cumulative && !stat_key_can_cumulate(o->by))
-			argp_error(state, "--cumulative does not go with --by %s",
-				   stat_key_name(o->by));
+		check_options(state, o);
 		return 0;
 	default:
 		return parse_filter(key, arg, state, o);
