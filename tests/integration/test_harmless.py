@@ -112,11 +112,17 @@ def test_sigkill_while_attaching_and_detaching(debian, program, target_script, s
     p = program(debian, target_script("busy4.py"), 0)
     rng = random.Random(7)
     before, met = uprobes_leaked(), 0
-    for _ in range(kills):
-        t = harness.Tool("-p", p.pid, "--mode", "exact" if links == "multi" else "pools", "--links", links, 600)
+    options = ("-p", p.pid, "--mode", "exact" if links == "multi" else "pools", "--links", links, 600)
+    started = time.monotonic()
+    with harness.Tool(*options) as t:
+        t.hello()
+        attached_s = time.monotonic() - started  # on this machine, with what else it does
+        t.stop()
+    for n in range(kills):
+        t = harness.Tool(*options)
         try:
             if moment == "attaching":
-                time.sleep(0.2 + rng.random() * 0.3)
+                time.sleep(attached_s * (0.5 + 0.6 * (n + rng.random()) / kills))
             else:
                 t.hello()
                 t.proc.send_signal(signal.SIGINT)

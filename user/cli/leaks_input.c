@@ -90,7 +90,7 @@ static int64_t moment(const struct leak_input *in, size_t first, double elapsed_
 	int64_t at;
 
 	/* The file may say anything. */
-	if (!(ns >= 0) || ns > (double)(INT64_MAX / 2) ||
+	if (!(ns >= 0) || ns > 0.99 * (double)INT64_MAX ||
 	    __builtin_add_overflow(in->files[first].attach_ns, (int64_t)ns, &at))
 		return INT64_MAX;
 	return at;
@@ -139,7 +139,7 @@ static int64_t span_ns(const struct leak_input *in, size_t first, size_t end)
 		from = entries[0].elapsed_s < from ? entries[0].elapsed_s : from;
 		to = entries[count - 1].elapsed_s > to ? entries[count - 1].elapsed_s : to;
 	}
-	return to > from && to - from < 1e9 ? (int64_t)((to - from) * 1e9) : 0;
+	return to > from && to - from < 9e9 ? (int64_t)((to - from) * 1e9) : 0;
 }
 
 static int too_few(const struct leak_input *in, size_t most)

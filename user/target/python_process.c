@@ -115,10 +115,16 @@ static enum python_kind by_contents(pid_t pid)
 int python_process_kind(pid_t pid, char version[PYTHON_NAME_VERSION])
 {
 	_cleanup_free_ char *exe = NULL;
-	int kind = by_command(pid, version);
+	char exe_version[PYTHON_NAME_VERSION] = "";
+	int exe_kind = PYTHON_NONE, kind = by_command(pid, version);
 
-	if (!kind && !proc_readlink(pid, "exe", &exe))
-		kind = python_name(exe, version);
+	if (!proc_readlink(pid, "exe", &exe))
+		exe_kind = python_name(exe, exe_version);
+	/* "python3" is a link to the name with the version. */
+	if (exe_kind && (!kind || !*version)) {
+		kind = exe_kind;
+		memcpy(version, exe_version, sizeof(exe_version));
+	}
 	if (!kind)
 		kind = by_mapped_names(pid, version);
 	if (!kind)
