@@ -388,7 +388,7 @@ def test_filters_do_not_delay_the_limit(tmp_path):
 
 
 def test_a_slow_leak_has_a_rate(tmp_path):
-    slow = make(tmp_path / "slow.tmb", "models", 770000005, 120, "only=0", "every=40000000")
+    slow = make(tmp_path / "slow.tmb", "models", 770000005, 120, "only=0", "every=20000000")
     leak = next(r for r in records(slow) if r["type"] == "verdict")
     assert 0 < leak["bytes_per_min"] < 1
     assert re.search(r" \+%.0f B/h \(" % (leak["bytes_per_min"] * 60), leaks(slow).stdout)
