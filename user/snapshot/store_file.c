@@ -168,22 +168,30 @@ int store_check(const char *path, const struct store_opts *opts)
 	return 0;
 }
 
+bool store_file_is(const char *file, int fd)
+{
+	struct stat st, now;
+
+	return !fstat(fd, &st) && !lstat(file, &now) && st.st_ino == now.st_ino &&
+	       st.st_dev == now.st_dev;
+}
+
+int store_file_remove(const char *file, int fd)
+{
+	if (!store_file_is(file, fd))
+		return -EEXIST;
+	return unlink(file) ? -errno : 0;
+}
+
 /* A journal that an earlier recorder left would be played back into the new file. */
 static int remove_old(const char *file, int old)
 {
 	char journal[PATH_MAX];
-	struct stat st, now;
 
 	snprintf(journal, sizeof(journal), "%s-journal", file);
 	if (unlink(journal) && errno != ENOENT)
 		return -errno;
-	if (old < 0)
-		return 0;
-	/* Only what was locked: someone may have put another file there meanwhile. */
-	if (fstat(old, &st) || lstat(file, &now) || st.st_ino != now.st_ino ||
-	    st.st_dev != now.st_dev)
-		return -EEXIST;
-	return unlink(file) ? -errno : 0;
+	return old < 0 ? 0 : store_file_remove(file, old);
 }
 
 int store_file_create(const char *path, bool force, int *fd)
@@ -207,7 +215,7 @@ int store_file_create(const char *path, bool force, int *fd)
 		log_debug("%s: no lock: %s", path, strerror(-err));
 	err = fchmod(made, 0600) ? -errno : caller_give(made);
 	if (err) {
-		(void)unlink(path);
+		(void)store_file_remove(path, made);
 		return cannot_create(path, err);
 	}
 	*fd = take_fd(&made);

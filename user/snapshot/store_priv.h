@@ -81,6 +81,10 @@ bool store_is_locked(int fd);
 
 /** Create safely and lock; see store_create(). Returns: 0 and *fd, else logged. */
 int store_file_create(const char *path, bool force, int *fd);
+/** Is the file of that name the one that is open? It may have been moved, and another put in its place. */
+bool store_file_is(const char *file, int fd);
+/** Remove the file of that name, if it is the one that is open. Returns: 0, -EEXIST (it is not), -errno. */
+int store_file_remove(const char *file, int fd);
 /** Absolute, all but the last component resolved. Returns: 0 and *out (owned), else logged. */
 int store_file_resolve(const char *path, char **out);
 
