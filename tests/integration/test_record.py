@@ -616,6 +616,9 @@ def test_a_name_with_an_at_sign(leaky, tmp_path):
     assert harness.run_tool("snap", "-p", leaky.pid, "-o", path, "-d", "100ms").returncode == 0
     assert harness.run_tool("report", path).returncode == 0
     assert harness.run_tool("report", "%s@first" % path).returncode == 0
+    missing = tmp_path / "a@b" / "typo.tmb"
+    out = harness.run_tool("report", missing)
+    assert out.returncode == 3 and "cannot read %s:" % missing in out.stderr
 
 
 # ---- ls ----

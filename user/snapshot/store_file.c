@@ -70,6 +70,27 @@ enum store_format store_format_of(const void *head, size_t len)
 	return p[18] == 1 && p[19] == 1 ? STORE_FORMAT_OURS : STORE_FORMAT_WAL;
 }
 
+#define EXTENTS_MAX 65536 /* what a recorder writes is one */
+
+uint64_t store_data_bytes(int fd)
+{
+	uint64_t sum = 0;
+	off_t end = 0;
+	struct stat st;
+
+	for (int i = 0; i < EXTENTS_MAX; i++) {
+		off_t start = lseek(fd, end, SEEK_DATA);
+
+		if (start < 0 && errno == ENXIO) /* only a hole behind it */
+			return sum;
+		end = start < 0 ? start : lseek(fd, start, SEEK_HOLE);
+		if (end < 0) /* a file system that does not tell */
+			return fstat(fd, &st) ? 0 : (uint64_t)st.st_size;
+		sum += (uint64_t)(end - start);
+	}
+	return sum;
+}
+
 static int cannot_create(const char *path, int err)
 {
 	const char *fix = NULL;
