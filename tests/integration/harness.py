@@ -17,6 +17,10 @@ BINARY = os.path.join(BUILD, "tmbpf")
 TARGETS = os.path.join(ROOT, "tests", "targets")
 FULL = os.environ.get("TMBPF_FULL") == "1"
 
+# The & of a script has us ignore it, and all that we start with us: the tool would not end by it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # The interpreters of every `make check`; all of `scripts/interpreters list` with TMBPF_FULL=1.
 QUICK = ["system", "pyenv-3.8", "pyenv-3.13", "debian-3.15"]
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Start `tmbpf record`, and read what it wrote without tmbpf's own reader."""
+import contextlib
 import json
 import os
 import re
@@ -14,10 +15,10 @@ import harness
 class Recorder:
     """`tmbpf record` in the background; its talk goes to a file."""
 
-    def __init__(self, pid, out, *args, log, env=None):
+    def __init__(self, pid, out, *args, log, env=None, verb="record", prefix=()):
         self.log = str(log)
         self.out = str(out)
-        argv = [harness.BINARY, "record", "-p", str(pid), "-o", self.out] + [str(a) for a in args]
+        argv = list(prefix) + [harness.BINARY, verb, "-p", str(pid), "-o", self.out] + [str(a) for a in args]
         with open(self.log, "w") as f:
             self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=f,
                                          env=env or harness.tool_env())
@@ -29,6 +30,12 @@ class Recorder:
     def snapshots(self):
         """Numbers of the snapshots that it says are written."""
         return [int(n) for n in re.findall(r"\] snapshot (\d+):", self.said())]
+
+    def wait_said(self, text, timeout=60):
+        deadline = time.monotonic() + timeout
+        while text not in self.said():
+            assert self.proc.poll() is None and time.monotonic() < deadline, self.said()
+            time.sleep(0.01)
 
     def wait_snapshots(self, n, timeout=60):
         deadline = time.monotonic() + timeout
@@ -52,6 +59,18 @@ def rows(path, sql, *args):
     db = sqlite3.connect("file:%s?mode=ro" % path, uri=True, timeout=30)
     try:
         return db.execute(sql, args).fetchall()
+    finally:
+        db.close()
+
+
+@contextlib.contextmanager
+def held(path):
+    """A reader that keeps the file locked."""
+    db = sqlite3.connect("file:%s?mode=ro" % path, uri=True, isolation_level=None)
+    db.execute("BEGIN")
+    db.execute("SELECT count(*) FROM snapshot").fetchone()
+    try:
+        yield
     finally:
         db.close()
 

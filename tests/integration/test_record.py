@@ -13,7 +13,7 @@ import time
 import pytest
 
 import harness
-from recording import Recorder, check_readable, meta, nobody, numbers, rows, sql_examples
+from recording import Recorder, check_readable, held, meta, nobody, numbers, rows, sql_examples
 
 KILLS = 200 if harness.FULL else 12
 
@@ -162,15 +162,21 @@ def test_snap_is_one_snapshot(leaky, tmp_path):
 
 
 def test_a_directory_gets_a_file_by_pid_and_time(leaky, tmp_path):
-    for where in (str(tmp_path), str(tmp_path) + "/"):
+    for where in (str(tmp_path), str(tmp_path) + "/", str(tmp_path)):
         out = harness.run_tool("snap", "-p", leaky.pid, "-o", where, "-d", "50ms")
         assert out.returncode == 0, out.stderr
-        time.sleep(1.1)  # the name has seconds
     made = sorted(n for n in os.listdir(tmp_path) if n.endswith(".tmb"))
-    assert len(made) == 2
+    assert len(made) == 3
     for name in made:
-        assert re.fullmatch(r"tmbpf-%d-\d{8}T\d{6}Z\.tmb" % leaky.pid, name)
+        assert re.fullmatch(r"tmbpf-%d-\d{8}T\d{6}Z(-\d+)?\.tmb" % leaky.pid, name)
         assert numbers(tmp_path / name) == [1]
+
+
+def test_a_directory_takes_two_at_once(leaky, record, tmp_path):
+    both = [record(leaky.pid, tmp_path, "-d", "1s", verb="snap") for _ in range(2)]
+    for r in both:
+        assert r.proc.wait(60) == 0, r.said()
+    assert len([n for n in os.listdir(tmp_path) if n.endswith(".tmb")]) == 2
 
 
 def test_the_end_of_the_target_is_a_last_snapshot(debian, program, target_script, record, tmp_path):
@@ -200,6 +206,8 @@ def test_nothing_measured_is_3_and_leaves_no_file(tmp_path):
 @pytest.mark.parametrize("args", [["record"], ["snap"], ["record", "-p", "0"], ["record", "-p", "1", "--every", "1ms"],
                                   ["record", "-p", "1", "--keep", "2"], ["record", "-p", "1", "more"],
                                   ["snap", "-p", "1", "-d", "x"], ["snap", "-p", "1", "--mode", "fast"],
+                                  ["record", "-p", "1", "--every", "200000d"], ["snap", "-p", "1", "-d", "200000d"],
+                                  ["record", "-p", "1", "-d", "3651d"], ["-p", "1", "200000d"],
                                   ["ls", "more"], ["record", "-p", "1", "--by", "lineno"]])
 def test_wrong_usage_is_2(args):
     out = harness.run_tool(*args)
@@ -454,6 +462,99 @@ def test_a_reader_that_stays_does_not_stop_it(leaky, record, tmp_path):
     assert len(check_readable(path)) == len(r.snapshots()) > held
 
 
+def test_a_reader_that_stays_is_waited_for_once(leaky, record, tmp_path):
+    path = tmp_path / "run.tmb"
+    r = record(leaky.pid, path, "--every", "100ms")
+    r.wait_snapshots(1)
+    with held(path):
+        r.wait_said("W701")
+        have = len(r.snapshots())
+        started = time.monotonic()
+        r.wait_snapshots(have + 5)
+        assert time.monotonic() - started < 4
+    assert r.stop() == 0
+    assert len(check_readable(path)) == len(r.snapshots())
+
+
+def test_a_reader_at_the_end_is_waited_for(leaky, record, tmp_path):
+    path = tmp_path / "a.tmb"
+    r = record(leaky.pid, path, "-d", "1s", verb="snap")
+    r.wait_said("taking one snapshot")
+    with held(path):
+        r.wait_said("W701")
+        time.sleep(1.5)  # detached by now, and still waiting
+        assert r.proc.poll() is None
+    assert r.proc.wait(60) == 0, r.said()
+    assert "Next: tmbpf report %s" % path in r.said()
+    assert numbers(path) == [1] and meta(path)["end_reason"] == "duration"
+    assert leaky.alive()
+
+
+def test_a_second_signal_waits_for_no_reader(leaky, record, tmp_path):
+    path = tmp_path / "run.tmb"
+    r = record(leaky.pid, path, "--every", "200ms")
+    r.wait_snapshots(2)
+    with held(path):
+        r.wait_said("W701")
+        r.proc.send_signal(signal.SIGINT)
+        time.sleep(2)
+        assert r.proc.poll() is None
+        assert r.stop(timeout=3) == 7
+        assert "E707" in r.said()
+    assert check_readable(path)
+
+
+# ---- signals ----
+
+def test_sigusr1_is_a_snapshot_now(leaky, record, tmp_path):
+    path, one = tmp_path / "run.tmb", tmp_path / "one.tmb"
+    r = record(leaky.pid, path, "--every", "1h")
+    r.wait_said("recording to")
+    for n in (1, 2):
+        r.proc.send_signal(signal.SIGUSR1)
+        r.wait_snapshots(n)
+    assert r.stop() == 0
+    assert check_readable(path) == [1, 2, 3] and meta(path)["end_reason"] == "sigint"
+    r = record(leaky.pid, one, "-d", "1h", verb="snap")
+    r.wait_said("taking one snapshot")
+    assert r.stop(signal.SIGUSR1) == 0
+    assert numbers(one) == [1] and meta(one)["end_reason"] == "sigusr1"
+
+
+def test_a_hangup_ends_it_unless_nohup(leaky, record, tmp_path):
+    path, kept = tmp_path / "run.tmb", tmp_path / "kept.tmb"
+    r = record(leaky.pid, path, "--every", "100ms")
+    nohup = record(leaky.pid, kept, "--every", "100ms", prefix=["nohup"])
+    for each in (r, nohup):
+        each.wait_snapshots(1)
+    assert r.stop(signal.SIGHUP) == 0
+    assert meta(path)["end_reason"] == "sighup"
+    nohup.proc.send_signal(signal.SIGHUP)
+    nohup.wait_snapshots(len(nohup.snapshots()) + 3)
+    assert nohup.stop(signal.SIGTERM) == 0
+    assert meta(kept)["end_reason"] == "sigterm"
+
+
+# ---- a file that goes away ----
+
+@pytest.mark.parametrize("snapshots", [0, 2])
+def test_another_file_under_its_name_is_left_alone(leaky, record, tmp_path, snapshots):
+    path, moved = tmp_path / "run.tmb", tmp_path / "moved.tmb"
+    r = record(leaky.pid, path, "--every", "200ms" if snapshots else "1h")
+    r.wait_said("recording to")
+    r.wait_snapshots(snapshots)
+    have = numbers(path)
+    path.rename(moved)
+    path.write_text("precious")
+    if not snapshots:
+        r.proc.send_signal(signal.SIGTERM)
+    assert r.proc.wait(60) == 7, r.said()
+    assert path.read_text() == "precious"
+    assert "E708" in r.said() and "are complete" not in r.said() and "Next:" not in r.said()
+    assert len(numbers(moved)) >= len(have)
+    assert leaky.alive()
+
+
 # ---- files that are something else ----
 
 def foreign(tmp_path, kind):
@@ -515,6 +616,9 @@ def test_a_name_with_an_at_sign(leaky, tmp_path):
     assert harness.run_tool("snap", "-p", leaky.pid, "-o", path, "-d", "100ms").returncode == 0
     assert harness.run_tool("report", path).returncode == 0
     assert harness.run_tool("report", "%s@first" % path).returncode == 0
+    missing = tmp_path / "a@b" / "typo.tmb"
+    out = harness.run_tool("report", missing)
+    assert out.returncode == 3 and "cannot read %s:" % missing in out.stderr
 
 
 # ---- ls ----

@@ -168,6 +168,19 @@ def test_sigint_in_ndjson(debian, program, tool, target_script):
     assert interval["seq"] == 1 and sites
 
 
+def test_sigusr1_is_a_report_now(debian, program, tool, target_script):
+    p = leaky(program, debian, target_script)
+    t = tool("-p", p.pid, "--mode", "exact", 600, 1)
+    t.hello()
+    for seq in (1, 2):
+        time.sleep(0.3)
+        t.proc.send_signal(signal.SIGUSR1)
+        interval = t.interval()
+        assert interval["seq"] == seq and interval["elapsed_s"] < 30
+    t.stop()
+    assert t.proc.returncode == 0
+
+
 def test_closed_pipe_is_quiet(debian, program, target_script):
     p = leaky(program, debian, target_script)
     for extra in ([], ["-j"]):

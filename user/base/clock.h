@@ -14,4 +14,15 @@ static inline int64_t monotonic_ns(void)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
+/** A moment so many seconds (>= 0) after another; what does not fit is the end of time. */
+static inline int64_t clock_after(int64_t from_ns, double seconds)
+{
+	double ns = seconds * 1e9;
+	int64_t at;
+
+	if (ns >= (double)INT64_MAX || __builtin_add_overflow(from_ns, (int64_t)ns, &at))
+		return INT64_MAX;
+	return at;
+}
+
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/keyed_hash.h"
 
 #define CHUNK_BYTES 65536
 #define FIRST_SLOTS 64
@@ -51,17 +52,6 @@ void intern_free(struct intern *in)
 	free(in->strings);
 	free(in->slots);
 	free(in);
-}
-
-static uint64_t hash_bytes(const char *s, size_t len)
-{
-	uint64_t h = 0xcbf29ce484222325ull; /* FNV-1a, 64 bits: draft-eastlake-fnv */
-
-	for (size_t i = 0; i < len; i++) {
-		h ^= (unsigned char)s[i];
-		h *= 0x100000001b3ull;
-	}
-	return h ^ h >> 32; /* the multiplication leaves the low bits poor */
 }
 
 /* The slot that holds the string, or the free slot where it belongs. */
@@ -136,7 +126,7 @@ int intern_add(struct intern *in, const char *s, size_t len, str_id_t *id)
 		return -ENOMEM;
 	if (in->count + 1 > in->slot_cap / 4 * 3 && grow_slots(in))
 		return -ENOMEM;
-	hash = hash_bytes(s, len);
+	hash = keyed_hash_bytes(s, len);
 	slot = find_slot(in, s, len, hash);
 	if (*slot) {
 		id->v = *slot;

@@ -434,12 +434,19 @@ int capture_open(const struct options *opts, struct capture *c)
 	return err;
 }
 
-void capture_close(struct capture *c)
+void capture_detach(struct capture *c)
 {
 	if (c->learn)
 		learn_log(c->learn);
 	probes_free(c->probes);
-	learn_free(c->learn);
+	c->probes = NULL;
+	learn_free(c->learn); /* it moves probes */
+	c->learn = NULL;
+}
+
+void capture_close(struct capture *c)
+{
+	capture_detach(c);
 	drain_free(c->drain);
 	bpf_session_close(c->session);
 	stack_cache_free(c->stacks);

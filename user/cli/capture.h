@@ -59,6 +59,8 @@ struct capture {
 int capture_open(const struct options *opts, struct capture *c);
 /** Detach and free; fine at every stage of opening. */
 void capture_close(struct capture *c);
+/** The target is free again, before the last words are written; nothing new is recorded. */
+void capture_detach(struct capture *c);
 
 /** What must happen every 100 ms: storage, ring, names, learning. Returns: 0, -errno. */
 int capture_step(struct capture *c);

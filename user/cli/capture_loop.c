@@ -16,15 +16,35 @@
 #define EXIT_LOOK_MS 30
 
 const char CAPTURE_LOOP_ANEW[] = "python-appeared";
+const char CAPTURE_LOOP_NOW[] = "sigusr1";
+
+static const struct {
+	int number;
+	const char *reason;
+} taken[] = {
+	{SIGINT, "sigint"},
+	{SIGTERM, "sigterm"},
+	{SIGHUP, "sighup"},
+	{SIGUSR1, CAPTURE_LOOP_NOW},
+};
+
+/* Ignored by the will of whoever started us: a descriptor would bring it all the same. */
+static bool is_ignored(int number)
+{
+	struct sigaction old;
+
+	return !sigaction(number, NULL, &old) && old.sa_handler == SIG_IGN;
+}
 
 int capture_signals_open(void)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++) {
+		if (!is_ignored(taken[i].number))
+			sigaddset(&set, taken[i].number);
+	}
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
@@ -37,7 +57,11 @@ const char *capture_signal(int signals)
 
 	if (read(signals, &si, sizeof(si)) != (ssize_t)sizeof(si))
 		return NULL;
-	return si.ssi_signo == SIGINT ? "sigint" : "sigterm";
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++) {
+		if ((uint32_t)taken[i].number == si.ssi_signo)
+			return taken[i].reason;
+	}
+	return NULL;
 }
 
 /* Wait for a signal or the end of the step. Returns the reason to stop, or NULL. */

@@ -19,6 +19,10 @@ enum {
 	OPT_THREADS,
 };
 
+/* What is longer is a slip, and near the end of what nanoseconds can count. */
+#define DURATION_MIN_NS 10000000ull
+#define DURATION_MAX_NS (3650 * 86400 * 1000000000ull)
+
 static const struct argp_option table[] = {
 	{"pid", 'p', "PID", 0, "the process to look at", 0},
 	{"frames", OPT_FRAMES, "N", 0, "frames of a stack to keep, 1 to 128 (25)", 0},
@@ -100,6 +104,16 @@ uint64_t options_number(struct argp_state *state, const char *opt, const char *a
 	if (units_parse_count(arg, min, max, &n))
 		options_bad(state, opt, arg, want);
 	return n;
+}
+
+double options_duration(struct argp_state *state, const char *opt, const char *arg)
+{
+	uint64_t ns = DURATION_MIN_NS;
+
+	if (units_parse_duration(arg, &ns) || ns < DURATION_MIN_NS || ns > DURATION_MAX_NS)
+		options_bad(state, opt, arg,
+			    "a duration of 10 ms to 3650 days, like 10s, 5m, 1h30m");
+	return (double)ns / 1e9;
 }
 
 static error_t parse_one(int key, char *arg, struct argp_state *state)

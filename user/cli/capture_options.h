@@ -19,5 +19,7 @@ int options_bad(struct argp_state *state, const char *opt, const char *arg, cons
 /** A number within bounds, or a usage error. */
 uint64_t options_number(struct argp_state *state, const char *opt, const char *arg, uint64_t min,
 			uint64_t max, const char *want);
+/** A duration of 10 ms to 3650 days in seconds, or a usage error. */
+double options_duration(struct argp_state *state, const char *opt, const char *arg);
 
 #endif

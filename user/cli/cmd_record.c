@@ -3,15 +3,12 @@
 #include <argp.h>
 
 #include "base/log.h"
-#include "base/units.h"
 #include "cli/capture_options.h"
 #include "cli/cmd.h"
 #include "cli/recorder.h"
 #include "snapshot/store.h"
 
 enum { OPT_EVERY = 1200, OPT_KEEP, OPT_FORCE };
-
-#define EVERY_MIN_NS 10000000u
 
 static const struct argp_option table[] = {
 	{"output", 'o', "DIR|FILE", 0,
@@ -26,15 +23,6 @@ static const struct argp_option table[] = {
 	{0},
 };
 
-static double seconds(struct argp_state *state, const char *opt, const char *arg)
-{
-	uint64_t ns = 0;
-
-	if (units_parse_duration(arg, &ns) || ns < EVERY_MIN_NS)
-		options_bad(state, opt, arg, "a duration of 10 ms or more, like 60s, 5m, 1h30m");
-	return (double)ns / 1e9;
-}
-
 static error_t parse_one(int key, char *arg, struct argp_state *state)
 {
 	struct recorder_opts *o = state->input;
@@ -47,10 +35,10 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		o->out = arg;
 		return 0;
 	case OPT_EVERY:
-		o->every_s = seconds(state, "--every", arg);
+		o->every_s = options_duration(state, "--every", arg);
 		return 0;
 	case 'd':
-		o->duration_s = seconds(state, "-d", arg);
+		o->duration_s = options_duration(state, "-d", arg);
 		return 0;
 	case OPT_KEEP:
 		o->keep = (unsigned)options_number(state, "--keep", arg, STORE_KEEP_MIN, 1000000,
@@ -86,7 +74,8 @@ int cmd_record(int argc, char **argv)
 		       "  sudo tmbpf record -p 4711 -o /var/tmp            until Ctrl-C\n"
 		       "  sudo tmbpf record -p 4711 -o run.tmb --every 10s -d 30m\n"
 		       "  tmbpf report run.tmb ; tmbpf leaks run.tmb       needs no privileges\n\n"
-		       "The file can be read while it is written: docs/snapshot-format.md.\n"
+		       "SIGUSR1 takes a snapshot at once. The file can be read while it is written:\n"
+		       "docs/snapshot-format.md.\n"
 		       "Exit status: 0 done, also when the target ended; 2 usage, 3 no such target or not "
 		       "supported in it, 4 not permitted, 5 this kernel cannot, 7 cannot write the file.",
 		.children = children,

@@ -3,14 +3,11 @@
 #include <argp.h>
 
 #include "base/log.h"
-#include "base/units.h"
 #include "cli/capture_options.h"
 #include "cli/cmd.h"
 #include "cli/recorder.h"
 
 enum { OPT_FORCE = 1300 };
-
-#define DURATION_MIN_NS 10000000u
 
 static const struct argp_option table[] = {
 	{"output", 'o', "DIR|FILE", 0,
@@ -25,7 +22,6 @@ static const struct argp_option table[] = {
 static error_t parse_one(int key, char *arg, struct argp_state *state)
 {
 	struct recorder_opts *o = state->input;
-	uint64_t ns;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
@@ -35,10 +31,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		o->out = arg;
 		return 0;
 	case 'd':
-		if (units_parse_duration(arg, &ns) || ns < DURATION_MIN_NS)
-			return options_bad(state, "-d", arg,
-					   "a duration of 10 ms or more, like 10s, 5m");
-		o->duration_s = o->every_s = (double)ns / 1e9;
+		o->duration_s = o->every_s = options_duration(state, "-d", arg);
 		return 0;
 	case OPT_FORCE:
 		o->force = true;
@@ -70,7 +63,7 @@ int cmd_snap(int argc, char **argv)
 		       "Examples:\n"
 		       "  sudo tmbpf snap -p 4711 -o a.tmb\n"
 		       "  sudo tmbpf snap -p 4711 -o b.tmb -d 1m ; tmbpf report b.tmb\n\n"
-		       "To compare two moments of one process, record them in one series: tmbpf record.\n"
+		       "SIGUSR1 takes it before the time is up. To compare two moments of one process, record them in one series: tmbpf record.\n"
 		       "Exit status: 0 done, 2 usage, 3 no such target or not supported in it, 4 not "
 		       "permitted, 5 this kernel cannot, 7 cannot write the file.",
 		.children = children,

@@ -160,23 +160,35 @@ static int start_anew(struct watch *w)
 	return err ? err : say_hello(w);
 }
 
+/* Until it is time for a report, or over; with those that are asked for by signal in between. */
+static const char *wait_interval(struct watch *w, int64_t *next, int *err)
+{
+	for (;;) {
+		const char *why = capture_loop_until(&w->capture, w->signals, *next, err);
+
+		if (*err || (why != CAPTURE_LOOP_ANEW && why != CAPTURE_LOOP_NOW))
+			return why;
+		if (why == CAPTURE_LOOP_NOW) {
+			*err = print_interval(w, false);
+		} else {
+			*err = start_anew(w);
+			*next = clock_after(monotonic_ns(), w->opts.interval_s);
+		}
+		if (*err)
+			return NULL;
+	}
+}
+
 /* Returns why it ended; *err what went wrong, if anything. */
 static const char *run(struct watch *w, int *err)
 {
-	const int64_t interval_ns = (int64_t)(w->opts.interval_s * 1e9);
 	int64_t next = monotonic_ns();
 
 	for (uint64_t n = 0; !*err && (!w->opts.count || n < w->opts.count); n++) {
 		const char *why;
 
-		next += interval_ns;
-		why = capture_loop_until(&w->capture, w->signals, next, err);
-		while (!*err && why == CAPTURE_LOOP_ANEW) {
-			*err = start_anew(w);
-			next = monotonic_ns() + interval_ns;
-			if (!*err)
-				why = capture_loop_until(&w->capture, w->signals, next, err);
-		}
+		next = clock_after(next, w->opts.interval_s);
+		why = wait_interval(w, &next, err);
 		if (!*err)
 			*err = print_interval(w, why != NULL);
 		if (why)
@@ -198,9 +210,7 @@ static int watch_status(struct watch *w, const char *why, int err)
 			end.reason = "error";
 		end.exit_status = log_exit_status(1);
 	}
-	/* Links first: the target is free again before the last words are written. */
-	probes_free(w->capture.probes);
-	w->capture.probes = NULL;
+	capture_detach(&w->capture);
 	err = report_end(w->report, &end, w->last);
 	if (err && err != -EPIPE) {
 		log_coded_err(err, "E701", NULL, "cannot write the report");

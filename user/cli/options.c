@@ -39,16 +39,11 @@ static int parse_by(struct argp_state *state, char *arg, struct options *o)
 
 static int parse_positional(struct argp_state *state, char *arg, struct options *o)
 {
-	uint64_t ns;
-
 	switch (state->arg_num) {
 	case 0:
 		if (isalpha((unsigned char)arg[0]))
 			argp_error(state, "no verb '%s': there are %s", arg, cmd_verbs());
-		if (units_parse_duration(arg, &ns) || ns < 10000000)
-			return options_bad(state, "INTERVAL", arg,
-					   "a duration of 10 ms or more, like 10, 30s, 5m");
-		o->interval_s = (double)ns / 1e9;
+		o->interval_s = options_duration(state, "INTERVAL", arg);
 		return 0;
 	case 1:
 		o->count =

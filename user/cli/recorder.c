@@ -34,6 +34,8 @@ struct recorder {
 	uint64_t bytes, blocks; /* of the last one */
 	double elapsed_s;
 	bool cost_warned;
+	bool ending;  /* the last snapshot: a signal from now on means at once */
+	bool give_up; /* it came */
 };
 
 void recorder_opts_init(struct recorder_opts *o)
@@ -61,52 +63,7 @@ static const char *clock_text(int64_t time_ns, char out[16])
 
 /* ---- the file ---- */
 
-static int name_file(struct recorder *r)
-{
-	const char *out = r->opts->out;
-	size_t len = strlen(out);
-	struct timespec ts;
-	struct stat st;
-
-	r->in_dir = !stat(out, &st) && S_ISDIR(st.st_mode);
-	if (!r->in_dir) {
-		r->path = len ? strdup(out) : strdup(".");
-		return r->path ? 0 : -ENOMEM;
-	}
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return store_path_in(out, (int)r->opts->capture.pid, ts.tv_sec * 1000000000LL + ts.tv_nsec,
-			     &r->path);
-}
-
-static void on_tick(void *ctx)
-{
-	struct recorder *r = ctx;
-
-	/* What goes wrong here shows again in the next step. */
-	(void)capture_step(&r->capture);
-}
-
-static struct store_opts store_options(struct recorder *r)
-{
-	return (struct store_opts){
-		.force = r->opts->force,
-		.keep = r->opts->keep,
-		.tick = on_tick,
-		.tick_ctx = r,
-	};
-}
-
-static int open_file(struct recorder *r)
-{
-	struct store_opts so = store_options(r);
-	struct capture_facts facts;
-	struct store_meta meta;
-
-	capture_meta(&r->capture, r->opts->single ? 0 : r->opts->every_s, &facts, &meta);
-	return store_create(r->path, &meta, &so, &r->writer);
-}
-
-/* Another name for what comes after the first file: "run.tmb" -> "run-2.tmb". */
+/* Another name beside the first one: "run.tmb" -> "run-2.tmb". */
 static int name_next_file(struct recorder *r)
 {
 	_cleanup_free_ char *old = take_ptr(r->path);
@@ -128,7 +85,78 @@ static int name_next_file(struct recorder *r)
 		}
 		buf_release(&b);
 	}
-	return -EEXIST;
+	return log_coded_err(-EEXIST, "E702", "record to another place with -o",
+			     "%s exists, and so do all that are numbered after it", old);
+}
+
+/* A name that we made has seconds: there may be a file of the same second. */
+static int leave_others(struct recorder *r)
+{
+	struct stat st;
+
+	return r->in_dir && !lstat(r->path, &st) ? name_next_file(r) : 0;
+}
+
+static int name_file(struct recorder *r)
+{
+	const char *out = r->opts->out;
+	size_t len = strlen(out);
+	struct timespec ts;
+	struct stat st;
+	int err;
+
+	r->in_dir = !stat(out, &st) && S_ISDIR(st.st_mode);
+	if (!r->in_dir) {
+		r->path = len ? strdup(out) : strdup(".");
+		return r->path ? 0 : -ENOMEM;
+	}
+	clock_gettime(CLOCK_REALTIME, &ts);
+	err = store_path_in(out, (int)r->opts->capture.pid, ts.tv_sec * 1000000000LL + ts.tv_nsec,
+			    &r->path);
+	return err ? err : leave_others(r);
+}
+
+static void on_tick(void *ctx)
+{
+	struct recorder *r = ctx;
+
+	/* What goes wrong here shows again in the next step. */
+	(void)capture_step(&r->capture);
+}
+
+static bool on_give_up(void *ctx)
+{
+	struct recorder *r = ctx;
+	const char *why;
+
+	/* Before the end a signal is the reason to end, and belongs to the loop. */
+	while (r->ending && !r->give_up && (why = capture_signal(r->signals)))
+		r->give_up = why != CAPTURE_LOOP_NOW;
+	return r->give_up;
+}
+
+static struct store_opts store_options(struct recorder *r)
+{
+	return (struct store_opts){
+		.force = r->opts->force,
+		.keep = r->opts->keep,
+		.tick = on_tick,
+		.give_up = on_give_up,
+		.tick_ctx = r,
+	};
+}
+
+static int open_file(struct recorder *r)
+{
+	struct store_opts so = store_options(r);
+	struct capture_facts facts;
+	struct store_meta meta;
+	int err = leave_others(r);
+
+	if (err)
+		return err;
+	capture_meta(&r->capture, r->opts->single ? 0 : r->opts->every_s, &facts, &meta);
+	return store_create(r->path, &meta, &so, &r->writer);
 }
 
 /* ---- the talk ---- */
@@ -199,6 +227,9 @@ static int take_snapshot(struct recorder *r, bool final)
 
 	if (err)
 		return err;
+	/* timeout(1) sends its signal twice: what came until here is the first one. */
+	while (r->ending && capture_signal(r->signals))
+		;
 	err = store_append(r->writer, s);
 	if (err == -EBUSY) /* said; the next one may get through */
 		return 0;
@@ -252,10 +283,9 @@ static int start_anew(struct recorder *r)
 /* Returns why it ended; *err what went wrong, if anything. */
 static const char *run(struct recorder *r, int *err)
 {
-	const int64_t every_ns = (int64_t)(r->opts->every_s * 1e9);
-	int64_t now = monotonic_ns(), next = now + every_ns;
-	int64_t end =
-		r->opts->duration_s > 0 ? now + (int64_t)(r->opts->duration_s * 1e9) : INT64_MAX;
+	const double every_s = r->opts->every_s;
+	int64_t now = monotonic_ns(), next = clock_after(now, every_s);
+	int64_t end = r->opts->duration_s > 0 ? clock_after(now, r->opts->duration_s) : INT64_MAX;
 
 	while (!*err) {
 		const char *why =
@@ -263,19 +293,24 @@ static const char *run(struct recorder *r, int *err)
 
 		if (!*err && why == CAPTURE_LOOP_ANEW) {
 			*err = start_anew(r);
-			next = monotonic_ns() + every_ns;
+			next = clock_after(monotonic_ns(), every_s);
+			continue;
+		}
+		if (!*err && why == CAPTURE_LOOP_NOW && !r->opts->single) {
+			*err = take_snapshot(r, false);
 			continue;
 		}
 		now = monotonic_ns();
 		if (!why && now >= end)
 			why = "duration";
+		r->ending = why != NULL;
 		if (!*err)
 			*err = take_snapshot(r, why != NULL);
 		if (why)
 			return why;
 		/* A snapshot that took longer than the distance: the missed ones are left out. */
 		for (now = monotonic_ns(); next <= now;)
-			next += every_ns;
+			next = clock_after(next, every_s);
 	}
 	return "error";
 }
@@ -283,13 +318,16 @@ static const char *run(struct recorder *r, int *err)
 static int finish(struct recorder *r, const char *why, int err)
 {
 	bool target_gone = !strncmp(why, "target-", 7);
-	size_t count = r->writer ? store_writer_count(r->writer) : 0;
-	int close_err;
+	size_t count = 0;
+	int close_err = 0;
 
-	/* Links first: the target is free again before the file is closed. */
-	probes_free(r->capture.probes);
-	r->capture.probes = NULL;
-	close_err = store_writer_close(take_ptr(r->writer), why);
+	capture_detach(&r->capture);
+	if (r->writer) {
+		close_err = store_writer_finish(r->writer, why);
+		if (store_writer_in_place(r->writer))
+			count = store_writer_count(r->writer);
+	}
+	(void)store_writer_close(take_ptr(r->writer), NULL);
 	if (count)
 		say_end(r, why, count);
 	if (err && !log_exit_status(0))

@@ -120,14 +120,14 @@ static int open_pickle(struct source *s, int fd, const char *when)
 	return 0;
 }
 
-/* Splits "FILE@TIME": the whole is a file when there is one of that name. */
+/* Splits "FILE@TIME": the whole is a file when there is one of that name, or when a directory has the @. */
 static int split(const char *spec, char **path, const char **when)
 {
 	const char *at = strrchr(spec, '@');
 	struct stat st;
 
 	*when = NULL;
-	if (at && at > spec && lstat(spec, &st)) {
+	if (at && at > spec && !strchr(at, '/') && lstat(spec, &st)) {
 		*path = strndup(spec, (size_t)(at - spec));
 		*when = at + 1;
 	} else {

@@ -4,20 +4,21 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/keyed_hash.h"
 #include "snapshot/pickle_values.h"
 
 #define DOMAIN_MMAP 0x746d6202u /* beside SNAP_NUMBER_NATIVE: frames of native code there, too */
 
+/* Keyed: a file could be full of tracebacks that collide, and each would be compared with all others. */
 static uint64_t hash_frames(const struct pframe *frames, size_t count)
 {
-	uint64_t h = 0xcbf29ce484222325ull; /* FNV-1a, 64 bits, over words: draft-eastlake-fnv */
+	uint64_t h = KEYED_HASH_START, point = keyed_hash_point();
 
 	for (size_t i = 0; i < count; i++) {
-		h ^= (uint64_t)frames[i].file.v << 32 | (uint32_t)frames[i].line;
-		h *= 0x100000001b3ull;
-		h ^= h >> 29; /* words are wider than what one multiplication spreads */
+		h = keyed_hash_step(h, frames[i].file.v, point);
+		h = keyed_hash_step(h, (uint32_t)frames[i].line, point);
 	}
-	return h;
+	return keyed_hash_end(h);
 }
 
 static bool same_frames(const struct pickle_values *v, const struct ptraceback *t,
@@ -116,6 +117,7 @@ static int push_trace(struct pickle_values *v, const struct pvalue *items, size_
 	if (count == 4)
 		sum.truncated = items[3].number > (tb ? tb->count : 0);
 	key = sum.traceback | (uint64_t)sum.domain << 32 | (uint64_t)sum.truncated << 40;
+	key ^= keyed_hash_point(); /* idmap's own mixer is known to everybody */
 	if (idmap_get(v->sum_index, key, &t.id))
 		return pickle_push(v, t);
 	sums = array_grow(v->sums, &v->sum_cap, v->sum_count + 1, sizeof(*sums));
@@ -177,13 +179,11 @@ static int split_native(const struct pickle_values *v, str_id_t name, struct sna
 	return err;
 }
 
-static int store_sum(struct pickle_values *v, const struct psum *sum, struct snap_frame *frames)
+/* The frames of a traceback as those of a snapshot. */
+static int make_frames(struct pickle_values *v, const struct ptraceback *t, bool native,
+		       struct snap_frame *frames)
 {
-	const struct ptraceback *t = sum->traceback ? &v->tracebacks[sum->traceback - 1] : NULL;
-	uint32_t number = snapshot_domain_number(v->snapshot, sum->domain);
-	bool native = number == SNAP_NUMBER_NATIVE || number == DOMAIN_MMAP;
-
-	for (uint32_t i = 0; t && i < t->count; i++) {
+	for (uint32_t i = 0; i < t->count; i++) {
 		const struct pframe *p = &v->frames[t->first + i];
 		int err;
 
@@ -196,8 +196,29 @@ static int store_sum(struct pickle_values *v, const struct psum *sum, struct sna
 		if (err)
 			return err;
 	}
-	return snapshot_add(v->snapshot, (enum snap_domain)sum->domain, frames, t ? t->count : 0,
-			    sum->truncated, sum->bytes, sum->blocks);
+	return 0;
+}
+
+/* Traces of one traceback share its frames: a few bytes a domain must not cost as much as the traceback. */
+static int store_sum(struct pickle_values *v, const struct psum *sum, struct snap_frame *frames)
+{
+	struct ptraceback *t = sum->traceback ? &v->tracebacks[sum->traceback - 1] : NULL;
+	enum snap_domain domain = (enum snap_domain)sum->domain;
+	uint32_t number = snapshot_domain_number(v->snapshot, sum->domain);
+	bool native = number == SNAP_NUMBER_NATIVE || number == DOMAIN_MMAP;
+	struct snapshot *s = v->snapshot;
+	int err;
+
+	if (!t)
+		return snapshot_add(s, domain, NULL, 0, sum->truncated, sum->bytes, sum->blocks);
+	if (t->stored[native])
+		return snapshot_add_like(s, domain, t->stored[native] - 1, sum->truncated,
+					 sum->bytes, sum->blocks);
+	err = make_frames(v, t, native, frames);
+	if (err)
+		return err;
+	t->stored[native] = (uint32_t)s->stack_count + 1;
+	return snapshot_add(s, domain, frames, t->count, sum->truncated, sum->bytes, sum->blocks);
 }
 
 int pickle_values_store(struct pickle_values *v)

@@ -42,6 +42,7 @@ struct pvalue {
 struct ptraceback {
 	uint32_t first, count; /* in values.frames, innermost first */
 	uint32_t next;	       /* another one with the same hash, + 1; 0: none */
+	uint32_t stored[2]; /* a stack of the snapshot with its frames, + 1; [1]: as native ones */
 };
 
 struct psum {		    /* all blocks of one traceback and domain */

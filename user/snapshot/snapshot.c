@@ -30,11 +30,29 @@ void snapshot_free(struct snapshot *s)
 	free(s);
 }
 
+static int add_stack(struct snapshot *s, const struct snap_stack *stack)
+{
+	struct snap_stack *stacks =
+		array_grow(s->stacks, &s->stack_cap, s->stack_count + 1, sizeof(*stacks));
+
+	if (!stacks)
+		return -ENOMEM;
+	s->stacks = stacks;
+	stacks[s->stack_count++] = *stack;
+	s->live_bytes += stack->bytes;
+	s->live_blocks += stack->blocks;
+	return 0;
+}
+
 int snapshot_add(struct snapshot *s, enum snap_domain domain, const struct snap_frame *frames,
 		 size_t frame_count, bool truncated, uint64_t bytes, uint64_t blocks)
 {
-	struct snap_stack *stacks;
+	struct snap_stack stack = {.first_frame = (uint32_t)s->frame_count,
+				   .domain = (uint8_t)domain,
+				   .bytes = bytes,
+				   .blocks = blocks};
 	struct snap_frame *all;
+	int err;
 
 	if (frame_count > UINT16_MAX) {
 		frame_count = UINT16_MAX;
@@ -42,10 +60,6 @@ int snapshot_add(struct snapshot *s, enum snap_domain domain, const struct snap_
 	}
 	if (frame_count > UINT32_MAX - s->frame_count)
 		return -ENOMEM; /* first_frame has 32 bits */
-	stacks = array_grow(s->stacks, &s->stack_cap, s->stack_count + 1, sizeof(*stacks));
-	if (!stacks)
-		return -ENOMEM;
-	s->stacks = stacks;
 	all = array_grow(s->frames, &s->frame_cap, s->frame_count + frame_count, sizeof(*all));
 	if (!all)
 		return -ENOMEM;
@@ -53,18 +67,27 @@ int snapshot_add(struct snapshot *s, enum snap_domain domain, const struct snap_
 
 	if (frame_count)
 		memcpy(all + s->frame_count, frames, frame_count * sizeof(*all));
-	stacks[s->stack_count++] = (struct snap_stack){
-		.first_frame = (uint32_t)s->frame_count,
-		.frame_count = (uint16_t)frame_count,
+	stack.frame_count = (uint16_t)frame_count;
+	stack.truncated = truncated;
+	err = add_stack(s, &stack);
+	if (!err)
+		s->frame_count += frame_count;
+	return err;
+}
+
+int snapshot_add_like(struct snapshot *s, enum snap_domain domain, size_t like, bool truncated,
+		      uint64_t bytes, uint64_t blocks)
+{
+	const struct snap_stack stack = {
+		.first_frame = s->stacks[like].first_frame,
+		.frame_count = s->stacks[like].frame_count,
 		.domain = (uint8_t)domain,
 		.truncated = truncated,
 		.bytes = bytes,
 		.blocks = blocks,
 	};
-	s->frame_count += frame_count;
-	s->live_bytes += bytes;
-	s->live_blocks += blocks;
-	return 0;
+
+	return add_stack(s, &stack);
 }
 
 int snapshot_domain_of(struct snapshot *s, uint32_t number, uint8_t *domain)

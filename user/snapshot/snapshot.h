@@ -78,6 +78,10 @@ DEFINE_CLEANUP(struct snapshot *, snapshot_free);
 int snapshot_add(struct snapshot *s, enum snap_domain domain, const struct snap_frame *frames,
 		 size_t frame_count, bool truncated, uint64_t bytes, uint64_t blocks);
 
+/** The same with the frames of a stack that is there, which are shared. */
+int snapshot_add_like(struct snapshot *s, enum snap_domain domain, size_t like, bool truncated,
+		      uint64_t bytes, uint64_t blocks);
+
 /** The domain for tracemalloc's number, made when it is new. Returns: 0, -ENOMEM, -ERANGE (too many). */
 int snapshot_domain_of(struct snapshot *s, uint32_t number, uint8_t *domain);
 /** tracemalloc's number of a domain. */

@@ -52,7 +52,9 @@ struct store_opts {
 	bool force;		 /* replace a file that is there */
 	unsigned keep;		 /* snapshots in the file; 0 = STORE_KEEP_DEFAULT */
 	void (*tick)(void *ctx); /* called about every 20 ms while a call of ours lasts; or NULL */
-	void *tick_ctx;
+	/* Asked while a call waits for a reader of the file: true ends the wait. Or NULL. */
+	bool (*give_up)(void *ctx);
+	void *tick_ctx; /* of both */
 };
 
 struct store_writer;
@@ -78,8 +80,8 @@ int store_create(const char *path, const struct store_meta *meta, const struct s
  * Equal stacks are summed up; a stack of zeros counts as not there. The newest snapshots stay as taken;
  * past opts->keep the one goes whose time is covered best by its neighbours, never the first or last.
  * While someone reads the file for long, snapshots wait in memory (W701) and go out with a later call.
- * Returns: 0; -ENOSPC (E704), -EIO and other write errors (E703): the writer is of no use any more, all
- * that was complete is in the file; -EBUSY (W702: another program writes to the file; this snapshot is
+ * Returns: 0; -ENOSPC (E704), -EIO and other write errors (E703), -ESTALE (E708: the file was moved or
+ * deleted): the writer is of no use any more, all that was complete is in the file; -EBUSY (W702: another program writes to the file; this snapshot is
  * lost, the next may get through); -EINVAL (another pool, a number that does not rise); -ENOMEM.
  */
 int store_append(struct store_writer *w, const struct snapshot *s);
@@ -88,10 +90,16 @@ int store_append(struct store_writer *w, const struct snapshot *s);
 size_t store_writer_count(const struct store_writer *w);
 uint64_t store_writer_bytes(const struct store_writer *w);
 
+/** Is it still there under its name? */
+bool store_writer_in_place(const struct store_writer *w);
+
 /**
- * Note why it ended (NULL: nothing to note), and close. Frees in any case. NULL is fine.
- * Returns: 0, or what could not be written (logged).
+ * Write what waits, for which a reader gets some more time, and note why it ended (NULL: nothing to note).
+ * After it nothing is appended. Returns: 0, or what could not be written (logged).
  */
+int store_writer_finish(struct store_writer *w, const char *end_reason);
+
+/** store_writer_finish(), and close; an empty series is removed. Frees in any case. NULL is fine. Returns: same. */
 int store_writer_close(struct store_writer *w, const char *end_reason);
 
 /** A file name in a directory: DIR/tmbpf-PID-20261122T140200Z.tmb. Returns: 0 and *path (owned), -ENOMEM. */

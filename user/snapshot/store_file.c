@@ -70,6 +70,27 @@ enum store_format store_format_of(const void *head, size_t len)
 	return p[18] == 1 && p[19] == 1 ? STORE_FORMAT_OURS : STORE_FORMAT_WAL;
 }
 
+#define EXTENTS_MAX 65536 /* what a recorder writes is one */
+
+uint64_t store_data_bytes(int fd)
+{
+	uint64_t sum = 0;
+	off_t end = 0;
+	struct stat st;
+
+	for (int i = 0; i < EXTENTS_MAX; i++) {
+		off_t start = lseek(fd, end, SEEK_DATA);
+
+		if (start < 0 && errno == ENXIO) /* only a hole behind it */
+			return sum;
+		end = start < 0 ? start : lseek(fd, start, SEEK_HOLE);
+		if (end < 0) /* a file system that does not tell */
+			return fstat(fd, &st) ? 0 : (uint64_t)st.st_size;
+		sum += (uint64_t)(end - start);
+	}
+	return sum;
+}
+
 static int cannot_create(const char *path, int err)
 {
 	const char *fix = NULL;
@@ -168,22 +189,30 @@ int store_check(const char *path, const struct store_opts *opts)
 	return 0;
 }
 
+bool store_file_is(const char *file, int fd)
+{
+	struct stat st, now;
+
+	return !fstat(fd, &st) && !lstat(file, &now) && st.st_ino == now.st_ino &&
+	       st.st_dev == now.st_dev;
+}
+
+int store_file_remove(const char *file, int fd)
+{
+	if (!store_file_is(file, fd))
+		return -EEXIST;
+	return unlink(file) ? -errno : 0;
+}
+
 /* A journal that an earlier recorder left would be played back into the new file. */
 static int remove_old(const char *file, int old)
 {
 	char journal[PATH_MAX];
-	struct stat st, now;
 
 	snprintf(journal, sizeof(journal), "%s-journal", file);
 	if (unlink(journal) && errno != ENOENT)
 		return -errno;
-	if (old < 0)
-		return 0;
-	/* Only what was locked: someone may have put another file there meanwhile. */
-	if (fstat(old, &st) || lstat(file, &now) || st.st_ino != now.st_ino ||
-	    st.st_dev != now.st_dev)
-		return -EEXIST;
-	return unlink(file) ? -errno : 0;
+	return old < 0 ? 0 : store_file_remove(file, old);
 }
 
 int store_file_create(const char *path, bool force, int *fd)
@@ -207,7 +236,7 @@ int store_file_create(const char *path, bool force, int *fd)
 		log_debug("%s: no lock: %s", path, strerror(-err));
 	err = fchmod(made, 0600) ? -errno : caller_give(made);
 	if (err) {
-		(void)unlink(path);
+		(void)store_file_remove(path, made);
 		return cannot_create(path, err);
 	}
 	*fd = take_fd(&made);

@@ -10,7 +10,8 @@
 #include "snapshot/store_priv.h"
 
 #define SECOND_NS 1000000000LL
-#define DAY_S	  86400
+#define DAYS_BACK \
+	4 /* today's is still to come, yesterday's was skipped with an hour, or a whole day */
 
 struct moment {
 	struct tm tm; /* year..day only when dated */
@@ -41,6 +42,15 @@ static bool skip(const char **s, char c)
 	return true;
 }
 
+/* The calendar has it: 31 November would silently be 1 December. */
+static bool is_date(const struct tm *date)
+{
+	struct tm tm = {.tm_year = date->tm_year, .tm_mon = date->tm_mon, .tm_mday = date->tm_mday};
+
+	(void)timegm(&tm);
+	return tm.tm_mon == date->tm_mon && tm.tm_mday == date->tm_mday;
+}
+
 /* "2026-11-22T" or "2026-11-22 ", or nothing. */
 static bool parse_date(const char **s, struct moment *m)
 {
@@ -49,15 +59,15 @@ static bool parse_date(const char **s, struct moment *m)
 
 	if (!digits(&p, 4, &year) || !skip(&p, '-'))
 		return true; /* no date: the caller tries a time */
-	if (!digits(&p, 2, &month) || !skip(&p, '-') || !digits(&p, 2, &day) || month < 1 ||
-	    month > 12 || day < 1 || day > 31 || (*p != 'T' && *p != ' '))
+	if (!digits(&p, 2, &month) || !skip(&p, '-') || !digits(&p, 2, &day) ||
+	    (*p != 'T' && *p != ' '))
 		return false;
 	m->dated = true;
 	m->tm.tm_year = year - 1900;
 	m->tm.tm_mon = month - 1;
 	m->tm.tm_mday = day;
 	*s = p + 1;
-	return true;
+	return is_date(&m->tm);
 }
 
 /* "14:02", "14:02:20", "14:02:20.125" */
@@ -74,6 +84,8 @@ static bool parse_clock(const char **s, struct moment *m)
 		return true;
 	if (!digits(s, 2, &tm->tm_sec) || tm->tm_sec > 60)
 		return false;
+	if (tm->tm_sec == 60)
+		tm->tm_sec = 59; /* time_t counts no leap seconds */
 	m->precision_ns = SECOND_NS;
 	if (!skip(s, '.'))
 		return true;
@@ -98,7 +110,8 @@ static bool parse_zone(const char **s, struct moment *m)
 		m->utc = true;
 	} else if (**s == '+' || **s == '-') {
 		(*s)++;
-		if (!digits(s, 2, &hours) || !skip(s, ':') || !digits(s, 2, &minutes))
+		if (!digits(s, 2, &hours) || !skip(s, ':') || !digits(s, 2, &minutes) ||
+		    hours > 23 || minutes > 59)
 			return false;
 		m->utc = true;
 		m->offset_s = sign * (hours * 3600L + minutes * 60L);
@@ -106,33 +119,69 @@ static bool parse_zone(const char **s, struct moment *m)
 	return !**s;
 }
 
-static time_t to_time(const struct moment *m, const struct tm *date)
+static bool shows(time_t t, const struct tm *want)
+{
+	struct tm is;
+
+	return localtime_r(&t, &is) && is.tm_year == want->tm_year && is.tm_mon == want->tm_mon &&
+	       is.tm_mday == want->tm_mday && is.tm_hour == want->tm_hour &&
+	       is.tm_min == want->tm_min && is.tm_sec == want->tm_sec;
+}
+
+/* The last moment up to the end at which a local clock showed this: twice in a year an hour is there two times. */
+static time_t last_shown(const struct tm *want, time_t end)
+{
+	time_t last = -1;
+
+	for (int dst = 0; dst < 2; dst++) {
+		struct tm tm = *want;
+		time_t t;
+
+		tm.tm_isdst = dst;
+		t = mktime(&tm);
+		if (t > last && t <= end && shows(t, want))
+			last = t;
+	}
+	return last;
+}
+
+static time_t dated_time(const struct moment *m, time_t end)
 {
 	struct tm tm = m->tm;
+	time_t t;
 
-	tm.tm_year = date->tm_year;
-	tm.tm_mon = date->tm_mon;
-	tm.tm_mday = date->tm_mday;
-	tm.tm_isdst = -1;
-	return m->utc ? timegm(&tm) - m->offset_s : mktime(&tm);
+	if (m->utc)
+		return timegm(&tm) - m->offset_s;
+	t = last_shown(&tm, end);
+	if (t >= 0)
+		return t;
+	tm.tm_isdst =
+		-1; /* after the end, or in an hour that was skipped: what lies before is meant */
+	return mktime(&tm);
 }
 
 /* Without a date: the last time that the clock showed this before the series ended. */
 static time_t last_time_of_day(const struct moment *m, time_t end)
 {
-	struct tm date;
-	time_t t;
+	time_t there = end + (m->utc ? m->offset_s : 0), t = -1;
+	struct tm today;
 
-	for (int days = 0; days < 2; days++) {
-		time_t day = end + (m->utc ? m->offset_s : 0) - days * DAY_S;
+	if (m->utc ? !gmtime_r(&there, &today) : !localtime_r(&there, &today))
+		return -1;
+	for (int days = 0; t < 0 && days < DAYS_BACK; days++) {
+		struct tm tm = m->tm, date = {.tm_year = today.tm_year,
+					      .tm_mon = today.tm_mon,
+					      .tm_mday = today.tm_mday - days};
 
-		if (m->utc ? !gmtime_r(&day, &date) : !localtime_r(&day, &date))
-			return -1;
-		t = to_time(m, &date);
-		if (t <= end)
-			return t;
+		(void)timegm(&date); /* only to have 0 March put right */
+		tm.tm_year = date.tm_year;
+		tm.tm_mon = date.tm_mon;
+		tm.tm_mday = date.tm_mday;
+		t = m->utc ? timegm(&tm) - m->offset_s : last_shown(&tm, end);
+		if (t > end)
+			t = -1;
 	}
-	return -1;
+	return t;
 }
 
 static const char *utc_text(char out[40], int64_t time_s)
@@ -180,7 +229,7 @@ static int none_at(const struct store *s, const char *when, const struct moment 
 static int find_time(const struct store *s, const char *when, const struct moment *m, size_t *index)
 {
 	time_t end = (time_t)(s->entries[s->count - 1].time_ns / SECOND_NS);
-	time_t t = m->dated ? to_time(m, &m->tm) : last_time_of_day(m, end);
+	time_t t = m->dated ? dated_time(m, end) : last_time_of_day(m, end);
 	int64_t limit;
 	size_t i;
 

@@ -210,9 +210,16 @@ static int is_there(struct store *s, uint32_t seq)
 	return store_db_step(&s->db, st);
 }
 
-static int read_snapshot(struct store *s, const struct store_head *h,
-			 uint64_t (**out)[STORE_VALUES])
+struct wanted { /* a snapshot to read, and its values by trace */
+	const struct store_head *head;
+	uint64_t (*values)[STORE_VALUES];
+};
+
+static int read_snapshot(struct store *s, void *ctx)
 {
+	struct wanted *wanted = ctx;
+	const struct store_head *h = wanted->head;
+
 	static const char base_sql[] =
 		"SELECT trace, live_bytes, live_blocks, alloc_bytes, alloc_blocks FROM base"
 		" WHERE snapshot BETWEEN ? AND ? ORDER BY snapshot, trace";
@@ -240,7 +247,7 @@ static int read_snapshot(struct store *s, const struct store_head *h,
 	if (!err)
 		err = apply(s, change_sql, base + 1, h->entry.seq, values);
 	if (!err)
-		*out = take_ptr(values);
+		wanted->values = take_ptr(values);
 	return err;
 }
 
@@ -250,20 +257,17 @@ int store_load(struct store *s, size_t index, struct snapshot **out)
 	_cleanup_free_ uint64_t(*values)[STORE_VALUES] = NULL;
 	static const uint64_t nothing[STORE_VALUES];
 	const struct store_head *h = &s->heads[index];
+	struct wanted wanted = {.head = h};
 	struct totals t = {0};
 	size_t at = 0;
 	int err;
 
 	if (!snap)
 		return -ENOMEM;
-	store_budget_reset(s);
-	err = store_db_exec(&s->db, "BEGIN");
-	if (!err)
-		err = read_snapshot(s, h, &values);
-	/* Reading again is all that a failed read transaction needs. */
-	(void)sqlite3_exec(s->db.sql, "COMMIT", NULL, NULL, NULL);
+	err = store_read(s, read_snapshot, &wanted);
 	if (err)
 		return err;
+	values = wanted.values;
 	for (size_t id = 1; id < s->names.trace_count; id++)
 		move_totals(&t, &s->names.traces[id], nothing, values[id]);
 	err = check_totals(s, h, &t);
@@ -290,8 +294,13 @@ struct store_walk {
 	struct totals totals;
 	uint32_t *changed;
 	size_t changed_count, changed_cap;
-	sqlite3_stmt *changes;
 };
+
+static int read_names(struct store *s, void *ctx)
+{
+	(void)ctx;
+	return need_names(s);
+}
 
 int store_walk_new(struct store *s, struct store_walk **out)
 {
@@ -304,16 +313,9 @@ int store_walk_new(struct store *s, struct store_walk **out)
 	w->snapshot = snapshot_new(s->strings);
 	if (!w->snapshot)
 		return -ENOMEM;
-	store_budget_reset(s);
-	err = need_names(s);
+	err = store_read(s, read_names, NULL);
 	if (!err)
 		err = lay_out(s, NULL, w->snapshot);
-	if (!err)
-		err = store_db_prepare(
-			&s->db,
-			"SELECT trace, live_bytes, live_blocks, alloc_bytes, alloc_blocks FROM change"
-			" WHERE snapshot = ? ORDER BY trace",
-			&w->changes);
 	if (err)
 		return err;
 	*out = take_ptr(w);
@@ -324,7 +326,6 @@ void store_walk_free(struct store_walk *w)
 {
 	if (!w)
 		return;
-	sqlite3_finalize(w->changes);
 	snapshot_free(w->snapshot);
 	free(w->changed);
 	free(w);
@@ -332,16 +333,23 @@ void store_walk_free(struct store_walk *w)
 
 static int apply_step(struct store_walk *w, const struct store_head *h)
 {
+	_cleanup_(store_stmt_freep) sqlite3_stmt *st = NULL;
 	struct store *s = w->store;
-	int row;
+	int row = store_db_prepare(
+		&s->db,
+		"SELECT trace, live_bytes, live_blocks, alloc_bytes, alloc_blocks FROM change"
+		" WHERE snapshot = ? ORDER BY trace",
+		&st);
 
+	if (row)
+		return row;
 	w->changed_count = 0;
-	sqlite3_bind_int64(w->changes, 1, h->entry.seq);
-	while ((row = store_db_step(&s->db, w->changes)) == 1) {
+	sqlite3_bind_int64(st, 1, h->entry.seq);
+	while ((row = store_db_step(&s->db, st)) == 1) {
 		uint64_t from[STORE_VALUES], to[STORE_VALUES];
 		struct snap_stack *stack;
 		uint32_t id, *changed;
-		int err = read_values(s, w->changes, &id, to);
+		int err = read_values(s, st, &id, to);
 
 		if (err)
 			return err;
@@ -363,9 +371,9 @@ static int apply_step(struct store_walk *w, const struct store_head *h)
 }
 
 /* Finds the next snapshot that is there and applies it. Returns: 1, 0 at the end, else logged. */
-static int take_step(struct store_walk *w)
+static int take_step(struct store *s, void *ctx)
 {
-	struct store *s = w->store;
+	struct store_walk *w = ctx;
 	int err = 0;
 
 	/* One that was thinned out since: its changes are in its successor now. */
@@ -374,7 +382,6 @@ static int take_step(struct store_walk *w)
 	if (err < 0 || w->next == s->count)
 		return err < 0 ? err : 0;
 	err = apply_step(w, &s->heads[w->next]);
-	sqlite3_reset(w->changes);
 	return err ? err : 1;
 }
 
@@ -382,15 +389,10 @@ int store_walk_next(struct store_walk *w, struct store_step *step)
 {
 	struct store *s = w->store;
 	const struct store_head *h;
-	int err, found = 0;
+	int err = store_read(s, take_step, w);
 
-	store_budget_reset(s);
-	err = store_db_exec(&s->db, "BEGIN");
-	if (!err)
-		found = take_step(w);
-	(void)sqlite3_exec(s->db.sql, "COMMIT", NULL, NULL, NULL);
-	if (err || found != 1)
-		return err ? err : found;
+	if (err != 1)
+		return err;
 	h = &s->heads[w->next];
 	err = check_totals(s, h, &w->totals);
 	if (!err)

@@ -3,6 +3,7 @@
 #ifndef TM_SNAPSHOT_STORE_PRIV_H
 #define TM_SNAPSHOT_STORE_PRIV_H
 
+#include <signal.h>
 #include <sqlite3.h>
 
 #include "snapshot/store.h"
@@ -81,13 +82,28 @@ bool store_is_locked(int fd);
 
 /** Create safely and lock; see store_create(). Returns: 0 and *fd, else logged. */
 int store_file_create(const char *path, bool force, int *fd);
+/** Is the file of that name the one that is open? It may have been moved, and another put in its place. */
+bool store_file_is(const char *file, int fd);
+/** Remove the file of that name, if it is the one that is open. Returns: 0, -EEXIST (it is not), -errno. */
+int store_file_remove(const char *file, int fd);
 /** Absolute, all but the last component resolved. Returns: 0 and *out (owned), else logged. */
 int store_file_resolve(const char *path, char **out);
 
-/** A private copy with its journal, for a file whose last write was cut off. Logs. Owns: *dir, *copy. */
-int store_copy_make(const char *path, const char *file, char **dir, char **copy);
-/** Remove the copy and what lies beside it; both may be NULL. Frees both. */
-void store_copy_remove(char *dir, char *copy);
+/** Bytes of it that are more than holes. Moves the offset. */
+uint64_t store_data_bytes(int fd);
+
+struct store_copy {
+	char *dir, *file; /* owned */
+	sigset_t held;	  /* signals that wait until it is removed */
+};
+
+/**
+ * A private copy with its journal, for a file whose last write was cut off. While it is there, signals that
+ * would end us wait. Returns: 0; else logged, and nothing is left.
+ */
+int store_copy_make(const char *path, const char *file, struct store_copy *c);
+/** Remove it and what lies beside it; who has it open goes on reading. A signal that came takes effect. */
+void store_copy_remove(struct store_copy *c);
 
 /* ---- the schema (store_schema.c) ---- */
 
@@ -254,8 +270,7 @@ void store_names_release(struct store_names *n);
 struct store {
 	struct store_db db;
 	char *path, *file; /* as named; as opened */
-	char *copy_dir;	   /* of a private copy, or NULL */
-	char *copy;
+	bool repaired;	   /* what is open is a private copy, which has no name any more */
 	struct store_meta meta;
 	char *meta_text;
 	struct store_head *heads;
@@ -265,10 +280,14 @@ struct store {
 	bool own_strings, live;
 	struct store_names names; /* read on first use */
 	bool have_names;
-	uint64_t file_bytes;
+	uint64_t data_bytes; /* of the file, without holes */
 };
 
-/** Before each call that runs statements. */
-void store_budget_reset(struct store *s);
+/**
+ * Run fn in a read transaction. A recorder that was killed in a commit since the file was opened leaves it
+ * cut off: then fn is run again, on a repaired copy. Statements live no longer than fn.
+ * Returns: what fn returns; else logged.
+ */
+int store_read(struct store *s, int (*fn)(struct store *s, void *ctx), void *ctx);
 
 #endif

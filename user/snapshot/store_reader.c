@@ -11,8 +11,12 @@
 #include "base/log.h"
 #include "snapshot/store_priv.h"
 
-/* Steps of SQLite's virtual machine: some ten a row; far above what a whole file can need. */
+/*
+ * Steps of SQLite's virtual machine: some ten a row, half a step a byte of a whole file; far above that. Holes do
+ * not count: the size of a file costs nothing.
+ */
 #define BUDGET_MIN	50000000
+#define BUDGET_MAX	(1ull << 34)
 #define BUDGET_PER_BYTE 16
 
 static int cannot_read(const char *path, int err)
@@ -69,22 +73,70 @@ static int look_at_file(struct store *s)
 	n = pread(fd, head, sizeof(head), 0);
 	if (n < 0)
 		return cannot_read(s->path, -errno);
-	s->file_bytes = (uint64_t)st.st_size;
+	s->data_bytes = store_data_bytes(fd);
 	s->live = store_is_locked(fd);
 	return refuse(s->path, store_format_of(head, (size_t)n), head);
 }
 
-void store_budget_reset(struct store *s)
+static void budget_reset(struct store *s)
 {
-	s->db.budget = BUDGET_MIN + s->file_bytes * BUDGET_PER_BYTE;
+	uint64_t steps;
+
+	if (__builtin_mul_overflow(s->data_bytes, BUDGET_PER_BYTE, &steps) || steps > BUDGET_MAX)
+		steps = BUDGET_MAX;
+	s->db.budget = BUDGET_MIN + steps;
 }
 
-static int read_series(struct store *s)
+/* The name of the copy goes as soon as SQLite has played the journal back: nothing can be left behind. */
+static int open_repaired(struct store *s)
+{
+	struct store_copy copy;
+	int err;
+
+	store_db_close(&s->db);
+	err = store_copy_make(s->path, s->file, &copy);
+	if (err)
+		return err;
+	log_info("%s was cut off while it was written: reading a repaired copy", s->path);
+	s->repaired = true;
+	err = store_db_open(&s->db, copy.file, STORE_REPAIR);
+	if (!err)
+		err = store_schema_check(&s->db);
+	store_copy_remove(&copy);
+	return err == -EUCLEAN ? store_damaged(&s->db, "it cannot be repaired") : err;
+}
+
+static int transact(struct store *s, int (*fn)(struct store *s, void *ctx), void *ctx)
 {
 	int err = store_db_exec(&s->db, "BEGIN");
 
-	if (!err)
-		err = store_schema_check(&s->db);
+	if (err)
+		return err;
+	err = fn(s, ctx);
+	/* Reading again is all that a failed read transaction needs. */
+	(void)sqlite3_exec(s->db.sql, "COMMIT", NULL, NULL, NULL);
+	return err;
+}
+
+int store_read(struct store *s, int (*fn)(struct store *s, void *ctx), void *ctx)
+{
+	int err;
+
+	budget_reset(s);
+	err = transact(s, fn, ctx);
+	if (err == -EUCLEAN && !s->repaired) {
+		err = open_repaired(s);
+		if (!err)
+			err = transact(s, fn, ctx);
+	}
+	return err == -EUCLEAN ? store_damaged(&s->db, "it cannot be repaired") : err;
+}
+
+static int read_series(struct store *s, void *ctx)
+{
+	int err = store_schema_check(&s->db);
+
+	(void)ctx;
 	if (!err)
 		err = store_meta_read(&s->db, &s->meta, &s->meta_text);
 	if (!err)
@@ -92,29 +144,7 @@ static int read_series(struct store *s)
 	if (!err)
 		err = store_meta_check_series(&s->db, s->count,
 					      s->count ? s->heads[s->count - 1].entry.seq : 0);
-	return err ? err : store_db_exec(&s->db, "COMMIT");
-}
-
-static int open_file(struct store *s, const char *file, enum store_access access)
-{
-	int err;
-
-	store_budget_reset(s);
-	err = store_db_open(&s->db, file, access);
-	return err ? err : read_series(s);
-}
-
-static int open_repaired(struct store *s)
-{
-	int err;
-
-	store_db_close(&s->db);
-	err = store_copy_make(s->path, s->file, &s->copy_dir, &s->copy);
-	if (err)
-		return err;
-	log_info("%s was cut off while it was written: reading a repaired copy", s->path);
-	err = open_file(s, s->copy, STORE_REPAIR);
-	return err == -EUCLEAN ? store_damaged(&s->db, "it cannot be repaired") : err;
+	return err;
 }
 
 static int list_entries(struct store *s)
@@ -147,9 +177,12 @@ int store_open(const char *path, struct intern *strings, struct store **out)
 	s->file = realpath(path, NULL);
 	if (!s->file)
 		return cannot_read(path, -errno);
-	err = open_file(s, s->file, STORE_READ);
+	budget_reset(s);
+	err = store_db_open(&s->db, s->file, STORE_READ);
 	if (err == -EUCLEAN)
 		err = open_repaired(s);
+	if (!err)
+		err = store_read(s, read_series, NULL);
 	if (!err)
 		err = list_entries(s);
 	if (err)
@@ -163,7 +196,6 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	store_db_close(&s->db);
-	store_copy_remove(s->copy_dir, s->copy);
 	store_names_release(&s->names);
 	if (s->own_strings)
 		intern_free(s->strings);

@@ -178,7 +178,9 @@ static void harden(struct store_db *db)
 
 static const char writer_pragmas[] = /* synchronous: see docs/snapshot-format.md, "Durability" */
 	"PRAGMA journal_mode=DELETE; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;"
-	"PRAGMA secure_delete=OFF; PRAGMA mmap_size=0;";
+	"PRAGMA secure_delete=OFF; PRAGMA mmap_size=0;"
+	/* A full cache that spills takes the file for itself: it would wait for a reader, and lock out all others. */
+	"PRAGMA cache_spill=OFF;";
 static const char reader_pragmas[] =
 	"PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA cell_size_check=ON;";
 
@@ -250,6 +252,11 @@ static int write_error(struct store_db *db, int rc)
 		return log_coded_err(-ENOSPC, "E704",
 				     "free space, or record to another place with -o",
 				     "%s: no space left to write; %s", db->path, safe);
+	if (rc == SQLITE_READONLY_DBMOVED)
+		return log_coded_err(
+			-ESTALE, "E708", "leave the file where it is until the recording has ended",
+			"%s was moved or deleted while it was recorded to: nothing more is written",
+			db->path);
 	if (primary == SQLITE_BUSY)
 		return log_coded_err(-EBUSY, "E707", "end what reads the file for so long",
 				     "%s: a reader has kept the file locked; %s", db->path, safe);

@@ -68,13 +68,18 @@ static void wait_a_step(struct store_writer *w)
 	(void)nanosleep(&step, NULL);
 }
 
+static bool told_to_give_up(struct store_writer *w)
+{
+	return w->opts.give_up && w->opts.give_up(w->opts.tick_ctx);
+}
+
 static int on_busy(void *ctx, int tries)
 {
 	struct store_writer *w = ctx;
 
 	if (!tries)
 		w->busy_since_ns = monotonic_ns();
-	if (monotonic_ns() - w->busy_since_ns > w->busy_max_ns)
+	if (monotonic_ns() - w->busy_since_ns > w->busy_max_ns || told_to_give_up(w))
 		return 0;
 	wait_a_step(w);
 	return 1;
@@ -169,7 +174,7 @@ int store_create(const char *path, const struct store_meta *meta, const struct s
 		err = prepare(w, meta);
 	}
 	if (err) {
-		(void)unlink(w->file); /* ours, and nothing is in it */
+		(void)store_file_remove(w->file, w->fd); /* nothing is in it */
 		return err;
 	}
 	*out = take_ptr(w);
@@ -362,10 +367,11 @@ static bool has_reader(const struct store_writer *w)
  */
 static bool wait_for_readers(struct store_writer *w)
 {
-	int64_t until = monotonic_ns() + w->busy_max_ns;
+	/* One that has stayed that long already would cost the same again in every snapshot. */
+	int64_t until = monotonic_ns() + (w->waiting > 1 ? 0 : w->busy_max_ns);
 
 	while (has_reader(w)) {
-		if (monotonic_ns() > until)
+		if (monotonic_ns() >= until || told_to_give_up(w))
 			return false;
 		wait_a_step(w);
 	}
@@ -444,15 +450,20 @@ uint64_t store_writer_bytes(const struct store_writer *w)
 	return fstat(w->fd, &st) ? 0 : (uint64_t)st.st_size;
 }
 
-int store_writer_close(struct store_writer *w, const char *end_reason)
+bool store_writer_in_place(const struct store_writer *w)
+{
+	return store_file_is(w->file, w->fd);
+}
+
+int store_writer_finish(struct store_writer *w, const char *end_reason)
 {
 	int err = 0;
 
-	if (!w)
-		return 0;
 	w->busy_max_ns = CLOSE_MAX_NS;
 	if (w->in_transaction) {
 		err = store_db_exec(&w->db, "COMMIT");
+		w->in_transaction = false;
+		w->waiting = 0;
 		if (err)
 			err = fail(w, err);
 		else
@@ -460,8 +471,18 @@ int store_writer_close(struct store_writer *w, const char *end_reason)
 	}
 	if (!w->failed && w->count && end_reason)
 		err = store_meta_set_end(&w->db, end_reason);
+	return err;
+}
+
+int store_writer_close(struct store_writer *w, const char *end_reason)
+{
+	int err;
+
+	if (!w)
+		return 0;
+	err = store_writer_finish(w, end_reason);
 	if (!w->complete_count)
-		(void)unlink(w->file); /* an empty series is of no use */
+		(void)store_file_remove(w->file, w->fd); /* an empty series is of no use */
 	writer_free(w);
 	return err;
 }

@@ -460,6 +460,40 @@ static void the_stack_has_a_limit(void **state)
 	buf_release(&b);
 }
 
+#define LONG_TRACEBACK 20000
+
+/* A few bytes a trace: memory must stay in proportion. */
+static void traces_of_one_traceback_share_its_frames(void **state)
+{
+	struct buf b = {0};
+
+	buf_append(&b, BEGIN "](", sizeof(BEGIN "](") - 1);
+	for (int i = 0; i < 250; i++) {
+		buf_append(&b, (char[]){'(', 'M', (char)i, 1, 'K', 1}, 6);
+		if (!i) {
+			buf_append(&b, "(" FRAME "\x94", sizeof("(" FRAME "\x94") - 1);
+			for (int k = 1; k < LONG_TRACEBACK; k++)
+				buf_append(&b, "h\0", 2);
+			buf_append(&b, "t\x94", 2);
+		} else {
+			buf_append(&b, "h\x01", 2);
+		}
+		buf_append(&b, "K\0t", 3);
+	}
+	/* As native frames they are others: line 0 is a symbol. */
+	buf_append(&b, "(J\x01\x62\x6d\x74K\x01h\x01K\0t", 13);
+	buf_append(&b, "(J\x01\x62\x6d\x74K\x02h\x01K\0t", 13);
+	buf_append(&b, "e" END, sizeof("e" END) - 1);
+	assert_int_equal(read_bytes(b.data, b.len), 0);
+	buf_release(&b);
+	assert_int_equal(snap->stack_count, 251);
+	assert_int_equal(snap->frame_count, 2 * LONG_TRACEBACK);
+	assert_stack(SNAP_NUMBER_NATIVE, "a.py", 2, 3, 2, LONG_TRACEBACK, false);
+	assert_stack(256, "a.py", 2, 1, 1, LONG_TRACEBACK, false);
+	assert_stack(256 + 249, "a.py", 2, 1, 1, LONG_TRACEBACK, false);
+	assert_int_equal(snap->live_bytes, 253);
+}
+
 static void too_many_domains_are_refused(void **state)
 {
 	struct buf b = {0};
@@ -591,6 +625,7 @@ int main(void)
 		T(the_stack_is_not_left),
 		T(the_memo_is_not_left),
 		T(the_stack_has_a_limit),
+		T(traces_of_one_traceback_share_its_frames),
 		T(too_many_domains_are_refused),
 		T(text_must_be_utf8),
 		T(long_attributes_are_passed_over),

@@ -265,6 +265,14 @@ static void a_time_names_the_last_snapshot_that_is_not_later(void **state)
 		{"22:15:", -EINVAL},
 		{"22:15:20.", -EINVAL},
 		{"22:15:20+1", -EINVAL},
+		{"22:15:20+99:99", -EINVAL},
+		{"22:15:20+01:60", -EINVAL},
+		{"2023-11-31T22:15:20Z", -EINVAL},
+		{"2023-02-29T22:15:20Z", -EINVAL},
+		{"2023-11-00T22:15:20Z", -EINVAL},
+		{"2023-00-14T22:15:20Z", -EINVAL},
+		{"2024-02-29T22:15:20Z", 9},
+		{"22:15:60Z", 1}, /* a leap second */
 		{"99999999999999999999", -EINVAL},
 	};
 	struct place *p = *state;
@@ -306,6 +314,87 @@ static void a_time_of_day_is_the_last_one_before_the_end(void **state)
 	assert_int_equal(store_find(s, "23:13:20", &index), 0);
 	assert_int_equal(index, 1439);
 	store_close(s);
+	setenv("TZ", "UTC", 1);
+	tzset();
+}
+
+static int64_t utc(const char *when)
+{
+	struct tm tm = {0};
+
+	assert_non_null(strptime(when, "%Y-%m-%d %H:%M", &tm));
+	return timegm(&tm);
+}
+
+/* Snapshots at these moments, up to the first NULL. */
+static void write_at(const char *file, const char *const *when, size_t max)
+{
+	struct store_meta meta = meta_example();
+	struct store_opts opts = {0};
+	struct intern *in = intern_new();
+	struct store_writer *w = NULL;
+
+	assert_int_equal(store_create(file, &meta, &opts, &w), 0);
+	for (size_t i = 0; i < max && when[i]; i++) {
+		struct snapshot *s = one_stack(in, (uint32_t)i + 1, 100);
+
+		s->time_ns = utc(when[i]) * 1000000000ll;
+		assert_int_equal(store_append(w, s), 0);
+		snapshot_free(s);
+	}
+	assert_int_equal(store_writer_close(w, NULL), 0);
+	intern_free(in);
+}
+
+/* In Berlin: 01:59 -> 03:00 on 29 March 2026, 02:59 -> 02:00 on 25 October. */
+static void a_local_clock_that_is_set_is_followed(void **state)
+{
+	static const struct {
+		const char *snapshots[4]; /* UTC */
+		const char *when;
+		int number; /* < 0: errno */
+	} cases[] = {
+		/* An hour that is there twice: the last one that had come. */
+		{{"2026-10-24 22:00", "2026-10-25 00:30", "2026-10-25 01:30", "2026-10-25 03:00"},
+		 "02:30",
+		 3},
+		{{"2026-10-24 22:00", "2026-10-25 00:30", "2026-10-25 01:10"}, "02:30", 2},
+		{{"2026-10-25 00:30", "2026-10-25 01:30", "2026-10-25 03:00"},
+		 "2026-10-25T02:30",
+		 2},
+		{{"2026-10-25 00:30", "2026-10-25 01:10"}, "2026-10-25T02:30", 1},
+		/* A day of 25 hours. */
+		{{"2026-10-24 21:40", "2026-10-24 22:10", "2026-10-25 22:30"}, "23:45", 1},
+		{{"2026-10-24 22:10", "2026-10-25 22:30", "2026-10-25 23:05"}, "00:15", 1},
+		/* An hour that is not there: the day before, or what lies before it. */
+		{{"2026-03-28 01:20", "2026-03-28 12:00", "2026-03-29 08:00"}, "02:30", 1},
+		{{"2026-03-28 01:20", "2026-03-28 12:00", "2026-03-29 22:10"}, "02:30", 1},
+		{{"2026-03-28 12:00", "2026-03-29 00:50", "2026-03-29 08:00"},
+		 "2026-03-29T02:30",
+		 2},
+		/* A day of 23 hours. */
+		{{"2026-03-28 22:40", "2026-03-29 12:00", "2026-03-29 22:10"}, "00:15", 1},
+		{{"2026-02-28 23:30", "2026-03-01 10:00"}, "23:45", -ENOENT},
+		{{"2026-02-28 22:30", "2026-03-01 10:00"}, "23:45", 1},
+	};
+	struct place *p = *state;
+
+	setenv("TZ", "Europe/Berlin", 1);
+	tzset();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct store *s = NULL;
+		size_t index = 999;
+		int err;
+
+		write_at(p->file, cases[i].snapshots, ARRAY_LEN(cases[i].snapshots));
+		assert_int_equal(store_open(p->file, NULL, &s), 0);
+		err = store_find(s, cases[i].when, &index);
+		if (cases[i].number < 0 ? err != cases[i].number
+					: err || index + 1 != (size_t)cases[i].number)
+			fail_msg("%zu: '%s': err %d, index %zu", i, cases[i].when, err, index);
+		store_close(s);
+		assert_int_equal(unlink(p->file), 0);
+	}
 	setenv("TZ", "UTC", 1);
 	tzset();
 }
@@ -379,6 +468,7 @@ int main(void)
 		TEST(two_files_can_share_their_strings),
 		TEST(a_time_names_the_last_snapshot_that_is_not_later),
 		TEST(a_time_of_day_is_the_last_one_before_the_end),
+		TEST(a_local_clock_that_is_set_is_followed),
 		TEST(an_error_of_time_says_what_there_is),
 		TEST(local_time_that_is_not_there_is_said_in_utc),
 		TEST(a_name_in_a_directory_has_pid_and_time),

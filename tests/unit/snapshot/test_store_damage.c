@@ -419,6 +419,88 @@ static void a_small_file_cannot_ask_for_much_memory(void **state)
 	assert_said("E314");
 }
 
+static void put(uint8_t *at, uint64_t value, int bytes)
+{
+	for (int i = 0; i < bytes; i++)
+		at[i] = (uint8_t)(value >> 8 * (bytes - 1 - i));
+}
+
+/* An index page full of the same key; inside, every child is the same page. */
+static void same_page(uint8_t *page, uint32_t child)
+{
+	static const uint8_t record[] = {7, 1, 1, 8, 8, 8, 8, 1, 1};
+	size_t head = child ? 12 : 8, cell = (child ? 4 : 0) + 1 + sizeof(record);
+	size_t count = (4096 - head) / (cell + 2);
+
+	memset(page, 0, 4096);
+	page[0] = child ? 2 : 10;
+	put(page + 3, count, 2);
+	put(page + 5, 4096 - count * cell, 2);
+	put(page + 8, child, child ? 4 : 0);
+	for (size_t i = 0; i < count; i++) {
+		uint8_t *at = page + 4096 - (i + 1) * cell;
+
+		put(page + head + 2 * i, (size_t)(at - page), 2);
+		put(at, child, child ? 4 : 0);
+		at += child ? 4 : 0;
+		*at = sizeof(record);
+		memcpy(at + 1, record, sizeof(record));
+	}
+}
+
+#define LEVELS 15
+
+/* 200 ^ 15 rows in 15 pages, and a hole that makes the file large. */
+static void a_large_hole_buys_no_time(void **state)
+{
+	struct sample *s = *state;
+	const uint64_t size = 1ull << 40;
+	struct snapshot *snap = NULL;
+	struct store *store = NULL;
+	sqlite3_stmt *st = NULL;
+	sqlite3 *db = NULL;
+	uint32_t root, pages;
+	uint8_t page[4096];
+	struct stat info;
+	int fd;
+
+	assert_int_equal(sqlite3_open(s->place.file, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db,
+					    "SELECT rootpage FROM sqlite_master"
+					    " WHERE name = 'change'",
+					    -1, &st, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	root = (uint32_t)sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	fd = open(s->place.file, O_RDWR);
+	assert_int_equal(fstat(fd, &info), 0);
+	pages = (uint32_t)(info.st_size / 4096);
+	for (uint32_t i = 0; i <= LEVELS; i++) {
+		same_page(page, i < LEVELS ? pages + 1 + i : 0);
+		assert_int_equal(pwrite(fd, page, 4096, 4096ll * (i ? pages + i - 1 : root - 1)),
+				 4096);
+	}
+	assert_int_equal(pread(fd, page, 100, 0), 100);
+	put(page + 28, size / 4096, 4);
+	memcpy(page + 92, page + 24, 4);
+	assert_int_equal(pwrite(fd, page, 100, 0), 100);
+	if (ftruncate(fd, (off_t)size)) {
+		print_message("skipped: no sparse file of 1 TiB here\n");
+		close(fd);
+		skip();
+	}
+	close(fd);
+	alarm(100);
+	assert_int_equal(store_open(s->place.file, NULL, &store), 0);
+	assert_int_equal(store_load(store, 0, &snap), -EBADMSG);
+	store_close(store);
+	alarm(0);
+	assert_said("E314");
+	assert_non_null(strstr(said.message, "does not come to an end"));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -435,6 +517,7 @@ int main(void)
 		TEST(own_views_and_tables_of_a_user_do_no_harm),
 		TEST(rows_that_make_no_sense_are_refused),
 		TEST(a_small_file_cannot_ask_for_much_memory),
+		TEST(a_large_hole_buys_no_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

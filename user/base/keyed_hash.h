@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A hash that nobody can make collide from outside, for what stands in files of strangers: a polynomial modulo
+ * 2^61 - 1 whose coefficients are the words, at a point that is drawn anew in every process. Two different
+ * inputs of n words collide with a probability of n / 2^61 (Carter and Wegman 1979, polynomial form).
+ */
+#ifndef TM_BASE_KEYED_HASH_H
+#define TM_BASE_KEYED_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define KEYED_HASH_START 1 /* the leading coefficient: inputs of different lengths differ */
+#define KEYED_HASH_PRIME ((1ull << 61) - 1)
+
+/** The secret point of this process. */
+uint64_t keyed_hash_point(void);
+
+/** One more word, below 2^61. */
+static inline uint64_t keyed_hash_step(uint64_t h, uint64_t word, uint64_t point)
+{
+	__uint128_t product = (__uint128_t)h * point + word;
+	uint64_t sum = (uint64_t)(product & KEYED_HASH_PRIME) + (uint64_t)(product >> 61);
+
+	return sum >= KEYED_HASH_PRIME ? sum - KEYED_HASH_PRIME : sum;
+}
+
+/** Of the sum, a value whose low bits alone are as good as any. */
+static inline uint64_t keyed_hash_end(uint64_t h)
+{
+	h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9ull; /* the mixer of splitmix64: one to one */
+	h = (h ^ h >> 27) * 0x94d049bb133111ebull;
+	return h ^ h >> 31;
+}
+
+/** Of bytes. */
+uint64_t keyed_hash_bytes(const char *s, size_t len);
+
+#endif
