@@ -75,8 +75,8 @@ int store_create(const char *path, const struct store_meta *meta, const struct s
 		 struct store_writer **out);
 
 /**
- * Append a snapshot; all of one file share one pool of strings (s->strings), and seq rises; a clock
- * that was set back stands still in the file.
+ * Append a snapshot; all of one file share one pool of strings (s->strings), and seq rises; where the
+ * clock was set back, time goes on by what passed since attach.
  * Equal stacks are summed up; a stack of zeros counts as not there. The newest snapshots stay as taken;
  * past opts->keep the one goes whose time is covered best by its neighbours, never the first or last.
  * While someone reads the file for long, snapshots wait in memory (W701) and go out with a later call.

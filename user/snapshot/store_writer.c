@@ -38,6 +38,7 @@ struct store_writer {
 	size_t complete_count; /* of these, committed */
 	uint32_t last_seq, round;
 	int64_t last_time_ns;
+	double last_elapsed_s;
 	uint64_t content; /* sum of store_hash_values() over all traces */
 	size_t since_base;
 	uint32_t base_seq;
@@ -302,13 +303,29 @@ static int thin(struct store_writer *w)
 	return 0;
 }
 
+/*
+ * A clock that was set back must not stop the recording: time then goes on from where it was, by what
+ * passed since attach.
+ */
+static int64_t time_of(const struct store_writer *w, const struct snapshot *s)
+{
+	double passed = s->elapsed_s - w->last_elapsed_s;
+	int64_t next = w->last_time_ns;
+
+	if (s->time_ns > next)
+		return s->time_ns;
+	if (passed > 0 && passed < 1e9 &&
+	    __builtin_add_overflow(w->last_time_ns, (int64_t)(passed * 1e9), &next))
+		next = w->last_time_ns;
+	return next;
+}
+
 static void fill_head(const struct store_writer *w, const struct snapshot *s, struct store_head *h)
 {
 	struct store_entry *e = &h->entry;
 
 	e->seq = s->seq;
-	/* A clock that was set back must not stop the recording. */
-	e->time_ns = s->time_ns > w->last_time_ns ? s->time_ns : w->last_time_ns;
+	e->time_ns = time_of(w, s);
 	e->elapsed_s = s->elapsed_s;
 	e->rss_bytes = s->rss_bytes;
 	snprintf(h->mode, sizeof(h->mode), "%s", s->mode ? s->mode : "");
@@ -344,6 +361,7 @@ static int write_snapshot(struct store_writer *w, const struct snapshot *s)
 	times[w->count++] = (struct store_times){h.entry.seq, h.entry.time_ns};
 	w->last_seq = h.entry.seq;
 	w->last_time_ns = h.entry.time_ns;
+	w->last_elapsed_s = h.entry.elapsed_s;
 	err = thin(w);
 	return err ? err : store_meta_set_series(&w->db, w->count, w->last_seq);
 }

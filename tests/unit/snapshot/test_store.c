@@ -187,13 +187,20 @@ static void a_clock_that_is_set_back_does_not_stop_it(void **state)
 	append_one(w, in, 1, 1);
 	snap = one_stack(in, 2, 1);
 	snap->time_ns -= 3600000000000ll;
+	snap->elapsed_s = 1000;
+	assert_int_equal(store_append(w, snap), 0);
+	snapshot_free(snap);
+	snap = one_stack(in, 3, 1);
+	snap->time_ns -= 3600000000000ll;
+	snap->elapsed_s = 1010.5;
 	assert_int_equal(store_append(w, snap), 0);
 	snapshot_free(snap);
 	assert_int_equal(store_writer_close(w, NULL), 0);
 	assert_int_equal(store_open(p->file, NULL, &s), 0);
 	e = store_entries(s, &count);
-	assert_int_equal(count, 2);
-	assert_int_equal(e[1].time_ns, e[0].time_ns);
+	assert_int_equal(count, 3);
+	assert_true(e[1].time_ns > e[0].time_ns);
+	assert_int_equal(e[2].time_ns - e[1].time_ns, 10500000000ll);
 	store_close(s);
 	intern_free(in);
 }
