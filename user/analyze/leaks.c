@@ -210,6 +210,19 @@ static bool is_proven_flat(const struct shape *s, size_t end, uint64_t band)
 	return shape_seconds(s, end, s->n - 1) > share * shape_seconds(s, 0, s->n - 1);
 }
 
+/* It came near its end only just now: growth that began, or what turns over and happens to be there. */
+static void settle_short(const struct shape *s, struct leak_finding *f, size_t end)
+{
+	if (f->turnover >= TURNOVER_CHURN) {
+		set_verdict(f, LEAK_CHURN, LEAK_WHY_SWINGS);
+	} else if (end + 1 == s->n) {
+		set_verdict(f, LEAK_UNKNOWN, LEAK_WHY_SHORT);
+		f->since_ns = s->line->time_ns[end - 1];
+	} else {
+		set_verdict(f, LEAK_UNKNOWN, LEAK_WHY_FEW);
+	}
+}
+
 /* It does not grow (any more). */
 static void settle(const struct shape *s, struct leak_finding *f)
 {
@@ -224,11 +237,8 @@ static void settle(const struct shape *s, struct leak_finding *f)
 		settle_as(f, s, end_of_release(s, peak), LEAK_WHY_RELEASED);
 	} else if ((double)shape_deepest_fall(s) > SWING_SHARE * (double)peak) {
 		set_verdict(f, LEAK_CHURN, LEAK_WHY_SWINGS);
-	} else if (end && end + 1 == s->n && f->turnover < TURNOVER_CHURN) {
-		set_verdict(f, LEAK_UNKNOWN, LEAK_WHY_SHORT);
-		f->since_ns = l->time_ns[end - 1];
-	} else if (end && f->turnover < TURNOVER_CHURN && !is_proven_flat(s, end, band)) {
-		set_verdict(f, LEAK_UNKNOWN, LEAK_WHY_FEW);
+	} else if (end && !is_proven_flat(s, end, band)) {
+		settle_short(s, f, end);
 	} else {
 		settle_as(f, s, end, end ? LEAK_WHY_STOPPED : LEAK_WHY_FLAT);
 	}

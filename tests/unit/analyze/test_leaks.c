@@ -502,6 +502,19 @@ static void a_moment_near_the_end_proves_no_plateau(void **state)
 	assert_true(judge(&l).verdict == LEAK_UNKNOWN || judge(&l).verdict == LEAK_YES);
 }
 
+/* Held at the last look only, and allocated all the time. */
+static void what_turns_over_and_is_there_at_the_end_is_churn(void **state)
+{
+	struct leak_line l;
+
+	memset(low, 0, sizeof(low));
+	low[29] = 6808;
+	l = line_of(30);
+	assert_int_equal(judge(&l).verdict, LEAK_UNKNOWN);
+	l.alloc_bytes = 6808 * 500;
+	assert_int_equal(judge(&l).verdict, LEAK_CHURN);
+}
+
 static void a_fill_that_ended_just_now_is_no_leak(void **state)
 {
 	for (size_t end = 30; end < 58; end++) {
@@ -580,6 +593,7 @@ int main(void)
 		cmocka_unit_test(steady_growth_through_a_gap_is_a_leak),
 		cmocka_unit_test(steady_growth_seen_closer_and_closer_is_a_leak),
 		cmocka_unit_test(a_moment_near_the_end_proves_no_plateau),
+		cmocka_unit_test(what_turns_over_and_is_there_at_the_end_is_churn),
 		cmocka_unit_test(a_fill_that_ended_just_now_is_no_leak),
 		cmocka_unit_test(rows_stand_in_the_order_in_which_they_matter),
 	};
