@@ -6,7 +6,6 @@
 
 #include "base/cleanup.h"
 
-#define GAP_STEPS   4 /* usual distances: longer than that, snapshots are missing or nobody ran */
 #define PAUSE_STEPS 3 /* of activity: those at both ends of a pause, and some doubt */
 
 static int by_value(const void *a, const void *b)
@@ -45,7 +44,7 @@ static double usual_rate(const int64_t *time_ns, const uint64_t *allocs, size_t 
 void leak_clock(const int64_t *time_ns, const uint64_t *allocs, size_t n, int64_t *clock_ns,
 		struct leak_pauses *out)
 {
-	int64_t usual = leak_usual_step(time_ns, n), gap = GAP_STEPS * usual;
+	int64_t usual = leak_usual_step(time_ns, n), gap = LEAK_GAP_STEPS * usual;
 	double most = PAUSE_STEPS * usual_rate(time_ns, allocs, n, gap) * (double)usual;
 
 	*out = (struct leak_pauses){0};

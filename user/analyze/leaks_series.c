@@ -9,8 +9,6 @@
 #include "analyze/leaks_clock.h"
 #include "base/buf.h"
 
-#define GAP_STEPS 4
-
 struct window {
 	size_t first, end; /* snapshots [first, end) */
 };
@@ -51,7 +49,7 @@ struct leak_series {
 static int64_t place(const struct leak_series *s, int64_t *at)
 {
 	const int64_t *t = s->snapshot_ns;
-	int64_t cap = GAP_STEPS * leak_usual_step(t, s->snapshots);
+	int64_t cap = LEAK_GAP_STEPS * leak_usual_step(t, s->snapshots);
 	int64_t window = (t[s->snapshots - 1] - t[0]) / LEAKS_WINDOWS_MAX;
 
 	cap = cap > window ? cap : window;
