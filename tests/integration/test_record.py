@@ -341,6 +341,34 @@ def test_a_full_disk_at_once(leaky, small_disk):
     assert os.listdir(small_disk) == ["fill"]
 
 
+# What a recorder that is killed in a commit leaves: pages that are not all written, and the journal.
+CUT_OFF = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA cache_size = 1")
+db.execute("BEGIN IMMEDIATE")
+db.execute("UPDATE string SET text = text || text")
+db.execute("UPDATE frame SET line = line + 1")
+os._exit(0)
+"""
+
+
+def test_the_copy_of_a_file_that_was_cut_off(leaky, tmp_path, small_disk):
+    path = tmp_path / "run.tmb"
+    assert harness.run_tool("snap", "-p", leaky.pid, "-o", path, "-d", "300ms").returncode == 0
+    subprocess.run(["/usr/bin/python3", "-c", CUT_OFF, path], check=True)
+    assert os.path.exists("%s-journal" % path)
+    env = harness.tool_env(TMPDIR=small_disk)
+    os.truncate(path, 1 << 30)  # a hole is not copied
+    out = harness.run_tool("report", path, env=env)
+    assert out.returncode == 0 and "leaky_cache.py" in out.stdout, out.stderr
+    assert os.listdir(small_disk) == []
+    (small_disk / "fill").write_bytes(b"x" * 150 * 1024)
+    out = harness.run_tool("report", path, env=env)
+    assert out.returncode == 3 and "E317" in out.stderr and "No space" in out.stderr, out.stderr
+    assert os.listdir(small_disk) == ["fill"]
+
+
 def test_a_read_only_directory(leaky, record, tmp_path):
     where = tmp_path / "ro"
     where.mkdir()

@@ -322,6 +322,7 @@ static int finish(struct recorder *r, const char *why, int err)
 	int close_err = 0;
 
 	capture_detach(&r->capture);
+	r->ending = true; /* also after an error */
 	if (r->writer) {
 		close_err = store_writer_finish(r->writer, why);
 		if (store_writer_in_place(r->writer))
