@@ -79,7 +79,7 @@ __u32 run_live_mask[TM_LIVE_LEVELS] = {};
 
 /* Written here, read by user space. */
 __u32 chunks_used = 0;
-__u32 death_gen = 0;
+__u32 deaths_lost = 0;		      /* records of code deaths */
 __u32 code_gens[TM_CODE_GENS] = {};   /* deaths of code objects, by their address */
 __u64 live_used[TM_LIVE_LEVELS] = {}; /* entries taken per level: tells when to add one */
 

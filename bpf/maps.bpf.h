@@ -91,7 +91,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 131072);
 	__type(key, __u64);
-	__type(value, __u32); /* death_gen at which it was seen first */
+	__type(value, __u32); /* 1 */
 } codes SEC(".maps");
 
 /* New stacks and dying code objects, in the order they happened. Full: RING_FULL, CODE_DEATH. */

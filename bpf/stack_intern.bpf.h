@@ -24,12 +24,12 @@ static __always_inline __u64 ring_flags(void)
 /* Remember the code objects of a new stack, so that their deaths are reported. */
 static __always_inline void codes_remember(struct tm_scratch *s, __u32 n)
 {
-	__u32 i, seen_first = s->rec.death_gen;
+	__u32 i, seen = 1;
 	__u64 failed = 0;
 
 	for (i = 0; i < cfg_frames + 1 && i < TM_FRAMES_WALK && i < n; i++) {
 		__u64 code = s->rec.frames[i].code & TM_FRAME_CODE_MASK;
-		long err = bpf_map_update_elem(&codes, &code, &seen_first, BPF_NOEXIST);
+		long err = bpf_map_update_elem(&codes, &code, &seen, BPF_NOEXIST);
 
 		/* Without a branch: one in a loop of 129 rounds multiplies the verifier's states. */
 		failed |= err + 17 /* EEXIST */ && err ? 1 : 0;
@@ -137,7 +137,7 @@ __noinline __u32 stack_current(__u32 domain, __u64 native_ip)
 	s->rec.truncated = 0;
 	s->rec.domain = domain;
 	s->rec.native_ip = native_ip;
-	s->rec.death_gen = death_gen;
+	s->rec.deaths_lost = deaths_lost;
 	s->hash = hash_mix(0x243f6a8885a308d3ull + domain, native_ip);
 	if (cfg_threads)
 		s->hash = hash_mix(s->hash, (__u32)bpf_get_current_pid_tgid());

@@ -531,6 +531,16 @@ static __always_inline bool death_fill(struct tm_code_death *d, __u64 code)
 	return true;
 }
 
+/*
+ * Before the memory is given back: whoever finds another code object at this address comes later, and his
+ * record says so.
+ */
+static __always_inline void death_lost(void)
+{
+	__sync_fetch_and_add(&deaths_lost, 1);
+	tm_drop(TM_DROP_CODE_DEATH);
+}
+
 SEC("uprobe")
 int code_dealloc(struct pt_regs *ctx)
 {
@@ -545,18 +555,17 @@ int code_dealloc(struct pt_regs *ctx)
 	__sync_fetch_and_add(&code_gens[TM_CODE_GEN(code)], 1);
 	s = death_claim();
 	if (!s) {
-		__sync_fetch_and_add(&death_gen, 1);
-		tm_drop(TM_DROP_CODE_DEATH);
+		death_lost();
 		return 0;
 	}
 	s->rec.hdr.type = TM_REC_CODE_DEATH;
-	s->rec.death_gen = __sync_fetch_and_add(&death_gen, 1) + 1;
+	s->rec.deaths_lost = deaths_lost;
 	if (death_fill(&s->rec, code)) {
 		len = s->rec.hdr.len;
 		if (len > sizeof(s->rec) || bpf_ringbuf_output(&ring, &s->rec, len, ring_flags()))
-			tm_drop(TM_DROP_CODE_DEATH);
+			death_lost();
 	} else {
-		tm_drop(TM_DROP_CODE_DEATH);
+		death_lost();
 	}
 	__sync_lock_test_and_set(&s->busy, 0);
 	stats_end(TM_PROG_DEATH, t);

@@ -194,7 +194,7 @@ struct tm_frame {
 struct tm_stack_rec {
 	struct tm_rec_hdr hdr;
 	__u32 stack_id;
-	__u32 death_gen; /* code deaths seen before the walk */
+	__u32 deaths_lost; /* records of code deaths that were lost before the walk */
 	__u16 frame_count;
 	__u8 domain;
 	__u8 truncated; /* more frames than asked for */
@@ -217,7 +217,7 @@ TM_STATIC_ASSERT(sizeof(struct tm_stack_rec) == 32 + 16 * TM_FRAMES_WALK);
 struct tm_code_death {
 	struct tm_rec_hdr hdr;
 	__u64 code;
-	__u32 death_gen; /* generation that this death begins */
+	__u32 deaths_lost; /* records of others that were lost before this death */
 	__u16 code_len;
 	__u8 filename_kind,
 		qualname_kind; /* bytes a code point: 1 (latin-1, ASCII), 2, 4; 0 = unreadable */

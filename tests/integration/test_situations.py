@@ -316,9 +316,7 @@ def test_code_objects_that_die_at_the_same_time(python, program, tool, show):
     interval, sites, _ = t.stop()
     text, missing = check_made(sites, parts, count, harness.lost(interval))
     show("code objects that die at once, %s" % python.name, text + "\n")
-    # The numbers of two deaths may reach the ring in the wrong order, which looks like one that was lost: then what
-    # is not read yet is given up and counted. See note_generation() in symbolize/stack_cache.c.
-    assert missing <= parts * count / 100 and set(harness.lost(interval)) <= {"code_unreadable"}
+    assert missing == 0 and harness.lost(interval) == {}
 
 
 @interpreters()

@@ -287,7 +287,7 @@ int py_code_from_death(const struct python_target *py, struct intern *strings, c
 	uint32_t type = cursor_u32(&c);
 	uint32_t rec_len = cursor_u32(&c);
 	uint64_t code_addr = cursor_u64(&c);
-	cursor_skip(&c, sizeof(uint32_t)); /* death_gen is the caller's */
+	cursor_skip(&c, sizeof(uint32_t)); /* deaths_lost is the caller's */
 	uint16_t code_len = cursor_u16(&c);
 	struct code_parts parts = {0};
 

@@ -52,7 +52,7 @@ struct stack_cache {
 	struct idmap *by_id; /* stack id -> index into stacks */
 	struct sym_frame out[TM_FRAMES_WALK + 1];
 	str_id_t unknown;
-	uint32_t death_gen; /* of the last death record */
+	uint32_t deaths_lost; /* the most that a record has said */
 	uint64_t unresolved;
 };
 
@@ -144,6 +144,26 @@ static int add_frames(struct stack_cache *c, const struct tm_stack_rec *rec)
 	return 0;
 }
 
+/*
+ * Records say how many deaths were lost before them. Whose they were we do not know: when there are more, no
+ * address is believed to hold the code object that it held before. An older record may come behind a newer
+ * one: its code objects were alive when it was written, so what it says of addresses holds.
+ */
+static int note_losses(struct stack_cache *c, uint32_t deaths_lost)
+{
+	struct idmap *fresh;
+
+	if ((int32_t)(deaths_lost - c->deaths_lost) <= 0)
+		return 0;
+	c->deaths_lost = deaths_lost;
+	fresh = idmap_new();
+	if (!fresh)
+		return -ENOMEM;
+	idmap_free(c->by_addr);
+	c->by_addr = fresh;
+	return 0;
+}
+
 static int feed_stack(struct stack_cache *c, const struct tm_stack_rec *rec, size_t len)
 {
 	size_t fixed = offsetof(struct tm_stack_rec, frames);
@@ -153,6 +173,9 @@ static int feed_stack(struct stack_cache *c, const struct tm_stack_rec *rec, siz
 	if (len < fixed || rec->frame_count > TM_FRAMES_WALK ||
 	    len < fixed + rec->frame_count * sizeof(struct tm_frame))
 		return -EBADMSG;
+	err = note_losses(c, rec->deaths_lost);
+	if (err)
+		return err;
 	stacks = array_grow(c->stacks, &c->stack_cap, c->stack_count + 1, sizeof(*stacks));
 	if (!stacks)
 		return -ENOMEM;
@@ -174,26 +197,6 @@ static int feed_stack(struct stack_cache *c, const struct tm_stack_rec *rec, siz
 	return 0;
 }
 
-/*
- * Deaths are numbered. A number that is missing was lost with its record, and we do not know whose it was:
- * from here on no address is believed to hold the code object that it held before.
- */
-static int note_generation(struct stack_cache *c, uint32_t death_gen)
-{
-	bool gap = death_gen > c->death_gen + 1;
-	struct idmap *fresh;
-
-	c->death_gen = death_gen;
-	if (!gap)
-		return 0;
-	fresh = idmap_new();
-	if (!fresh)
-		return -ENOMEM;
-	idmap_free(c->by_addr);
-	c->by_addr = fresh;
-	return 0;
-}
-
 static int feed_death(struct stack_cache *c, const struct tm_code_death *rec, size_t len)
 {
 	struct code_ref *ref;
@@ -202,7 +205,7 @@ static int feed_death(struct stack_cache *c, const struct tm_code_death *rec, si
 
 	if (len < offsetof(struct tm_code_death, data))
 		return -EBADMSG;
-	err = note_generation(c, rec->death_gen);
+	err = note_losses(c, rec->deaths_lost);
 	if (err)
 		return err;
 	/* Named only by stacks whose records were lost. */

@@ -326,6 +326,47 @@ static void death_while_reading_wins(void **state)
 	assert_int_equal(stack_cache_unresolved(cache), 0);
 }
 
+static void feed_stack_after(uint32_t lost, uint32_t id, uint64_t code)
+{
+	struct tm_frame f = frame_at(code, THREAD);
+	struct tm_stack_rec rec = stack_rec(id, &f, 1);
+
+	rec.deaths_lost = lost;
+	assert_int_equal(feed(&rec, rec.hdr.len), 0);
+}
+
+/* The object of stack 40 died unseen; another one has its address. */
+static void after_a_lost_death_an_address_is_not_believed(void **state)
+{
+	struct fake live;
+
+	fake_init(&live, "/srv/new.py", "new", 99);
+	feed_stack_after(0, 40, addr_of(&live));
+	feed_stack_after(1, 41, addr_of(&live));
+	resolve();
+	assert_unknown(40);
+	assert_one(41, "/srv/new.py", "new", 99);
+}
+
+/* Records of two threads may change places; none of these deaths was lost. */
+static void records_in_another_order_are_no_loss(void **state)
+{
+	struct fake live;
+	struct tm_code_death d;
+
+	fake_init(&live, "/srv/new.py", "new", 99);
+	feed_stack_after(1, 42, addr_of(&live));
+	feed_stack_after(0, 43, addr_of(&live));
+	feed_stack_after(1, 44, addr_of(&live));
+	d = death_rec(addr_of(&live), "/srv/old.py", "old", 11);
+	d.deaths_lost = 1;
+	assert_int_equal(feed(&d, d.hdr.len), 0);
+	resolve();
+	for (uint32_t id = 42; id <= 44; id++)
+		assert_one(id, "/srv/old.py", "old", 11);
+	assert_int_equal(stack_cache_unresolved(cache), 0);
+}
+
 static void death_while_reading_that_tells_nothing_is_unknown(void **state)
 {
 	struct fake live;
@@ -947,6 +988,8 @@ static int close_cache(void **state)
 		CASE(death_before_resolve_wins_over_live_reading),                                \
 		CASE(death_of_code_that_no_stack_names_is_nothing),                               \
 		CASE(death_while_reading_wins),                                                   \
+		CASE(after_a_lost_death_an_address_is_not_believed),                              \
+		CASE(records_in_another_order_are_no_loss),                                       \
 		CASE(death_while_reading_that_tells_nothing_is_unknown),                          \
 		CASE(stack_from_the_second_look_waits_for_the_next_round),                        \
 		CASE(failure_of_the_ring_is_handed_back), CASE(name_once_read_outlives_the_code), \
