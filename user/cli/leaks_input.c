@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "report/report_stats.h"
 
@@ -86,14 +87,8 @@ static size_t end_of_stretch(const struct leak_input *in, size_t first)
  */
 static int64_t moment(const struct leak_input *in, size_t first, double elapsed_s)
 {
-	double ns = elapsed_s * 1e9;
-	int64_t at;
-
 	/* The file may say anything. */
-	if (!(ns >= 0) || ns > 0.99 * (double)INT64_MAX ||
-	    __builtin_add_overflow(in->files[first].attach_ns, (int64_t)ns, &at))
-		return INT64_MAX;
-	return at;
+	return elapsed_s >= 0 ? clock_after(in->files[first].attach_ns, elapsed_s) : INT64_MAX;
 }
 
 /*

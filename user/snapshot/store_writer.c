@@ -310,14 +310,10 @@ static int thin(struct store_writer *w)
 static int64_t time_of(const struct store_writer *w, const struct snapshot *s)
 {
 	double passed = s->elapsed_s - w->last_elapsed_s;
-	int64_t next = w->last_time_ns;
 
-	if (s->time_ns > next)
+	if (s->time_ns > w->last_time_ns)
 		return s->time_ns;
-	if (passed > 0 && passed < 1e9 &&
-	    __builtin_add_overflow(w->last_time_ns, (int64_t)(passed * 1e9), &next))
-		next = w->last_time_ns;
-	return next;
+	return passed > 0 ? clock_after(w->last_time_ns, passed) : w->last_time_ns;
 }
 
 static void fill_head(const struct store_writer *w, const struct snapshot *s, struct store_head *h)
