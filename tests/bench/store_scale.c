@@ -122,6 +122,7 @@ static void write_series(const char *file, size_t stacks, size_t snapshots, size
 
 		s->seq = (uint32_t)i + 1;
 		s->time_ns = 1700000000000000000ll + (int64_t)i * 60000000000ll;
+		s->elapsed_s = 60.0 * (double)(i + 1);
 		s->mode = "exact";
 		must(!store_append(w, s), "append");
 		took[i] = monotonic_ns() - start;
