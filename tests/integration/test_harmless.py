@@ -121,7 +121,11 @@ def test_sigkill_while_attaching_and_detaching(debian, program, target_script, s
     for n in range(kills):
         t = harness.Tool(*options)
         try:
-            if moment == "attaching":
+            if moment == "attaching" and n % 2:  # as soon as the first breakpoints are seen
+                deadline = time.monotonic() + 2 * attached_s
+                while not harness.text_mismatches(p.pid) and time.monotonic() < deadline:
+                    pass
+            elif moment == "attaching":
                 time.sleep(attached_s * (0.5 + 0.6 * (n + rng.random()) / kills))
             else:
                 t.hello()
