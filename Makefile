@@ -15,7 +15,7 @@ say =
 endif
 
 VERSION := 0.1.0
-ROOMS   := base target sites probe drain symbolize snapshot analyze report cli
+ROOMS   := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' user/rooms)
 
 WARN := -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wold-style-definition -Wundef -Wpointer-arith -Wwrite-strings -Wcast-qual -Wvla \
@@ -77,31 +77,24 @@ $(SKEL): $(BPF_OBJ)
 	$(call say,SKEL,$@)
 	$(Q)bpftool gen skeleton $< name tmbpf_bpf > $@
 
-$(filter $(OUTPUT)/user/probe/%,$(OBJS)) $(filter $(OUTPUT)/user/drain/%,$(OBJS)) $(filter $(OUTPUT)/user/cli/%,$(OBJS)): | $(SKEL)
+$(filter $(OUTPUT)/user/probe/%,$(OBJS)) $(filter $(OUTPUT)/user/drain/%,$(OBJS)) $(filter $(OUTPUT)/user/trace/%,$(OBJS)) $(filter $(OUTPUT)/user/cli/%,$(OBJS)): | $(SKEL)
 $(OUTPUT)/user/probe/bpf_session.o: $(SKEL)
 
 # A unit test tests/unit/ROOM/test_x.c links ROOM and the rooms it may know.
-ROOMS_FOR_base      := base
-ROOMS_FOR_target    := base target
-ROOMS_FOR_sites     := base target sites
-ROOMS_FOR_symbolize := base target symbolize
-ROOMS_FOR_snapshot  := base snapshot
-ROOMS_FOR_analyze   := base snapshot analyze
-ROOMS_FOR_report    := base snapshot analyze report
-ROOMS_FOR_drain     := base target sites probe drain
-ROOMS_FOR_cli       := base cli
+rooms_for = base $(1) $(shell sed -n 's/^$(1): *//p' user/rooms)
+DATA_ROOMS := $(call rooms_for,report)
 
 define unit_rule
-$(OUTPUT)/tests/unit/$(1)/test_%: tests/unit/$(1)/test_%.c $$(foreach r,$$(ROOMS_FOR_$(1)),$$(patsubst %.c,$(OUTPUT)/%.o,$$(wildcard user/$$(r)/*.c))) $$(wildcard user/*/*.h bpf/*.h tests/unit/*.h tests/unit/*/*.h)
+$(OUTPUT)/tests/unit/$(1)/test_%: tests/unit/$(1)/test_%.c $$(foreach r,$$(call rooms_for,$(1)),$$(patsubst %.c,$(OUTPUT)/%.o,$$(wildcard user/$$(r)/*.c))) $$(wildcard user/*/*.h bpf/*.h tests/unit/*.h tests/unit/*/*.h)
 	$$(call say,UNIT,$$@)
 	$(Q)mkdir -p $$(@D)
 	$(Q)$(CC) $(STD) $(CPPFLAGS) $(CFLAGS) $(HARDEN) $(LDHARDEN) -Wall -Wextra -Wno-unused-parameter -o $$@ $$(filter %.c %.o,$$^) -lcmocka $(LIBS)
 endef
-$(foreach r,base target sites drain symbolize snapshot analyze report,$(eval $(call unit_rule,$(r))))
+$(foreach r,$(patsubst tests/unit/%/,%,$(wildcard tests/unit/*/)),$(eval $(call unit_rule,$(r))))
 
 # Programs that the tests talk to, linked with everything that needs no capture.
 DRIVERS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/differential/*.c tests/export/*.c tests/leaks/*.c tests/bench/*.c))
-$(DRIVERS): $(OUTPUT)/%: %.c $(foreach r,base snapshot analyze report,$(patsubst %.c,$(OUTPUT)/%.o,$(wildcard user/$(r)/*.c))) $(wildcard user/*/*.h bpf/*.h)
+$(DRIVERS): $(OUTPUT)/%: %.c $(foreach r,$(DATA_ROOMS),$(patsubst %.c,$(OUTPUT)/%.o,$(wildcard user/$(r)/*.c))) $(wildcard user/*/*.h bpf/*.h)
 	$(call say,DRIVER,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(STD) $(CPPFLAGS) $(CFLAGS) $(HARDEN) $(LDHARDEN) -Wall -Wextra -Wno-unused-parameter -o $@ $(filter %.c %.o,$^) $(LIBS)

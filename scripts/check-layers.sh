@@ -1,24 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The rooms of user/ and who may know whom: a room includes itself, the rooms listed for it here,
+# The rooms of user/ and who may know whom: a room includes itself, the rooms listed for it in user/rooms,
 # base/ and bpf/tmbpf.h. Nothing else of the project.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-declare -A may=(
-	[base]=""
-	[target]=""
-	[sites]="target"
-	[probe]="target sites"
-	[drain]="target sites probe"
-	[symbolize]="target"
-	[snapshot]=""
-	[analyze]="snapshot"
-	[report]="snapshot analyze"
-	[cli]="target sites probe drain symbolize snapshot analyze report"
-)
+declare -A may
+while IFS=: read -r room others; do
+	may[$room]=$others
+done < <(grep -v '^#' user/rooms)
 # The skeleton is the generated face of bpf/.
-skeleton_rooms=" probe drain cli "
+skeleton_rooms=" probe drain trace cli "
 
 bad=0
 complain() { # file line message
@@ -33,7 +25,7 @@ while IFS= read -r file; do
 	room=${rest%%/*}
 	[ "$room" = "$rest" ] && room=cli # user/main.c
 	if [ -z "${may[$room]+set}" ]; then
-		complain "$file" 1 "unknown room '$room': add it to scripts/check-layers.sh"
+		complain "$file" 1 "unknown room '$room': add it to user/rooms"
 		continue
 	fi
 	while IFS=: read -r line text; do

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
-#include "snapshot/store.h"
+#include "store/store.h"
 
 #define DEPTH_MAX 25
 

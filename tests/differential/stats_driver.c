@@ -17,7 +17,7 @@
 #include "analyze/stats.h"
 #include "base/cleanup.h"
 #include "report/stat_text.h"
-#include "snapshot/store.h"
+#include "store/store.h"
 
 #define MAGIC	   0x54415453u
 #define FRAMES_MAX 65535

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "snapshot/store.h"
+#include "store/store.h"
 
 #define MAX_FRAMES 128
 

@@ -15,7 +15,7 @@
 #include "base/cursor.h"
 #include "base/utf8.h"
 #include "report/export.h"
-#include "snapshot/pickle_read.h"
+#include "pickle/pickle_read.h"
 
 #define STACKS_MAX 16
 #define FRAMES_MAX 7

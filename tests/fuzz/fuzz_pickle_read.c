@@ -13,7 +13,7 @@
 
 #include "base/utf8.h"
 #include "report/export.h"
-#include "snapshot/pickle_read.h"
+#include "pickle/pickle_read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "snapshot/store.h"
+#include "store/store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerInitialize(int *argc, char ***argv);

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Build every fuzz target tests/fuzz/fuzz_*.c (or tests/fuzz/ROOM/fuzz_*.c) with libFuzzer, ASan and UBSan
-# and run each for SECONDS (default 5). A target sees all rooms but probe and cli. Corpora:
+# and run each for SECONDS (default 5). A target sees all rooms but probe, trace and cli. Corpora:
 # tests/fuzz/corpus/NAME/, dictionaries: tests/fuzz/NAME.dict. The last line is the sum.
 set -uo pipefail
 seconds=${1:-5}
 cd "$(dirname "$0")/../.." || exit 1
 out=${OUTPUT:-build}/fuzz
 clang=${CLANG:-clang}
-rooms=(base target sites drain symbolize snapshot analyze report)
+mapfile -t rooms < <(sed -n 's/^\([a-z]*\):.*/\1/p' user/rooms | grep -vx -e probe -e trace -e cli)
 cflags=(-std=gnu11 -D_GNU_SOURCE '-DTMBPF_VERSION="fuzz"' -I. -Iuser -O1 -g -fno-omit-frame-pointer
 	-fno-sanitize-recover=undefined)
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 #include "../unit/analyze/leak_models.h"
-#include "snapshot/store.h"
+#include "store/store.h"
 
 #define START_NS 1700000000000000000ll
 #define FRAMES	 10

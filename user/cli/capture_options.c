@@ -164,14 +164,3 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp capture_options_argp = {.options = table, .parser = parse_one};
-
-void capture_options_init(struct options *out)
-{
-	*out = (struct options){
-		.frames = 25,
-		.overhead = 0.05,
-		.use_cache = true,
-		.python = true,
-		.native = true,
-	};
-}

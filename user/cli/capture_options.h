@@ -5,10 +5,7 @@
 
 #include <argp.h>
 
-#include "cli/options.h"
-
-/** Defaults of everything the child parses; the rest is zero. */
-void capture_options_init(struct options *out);
+#include "trace/options.h"
 
 /** -p --frames --threads --domains --mode --overhead --blocks --no-cache --links --stop-after; the input is
  * a struct options: the parent sets state->child_inputs[] at ARGP_KEY_INIT. */

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "cli/capture_options.h"
 #include "cli/cmd.h"
-#include "cli/recorder.h"
+#include "trace/recorder.h"
 
 enum { OPT_FORCE = 1300 };
 

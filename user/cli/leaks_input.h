@@ -12,7 +12,7 @@
 #include "analyze/leaks_series.h"
 #include "analyze/selection.h"
 #include "base/cleanup.h"
-#include "snapshot/store.h"
+#include "store/store.h"
 
 struct leak_file {	  /* one series */
 	const char *path; /* borrowed */

@@ -9,7 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "snapshot/pickle_read.h"
+#include "pickle/pickle_read.h"
 
 #define HEAD_BYTES 512
 

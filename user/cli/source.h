@@ -3,7 +3,7 @@
 #ifndef TM_CLI_SOURCE_H
 #define TM_CLI_SOURCE_H
 
-#include "snapshot/store.h"
+#include "store/store.h"
 
 enum source_kind { SOURCE_STORE = 0, SOURCE_PICKLE = 1 };
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "snapshot/store.h"
+#include "store/store.h"
 
 /* In Go's order, which is the order of the values of a pprof sample. */
 enum export_value {

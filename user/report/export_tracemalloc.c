@@ -14,7 +14,7 @@
 #include "analyze/stat_key.h"
 #include "base/log.h"
 #include "report/export_priv.h"
-#include "snapshot/pickle_read.h"
+#include "pickle/pickle_read.h"
 
 #define BATCH 1000 /* elements between two APPENDS: what CPython's pickler hands over at a time */
 #define FOUR  9	   /* from Python 3.9 on a trace has a fourth item, the frames before the cut */

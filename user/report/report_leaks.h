@@ -9,7 +9,7 @@
 #include "analyze/leaks_lines.h"
 #include "analyze/leaks_table.h"
 #include "analyze/selection.h"
-#include "snapshot/store.h"
+#include "store/store.h"
 
 struct leaks_report {		  /* everything borrowed */
 	const char *const *files; /* as given */

@@ -11,7 +11,7 @@
 #include "analyze/compare.h"
 #include "analyze/selection.h"
 #include "report/stat_text.h"
-#include "snapshot/store.h"
+#include "store/store.h"
 
 struct stats_side {	  /* one snapshot; everything borrowed */
 	const char *name; /* of its file, as it was given */

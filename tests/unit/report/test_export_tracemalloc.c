@@ -3,7 +3,7 @@
 #include "export_fixture.h"
 
 #include "base/log.h"
-#include "snapshot/pickle_read.h"
+#include "pickle/pickle_read.h"
 
 static struct snapshot *again;
 static struct pickle_info info;

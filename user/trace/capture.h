@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One capture of one process, from pid to snapshots: finds the sites, loads and attaches, drains,
+ * resolves. Knows nothing of how it is shown.
+ */
+#ifndef TM_TRACE_CAPTURE_H
+#define TM_TRACE_CAPTURE_H
+
+#include "trace/options.h"
+#include "drain/drain.h"
+#include "probe/calibrate.h"
+#include "probe/learn.h"
+#include "probe/probes.h"
+#include "report/report.h"
+#include "symbolize/stack_cache.h"
+#include "target/libc_target.h"
+
+struct guard_verdict {		/* what the trial window said; the seam for a governor */
+	bool pools;		/* run in pools mode */
+	bool measured;		/* there was a trial */
+	double trial_s;		/* its length */
+	double events_per_s;	/* at pop sites and malloc */
+	double projected_ratio; /* of one CPU; < 0 unknown */
+	char reason[256];	/* why, for the header; "" = nothing to say */
+};
+
+struct capture {
+	const struct options *opts;
+	struct target *target;
+	struct python_target py;
+	bool has_python, has_native;
+	bool python_later;	/* none yet, or not initialised: look again */
+	int64_t python_look_ns; /* when we last looked; monotonic */
+	struct libc_target libc;
+	struct python_sites py_sites;
+	struct mimalloc_sites mi_sites; /* instead of its pop sites, when mimalloc */
+	bool mimalloc;
+	struct libc_sites libc_sites;
+	struct bpf_session *session;
+	struct probes *probes;
+	struct learn *learn; /* NULL without python or in pools mode */
+	struct drain *drain;
+	struct intern *strings;
+	struct stack_cache *stacks;
+	struct guard_verdict guard;
+	double trap_ns, trap_spread;		 /* trap_ns < 0: unknown */
+	const struct drain_result *result;	 /* of the last drain; NULL before the first */
+	struct tm_cpu_stats stats, stats_before; /* now, and at the last snapshot */
+	int64_t start_ns, last_snapshot_ns, last_drain_ns, last_full_ns,
+		good_drain_ns;		    /* monotonic */
+	struct tm_cpu_stats stats_at_drain; /* of the last good drain */
+	uint64_t unread_at_drain;	    /* code objects that could not be read, then */
+	uint32_t seq;
+	bool pools_mode;
+	bool keep_freed; /* snapshots also have the stacks that hold nothing any more; set after opening */
+};
+
+/** Attach. Errors are logged and coded. On return everything is live. Returns: 0, -errno. */
+int capture_open(const struct options *opts, struct capture *c);
+/** Detach and free; fine at every stage of opening. */
+void capture_close(struct capture *c);
+/** The target is free again, before the last words are written; nothing new is recorded. */
+void capture_detach(struct capture *c);
+
+/** What must happen every 100 ms: storage, ring, names, learning. Returns: 0, -errno. */
+int capture_step(struct capture *c);
+/**
+ * Has an interpreter appeared, or become ready, in a target that had none, or started again with other thread
+ * data? Then the capture must be closed and opened again. Cheap: looks once in a while.
+ */
+bool capture_python_appeared(struct capture *c);
+/** A cheap drain when the last one is a while ago, so that the end of the target finds fresh numbers. */
+int capture_refresh(struct capture *c);
+/**
+ * Drain and build a snapshot. final: the target may be gone; then the last drain counts.
+ * Returns: 0, -ENOMEM. Owns: *out.
+ */
+int capture_snapshot(struct capture *c, bool final, struct snapshot **out);
+
+/** Trial: how many events a second, and does exact mode fit the budget. */
+int guard_judge(struct capture *c, struct guard_verdict *out);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "trace/capture_facts.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+const char *capture_libc_text(const struct capture *c, char *out, size_t cap)
+{
+	const char *kind = c->libc.kind == LIBC_GLIBC  ? "glibc"
+			   : c->libc.kind == LIBC_MUSL ? "musl"
+						       : "malloc";
+
+	*out = '\0';
+	if (c->has_native)
+		snprintf(out, cap, "%s%s%s", kind, c->libc.version[0] ? " " : "", c->libc.version);
+	return out;
+}
+
+void capture_meta(const struct capture *c, double every_s, struct capture_facts *facts,
+		  struct store_meta *meta)
+{
+	const struct target *t = c->target;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (gethostname(facts->host, sizeof(facts->host)))
+		facts->host[0] = '\0';
+	facts->host[sizeof(facts->host) - 1] = '\0';
+	*meta = (struct store_meta){
+		.pid = t->pid,
+		.start_ns = process_start_ns(t->start_time_ticks),
+		.attach_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec - (monotonic_ns() - c->start_ns),
+		.comm = t->comm,
+		.command = process_command(t->pid, facts->command, sizeof(facts->command)),
+		.program = t->exe,
+		.python_version = c->has_python ? c->py.version : NULL,
+		.libc = capture_libc_text(c, facts->libc, sizeof(facts->libc)),
+		.container = process_container(t->pid, facts->container) ? facts->container : NULL,
+		.host = facts->host,
+		.mode = c->pools_mode ? "pools" : "exact",
+		.sampling = "none",
+		.cgroup_limit_bytes = process_memory_limit(t->pid),
+		.frames = c->opts->frames,
+		.every_s = every_s,
+		.domains = {c->has_python, c->has_native},
+		.threads = c->opts->threads,
+	};
+	if (!*meta->libc)
+		meta->libc = NULL;
+	if (!*meta->command)
+		meta->command = NULL;
+}
+
+void capture_warn_cost(const struct capture *c, const struct snapshot *s, bool *said)
+{
+	if (*said || c->pools_mode || s->cost_cpu_ratio <= c->opts->overhead)
+		return;
+	*said = true;
+	log_coded_warn("W140", "--mode pools, or raise --overhead",
+		       "tracing costs %.0f%% of one CPU, more than --overhead %.3g%%",
+		       s->cost_cpu_ratio * 100, c->opts->overhead * 100);
+}
