@@ -14,8 +14,8 @@
 
 #include "base/cursor.h"
 #include "base/utf8.h"
-#include "report/export.h"
 #include "pickle/pickle_read.h"
+#include "report/export.h"
 
 #define STACKS_MAX 16
 #define FRAMES_MAX 7

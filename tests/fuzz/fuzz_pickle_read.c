@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/utf8.h"
-#include "report/export.h"
 #include "pickle/pickle_read.h"
+#include "report/export.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "cli/capture_options.h"
 #include "cli/cmd.h"
-#include "trace/recorder.h"
 #include "store/store.h"
+#include "trace/recorder.h"
 
 enum { OPT_EVERY = 1200, OPT_KEEP, OPT_FORCE };
 

@@ -9,10 +9,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "trace/capture_facts.h"
-#include "trace/capture_loop.h"
 #include "cli/cmd.h"
 #include "cli/watch_options.h"
+#include "trace/capture_facts.h"
+#include "trace/capture_loop.h"
 
 #define HELD_MAX 16
 

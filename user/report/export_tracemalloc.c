@@ -13,8 +13,8 @@
 
 #include "analyze/stat_key.h"
 #include "base/log.h"
-#include "report/export_priv.h"
 #include "pickle/pickle_read.h"
+#include "report/export_priv.h"
 
 #define BATCH 1000 /* elements between two APPENDS: what CPython's pickler hands over at a time */
 #define FOUR  9	   /* from Python 3.9 on a trace has a fourth item, the frames before the cut */

@@ -6,7 +6,6 @@
 #ifndef TM_TRACE_CAPTURE_H
 #define TM_TRACE_CAPTURE_H
 
-#include "trace/options.h"
 #include "drain/drain.h"
 #include "probe/calibrate.h"
 #include "probe/learn.h"
@@ -14,6 +13,7 @@
 #include "report/report.h"
 #include "symbolize/stack_cache.h"
 #include "target/libc_target.h"
+#include "trace/options.h"
 
 struct guard_verdict {		/* what the trial window said; the seam for a governor */
 	bool pools;		/* run in pools mode */

@@ -3,9 +3,9 @@
 #ifndef TM_TRACE_CAPTURE_FACTS_H
 #define TM_TRACE_CAPTURE_FACTS_H
 
-#include "trace/capture.h"
 #include "store/store.h"
 #include "target/process_info.h"
+#include "trace/capture.h"
 
 struct capture_facts { /* storage for the strings of a meta; keep it as long */
 	char command[256], libc[48], container[CONTAINER_ID_LEN + 1], host[256];

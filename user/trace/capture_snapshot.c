@@ -7,8 +7,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "trace/capture.h"
 #include "target/proc_fs.h"
+#include "trace/capture.h"
 
 #define FULL_EVERY_NS  60000000000LL /* search for pools nobody told us of */
 #define REFRESH_SHARE  50	     /* a refresh may take 1/50 of the time */
