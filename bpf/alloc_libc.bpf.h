@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The malloc family of a C library: a call is paired with its return in task storage. */
+#ifndef TM_BPF_ALLOC_LIBC
+#define TM_BPF_ALLOC_LIBC
+
+#include "live_table.bpf.h"
+#include "stack_intern.bpf.h"
+#include "stack_python.bpf.h"
+
+static __always_inline __u64 requested_bytes(const struct pt_regs *ctx, __u32 fn)
+{
+	switch (fn) {
+	case TM_FN_CALLOC:
+		return ctx->di * ctx->si;
+	case TM_FN_REALLOC:
+	case TM_FN_MEMALIGN:
+	case TM_FN_ALIGNED_ALLOC:
+	case TM_FN_SLOW_MALLOC:
+		return ctx->si;
+	case TM_FN_POSIX_MEMALIGN:
+		return ctx->dx;
+	case TM_FN_REALLOCARRAY:
+		return ctx->si * ctx->dx;
+	default:
+		return ctx->di;
+	}
+}
+
+/* Who called the allocator: the return address at sp, or for the slow path the one of malloc above it. */
+static __always_inline __u64 caller_of(__u64 sp, __u32 fn)
+{
+	__u64 caller = 0, up = 0;
+	int i;
+
+	if (bpf_probe_read_user(&caller, sizeof(caller), (void *)sp) || fn != TM_FN_SLOW_MALLOC)
+		return caller;
+	for (i = 0; i < TM_SLOW_CALLS && cfg_slow_ret[i]; i++)
+		if (cfg_slow_ret[i] == caller)
+			up = cfg_slow_up[i];
+	/* Through another door of libc (memalign): then the leaf stays unknown. */
+	if (!up || bpf_probe_read_user(&caller, sizeof(caller), (void *)(sp + up)))
+		return 0;
+	return caller;
+}
+
+static __always_inline void alloc_begin(struct pt_regs *ctx, __u32 fn, __u32 sp_bytes)
+{
+	__u64 sp = ctx->sp + sp_bytes, bytes = requested_bytes(ctx, fn);
+	struct tm_call *call;
+
+	/* Too small to be recorded and nothing to be taken out: no state is needed. */
+	if (bytes < run_min_bytes && fn != TM_FN_REALLOC && fn != TM_FN_REALLOCARRAY)
+		return;
+	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0,
+				    BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!call) {
+		tm_drop(TM_DROP_NESTED);
+		return;
+	}
+	/*
+	 * Deeper in the stack than the call under way: nested, only the outermost counts. At or above it:
+	 * that call never returned (longjmp, an exception), so it is forgotten.
+	 */
+	if (call->sp && sp < call->sp)
+		return;
+	/*
+	 * realloc(NULL, n) of glibc jumps to malloc: the same call, and its return address is by now that of
+	 * the return probe.
+	 */
+	if (call->sp == sp && fn == TM_FN_MALLOC && call->bytes == bytes && !call->old_addr &&
+	    !call->out)
+		return;
+	call->sp = sp;
+	call->bytes = bytes;
+	call->old_addr = 0;
+	call->out = fn == TM_FN_POSIX_MEMALIGN ? ctx->di : 0;
+	call->caller = caller_of(sp, fn);
+	if ((fn == TM_FN_REALLOC || fn == TM_FN_REALLOCARRAY) && ctx->di) {
+		/* At entry: another thread may get the address as soon as the inner free is done. */
+		call->old_addr = ctx->di;
+		call->old_meta = live_remove(ctx->di);
+	}
+}
+
+static __always_inline void alloc_end(struct pt_regs *ctx)
+{
+	struct tm_call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0, 0);
+	__u64 block = ctx->ax;
+	__u32 stack, domain = TM_DOMAIN_NATIVE;
+	bool freed_old;
+
+	/* The return address has been taken off the stack: sp is one word above where it was. */
+	if (!call || !call->sp || ctx->sp - 8 != call->sp)
+		return;
+	call->sp = 0;
+	if (call->out) {
+		if ((__u32)ctx->ax || bpf_probe_read_user(&block, sizeof(block), (void *)call->out))
+			return;
+	}
+	if (!block) {
+		/* A realloc that failed left the old block alone; realloc(p, 0) freed it (glibc). */
+		freed_old = !call->bytes;
+		if (call->old_addr && call->old_meta && !freed_old)
+			live_add(call->old_addr, call->old_meta);
+		return;
+	}
+	if (call->bytes < run_min_bytes)
+		return;
+	/* An unknown caller in a Python process: the interpreter is the likeliest. */
+	if (call->caller ? call->caller - cfg_interp_lo < cfg_interp_hi - cfg_interp_lo
+			 : cfg_python)
+		domain = TM_DOMAIN_PYTHON;
+	stack = stack_current(domain, domain == TM_DOMAIN_PYTHON ? 0 : call->caller);
+	if (!stack)
+		return;
+	live_add(block, TM_LIVE_META(stack, call->bytes));
+	stack_count(stack, call->bytes);
+}
+
+#endif
