@@ -24,6 +24,7 @@
 #include "code_death.bpf.h"
 #include "config.bpf.h"
 #include "maps.bpf.h"
+#include "share_watch.bpf.h"
 #include "stats.bpf.h"
 #include "tmbpf.h"
 
@@ -119,5 +120,14 @@ int code_dealloc(struct pt_regs *ctx)
 	t = stats_begin(TM_PROG_DEATH);
 	death_record(code);
 	stats_end(TM_PROG_DEATH, t);
+	return 0;
+}
+
+/* Loaded where the kernel has bpf_task_pt_regs() (5.15). */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(memory_share, struct task_struct *parent)
+{
+	if (is_target())
+		share_watch((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
 	return 0;
 }

@@ -292,8 +292,29 @@ static void choose_attach_type(struct bpf_session *s, bool perf_links)
 	s->multi = !perf_links && uprobe_multi_supported();
 	if (!s->multi)
 		return;
-	bpf_object__for_each_program(prog, s->skel->obj) bpf_program__set_expected_attach_type(
-		prog, (enum bpf_attach_type)TM_BPF_TRACE_UPROBE_MULTI);
+	bpf_object__for_each_program(prog, s->skel->obj)
+	{
+		if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_expected_attach_type(
+				prog, (enum bpf_attach_type)TM_BPF_TRACE_UPROBE_MULTI);
+	}
+}
+
+/* Of use, not needed: without it processes that share the target's memory later are not reported. */
+static void choose_share_watch(struct bpf_session *s)
+{
+	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_task_pt_regs, NULL) != 1)
+		(void)bpf_program__set_autoload(s->skel->progs.memory_share, false);
+}
+
+static void attach_share_watch(struct bpf_session *s)
+{
+	if (bpf_program__fd(s->skel->progs.memory_share) < 0)
+		return;
+	s->skel->links.memory_share = bpf_program__attach(s->skel->progs.memory_share);
+	if (!s->skel->links.memory_share)
+		log_info("processes that share the target's memory are not reported: %s",
+			 strerror(errno));
 }
 
 static int check_kernel(void)
@@ -338,6 +359,7 @@ int bpf_session_open(const struct target *t, const struct python_target *python,
 	if (err)
 		return log_err(err, "cannot size the BPF tables");
 	choose_attach_type(s, opts->perf_links);
+	choose_share_watch(s);
 	err = tmbpf_bpf__load(s->skel);
 	if (err)
 		return load_failed(err);
@@ -348,6 +370,7 @@ int bpf_session_open(const struct target *t, const struct python_target *python,
 		err = bpf_session_maintain(s);
 	if (err)
 		return load_failed(err);
+	attach_share_watch(s);
 	*out = take_ptr(s);
 	return 0;
 }

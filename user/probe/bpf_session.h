@@ -68,6 +68,9 @@ DEFINE_CLEANUP(struct bpf_session *, bpf_session_close);
  */
 int bpf_session_maintain(struct bpf_session *s);
 
+/** Processes that were started in the target's memory without being its threads, vfork left out. */
+uint32_t bpf_session_memory_shared(const struct bpf_session *s);
+
 /** Sum of the per-CPU counters. Returns: 0, -errno. */
 int bpf_session_stats(const struct bpf_session *s, struct tm_cpu_stats *sum);
 

@@ -30,6 +30,11 @@ int bpf_session_stats(const struct bpf_session *s, struct tm_cpu_stats *sum)
 	return 0;
 }
 
+uint32_t bpf_session_memory_shared(const struct bpf_session *s)
+{
+	return __atomic_load_n(&s->skel->bss->memory_shared, __ATOMIC_RELAXED);
+}
+
 void bpf_session_set_stop(struct bpf_session *s, enum tm_stop stop)
 {
 	__atomic_store_n(&s->skel->data->run_stop, stop, __ATOMIC_RELEASE);
