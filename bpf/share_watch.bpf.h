@@ -15,8 +15,8 @@
 #define TM_CLONE_THREAD 0x00010000ull
 
 /* arch/x86/entry/syscalls/syscall_64.tbl */
-#define TM_NR_CLONE	56  /* (flags, ...) */
-#define TM_NR_CLONE3	435 /* (struct clone_args *, size): the flags are its first field */
+#define TM_NR_CLONE  56	 /* (flags, ...) */
+#define TM_NR_CLONE3 435 /* (struct clone_args *, size): the flags are its first field */
 
 /* regs: of the system call that makes a process. The tracepoint comes before the kernel notes a vfork. */
 static __always_inline void share_watch(struct pt_regs *regs)

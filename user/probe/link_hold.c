@@ -19,7 +19,7 @@
 
 #define LOOK_MS	     200
 #define FD_SCAN_MAX  65536 /* descriptors are given out from 0 on, and we have some hundreds */
-#define STATUS_BYTES 2048 /* TracerPid: stands in the first lines, which have bounds */
+#define STATUS_BYTES 2048  /* TracerPid: stands in the first lines, which have bounds */
 
 /* In the child only calls that are safe after fork(): no malloc, no stdio. */
 

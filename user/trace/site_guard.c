@@ -57,25 +57,27 @@ static void warn_left_out(const struct tally *t)
 	unsigned n = left_out(t);
 
 	if (n)
-		log_coded_warn("W142",
-			       t->left_out[SITE_BREAKPOINT] ?
-				       "delete the debugger's breakpoints, then start tmbpf again" :
-				       NULL,
-			       "%u of %u probe sites in %s are left out: %u under a debugger's "
-			       "breakpoint, %u in pages made writable, %u where memory differs from "
-			       "the file, %u not mapped. Blocks that pass there are not seen",
-			       n, t->sites, t->object->path, t->left_out[SITE_BREAKPOINT],
-			       t->left_out[SITE_WRITABLE], t->left_out[SITE_CHANGED],
-			       t->left_out[SITE_UNMAPPED]);
+		log_coded_warn(
+			"W142",
+			t->left_out[SITE_BREAKPOINT]
+				? "delete the debugger's breakpoints, then start tmbpf again"
+				: NULL,
+			"%u of %u probe sites in %s are left out: %u under a debugger's "
+			"breakpoint, %u in pages made writable, %u where memory differs from "
+			"the file, %u not mapped. Blocks that pass there are not seen",
+			n, t->sites, t->object->path, t->left_out[SITE_BREAKPOINT],
+			t->left_out[SITE_WRITABLE], t->left_out[SITE_CHANGED],
+			t->left_out[SITE_UNMAPPED]);
 }
 
 /* Without it the numbers would be wrong, not only incomplete. */
 static int needed_site(const struct capture *c, const char *what)
 {
-	return log_coded_err(-EBUSY, "E306",
-			     "delete the breakpoint in the debugger, or detach it, then try again",
-			     "%s of process %d cannot be probed: its memory differs from its file there",
-			     what, (int)c->target->pid);
+	return log_coded_err(
+		-EBUSY, "E306",
+		"delete the breakpoint in the debugger, or detach it, then try again",
+		"%s of process %d cannot be probed: its memory differs from its file there", what,
+		(int)c->target->pid);
 }
 
 static int check_python(struct capture *c, struct tally *t)

@@ -47,20 +47,37 @@ static void take_tracer(struct capture *c, pid_t pid)
 static void look_at_tracer(struct capture *c, bool all)
 {
 	pid_t pid = target_tracer(c->target, all);
-	unsigned missing;
 
 	if (pid && pid != c->tracer.tracer)
 		take_tracer(c, pid);
-	if (!tracer_sets_breakpoints(c) || c->tracer.missing)
+}
+
+/*
+ * A uprobe_multi link belongs to the memory of the main thread. Once that has ended, the kernel takes the breakpoints
+ * out as soon as another tool leaves the same instruction (kernel/events/uprobes.c: filter_chain()).
+ */
+static void look_at_breakpoints(struct capture *c)
+{
+	bool main_ended;
+	unsigned missing;
+
+	(void)target_task_next(c->target);
+	main_ended = target_main_thread_ended(c->target);
+	if (c->tracer.missing || (!tracer_sets_breakpoints(c) && !main_ended))
 		return;
 	missing = site_guard_missing(c);
 	if (!missing)
 		return;
 	c->tracer.missing = true;
-	log_coded_warn("W144", "start tmbpf again",
-		       "%u breakpoints of tmbpf in process %d were overwritten by pid %d: blocks "
-		       "that pass there are no longer seen",
-		       missing, (int)c->target->pid, (int)c->tracer.tracer);
+	log_coded_warn(
+		"W144", "start tmbpf again",
+		"%u breakpoints of tmbpf in process %d are gone: %s. Blocks that pass there "
+		"are no longer seen",
+		missing, (int)c->target->pid,
+		tracer_sets_breakpoints(c)
+			? "the debugger wrote over them"
+			: "its main thread has ended, and the kernel took them out when another "
+			  "tool left the same file");
 }
 
 static void look_at_sharers(struct capture *c)
@@ -82,10 +99,11 @@ static void look_at_sharers(struct capture *c)
 	c->tracer.shared = true;
 	if (now)
 		snprintf(who, sizeof(who), "process %d", (int)first);
-	log_coded_warn("W145", NULL,
-		       "%s runs in the memory of %d and is no thread of it (clone with CLONE_VM): "
-		       "blocks that it allocates are not seen, those that it frees stay in the numbers",
-		       who, (int)c->target->pid);
+	log_coded_warn(
+		"W145", NULL,
+		"%s runs in the memory of %d and is no thread of it (clone with CLONE_VM): "
+		"blocks that it allocates are not seen, those that it frees stay in the numbers",
+		who, (int)c->target->pid);
 }
 
 void tracer_watch_look(struct capture *c, bool all)
@@ -95,6 +113,7 @@ void tracer_watch_look(struct capture *c, bool all)
 	if (!all && now - c->tracer.look_ns < LOOK_EVERY_NS)
 		return;
 	look_at_tracer(c, all);
+	look_at_breakpoints(c);
 	look_at_sharers(c);
 	c->tracer.look_ns = now;
 }
@@ -113,10 +132,11 @@ void tracer_watch_hold(struct capture *c)
 	tracer_name(c->tracer.tracer, name);
 	helper = link_hold_start(target_task(c->target));
 	if (helper < 0) {
-		log_coded_warn("W143", "delete the debugger's breakpoints before it detaches",
-			       "%s (pid %d) is attached and may have taken tmbpf's breakpoints for the "
-			       "program's code; no process could be started to keep them until it leaves",
-			       name, (int)c->tracer.tracer);
+		log_coded_warn(
+			"W143", "delete the debugger's breakpoints before it detaches",
+			"%s (pid %d) is attached and may have taken tmbpf's breakpoints for the "
+			"program's code; no process could be started to keep them until it leaves",
+			name, (int)c->tracer.tracer);
 		return;
 	}
 	log_coded_warn("W143", NULL,

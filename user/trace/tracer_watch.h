@@ -10,14 +10,14 @@
 struct capture;
 
 struct tracer_watch {
-	pid_t tracer;	 /* the last one that was reported (W141); 0 none */
+	pid_t tracer;	  /* the last one that was reported (W141); 0 none */
 	bool breakpoints; /* it may set some: not strace */
-	bool missing;	 /* W144 is out */
-	bool shared;	 /* W145 is out */
-	int64_t look_ns; /* monotonic */
+	bool missing;	  /* W144 is out */
+	bool shared;	  /* W145 is out */
+	int64_t look_ns;  /* monotonic */
 };
 
-/** Look once a second: W141 a tracer, W144 it removed our breakpoints, W145 memory is shared. all: every thread. */
+/** Look once a second: W141 a tracer, W144 breakpoints of ours are gone, W145 memory is shared. all: every thread. */
 void tracer_watch_look(struct capture *c, bool all);
 /** May the tracer that was found last have breakpoints in the target? */
 bool tracer_sets_breakpoints(const struct capture *c);
