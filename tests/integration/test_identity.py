@@ -274,7 +274,9 @@ def ended(pid, timeout=10):
 
 
 def settle(p, helper):
-    """After the debugger has gone: the helper ends, the text is the file's, and the target runs on."""
+    """After the debugger has gone: the target runs on, the helper ends, and the text is the file's."""
+    time.sleep(0.3)
+    assert p.alive(), "ended with %r" % p.proc.poll()
     assert helper and ended(helper)
     time.sleep(0.3)
     assert p.alive(), "ended with %r" % p.proc.poll()
@@ -296,10 +298,10 @@ def test_gdb_comes_while_traced_and_leaves_after(identity, program, tool, gdb, w
     time.sleep(1.3)
     t.stop()
     text = t.stderr()
-    assert t.proc.returncode == 0 and codes(t).count("W141") == 1, text
     g.say("interrupt")
     g.leave()
     settle(p, helper_of(text))
+    assert t.proc.returncode == 0 and codes(t).count("W141") == 1, text
 
 
 def test_gdb_is_there_first(identity, program, tool, gdb):
@@ -312,10 +314,10 @@ def test_gdb_is_there_first(identity, program, tool, gdb):
     time.sleep(1.3)
     t.stop()
     text = t.stderr()
-    assert t.proc.returncode == 0 and "W141" in text, text
     g.say("interrupt")
     g.leave()
     settle(p, helper_of(text))
+    assert t.proc.returncode == 0 and "W141" in text, text
 
 
 def test_breakpoints_that_stand_before_are_left_alone(identity, program, tool, gdb):

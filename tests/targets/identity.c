@@ -86,7 +86,8 @@ static void run_case(const char *name)
 	pthread_t other;
 
 	if (!strcmp(name, "low")) {
-		mmap((void *)0x10000, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		mmap((void *)0x10000, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		     0);
 		make_blocks(0);
 	} else if (!strcmp(name, "leader-ends")) {
 		self = pthread_self();

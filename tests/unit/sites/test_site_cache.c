@@ -457,6 +457,28 @@ static void no_forged_byte_becomes_a_probe(void **state)
 	python_sites_release(&right);
 }
 
+static void only_ranges_of_the_text_are_decoded(void **state)
+{
+	const uint64_t text = fix_vaddr(0);
+	const struct code_range bad[][2] = {
+		{{text - 1, 2}, {text + 4, 1}},		      /* before it */
+		{{text, 4}, {text + ASM_LEN(popper) - 1, 2}}, /* behind it */
+		{{text, 4}, {text + 3, 4}},		      /* twice the same byte */
+		{{text + 4, 4}, {text, 4}},		      /* not sorted */
+		{{text, 0}, {text + 4, 4}},
+		{{text, UINT32_MAX}, {text + 4, 4}},
+		{{UINT64_MAX, 1}, {text, 4}},
+	};
+	const struct code_range good[] = {{text, 4}, {text + 4, 4}};
+	struct code code;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(decode_ranges(*state, bad[i], 2, &code), -EBADMSG);
+	assert_int_equal(decode_ranges(*state, good, 2, &code), 0);
+	assert_true(code.count > 0);
+	decode_release(&code);
+}
+
 static void the_number_of_entries_is_bounded(void **state)
 {
 	struct elf_image *img = *state;
@@ -523,6 +545,7 @@ int main(void)
 		CASE(owners_are_kept_apart),
 		CASE(an_entry_of_another_text_is_no_probe),
 		CASE(no_forged_byte_becomes_a_probe),
+		CASE(only_ranges_of_the_text_are_decoded),
 		CASE(the_number_of_entries_is_bounded),
 		CASE(learned_sites_come_back_sorted),
 		OLD(sites_of_new_pools_come_back),
