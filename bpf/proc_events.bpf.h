@@ -51,9 +51,9 @@ static __always_inline void proc_exited(struct task_struct *p)
 
 	if (BPF_CORE_READ(sig, live.counter) > 0)
 		return;
-	proc_state.exit_code = flags & TM_SIGNAL_GROUP_EXIT ?
-				       BPF_CORE_READ(sig, group_exit_code) :
-				       BPF_CORE_READ(p, group_leader, exit_code);
+	proc_state.exit_code = flags & TM_SIGNAL_GROUP_EXIT
+				       ? BPF_CORE_READ(sig, group_exit_code)
+				       : BPF_CORE_READ(p, group_leader, exit_code);
 	/* mm/oom_kill.c: mark_oom_victim() keeps the memory of what it kills. */
 	if (BPF_CORE_READ(sig, oom_mm))
 		proc_state.oom_killed = 1;
@@ -76,8 +76,8 @@ static __always_inline void proc_execed(void)
  */
 static __always_inline void proc_oom_victim(__u64 arg)
 {
-	bool hit = arg >> 32 ? task_is_target((struct task_struct *)arg) :
-			       !cfg_pidns_ino && (__u32)arg == cfg_tgid;
+	bool hit = arg >> 32 ? task_is_target((struct task_struct *)arg)
+			     : !cfg_pidns_ino && (__u32)arg == cfg_tgid;
 
 	if (!hit)
 		return;
