@@ -12,6 +12,8 @@
  *   alloc_enter   a call of that family begins
  *   free_enter    a malloc block ends
  *   code_dealloc  a code object dies: keep its name
+ *
+ * And, not on instructions of the target: process_exit, process_exec, process_oom (proc_events.bpf.h).
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -24,6 +26,7 @@
 #include "code_death.bpf.h"
 #include "config.bpf.h"
 #include "maps.bpf.h"
+#include "proc_events.bpf.h"
 #include "stats.bpf.h"
 #include "tmbpf.h"
 
@@ -119,5 +122,29 @@ int code_dealloc(struct pt_regs *ctx)
 	t = stats_begin(TM_PROG_DEATH);
 	death_record(code);
 	stats_end(TM_PROG_DEATH, t);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *p)
+{
+	if (task_is_target(p))
+		proc_exited(p);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *p)
+{
+	if (task_is_target(p))
+		proc_execed();
+	return 0;
+}
+
+/* Without types: the argument changed with Linux 6.9. */
+SEC("raw_tp/mark_victim")
+int process_oom(struct bpf_raw_tracepoint_args *ctx)
+{
+	proc_oom_victim(ctx->args[0]);
 	return 0;
 }

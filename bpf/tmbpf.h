@@ -169,6 +169,7 @@ struct tm_stack_allocs {
 enum tm_rec_type {
 	TM_REC_STACK = 1,
 	TM_REC_CODE_DEATH = 2,
+	TM_REC_PROCESS = 3, /* a header only: struct tm_proc_state has changed */
 };
 
 struct tm_rec_hdr {
@@ -225,6 +226,17 @@ struct tm_code_death {
 	__u32 table_len;		  /* bytes copied */
 	__u32 table_full_len;		  /* bytes the table has */
 	__u8 data[TM_DEATH_DATA_MAX];
+};
+
+/* ---- the end of the process ---- */
+
+/* Times: CLOCK_MONOTONIC, 0 = has not happened. */
+struct tm_proc_state {
+	__u64 exec_ns;	  /* runs another program; nothing is recorded from there on */
+	__u64 oom_ns;	  /* chosen by the out-of-memory killer; dies within milliseconds */
+	__u64 exit_ns;	  /* all its threads have ended */
+	__u32 exit_code;  /* as waitpid(2) gives it; valid with exit_ns */
+	__u32 oom_killed; /* with exit_ns: SIGKILL came from the out-of-memory killer */
 };
 
 /* ---- counters ---- */

@@ -292,8 +292,28 @@ static void choose_attach_type(struct bpf_session *s, bool perf_links)
 	s->multi = !perf_links && uprobe_multi_supported();
 	if (!s->multi)
 		return;
-	bpf_object__for_each_program(prog, s->skel->obj) bpf_program__set_expected_attach_type(
-		prog, (enum bpf_attach_type)TM_BPF_TRACE_UPROBE_MULTI);
+	bpf_object__for_each_program(prog, s->skel->obj)
+	{
+		if (bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_expected_attach_type(
+				prog, (enum bpf_attach_type)TM_BPF_TRACE_UPROBE_MULTI);
+	}
+}
+
+/*
+ * Before any probe: an exec must not let records of another program in. Without these the end is read from
+ * /proc, which neither knows a status nor sees an exec of the same file.
+ */
+static void watch_process(struct bpf_session *s)
+{
+	struct tmbpf_bpf *k = s->skel;
+
+	k->links.process_exit = bpf_program__attach(k->progs.process_exit);
+	k->links.process_exec = bpf_program__attach(k->progs.process_exec);
+	k->links.process_oom = bpf_program__attach(k->progs.process_oom);
+	s->sees_end = k->links.process_exit && k->links.process_exec;
+	if (!s->sees_end || !k->links.process_oom)
+		log_info("how the process ends is not told by this kernel (%s)", strerror(errno));
 }
 
 static int check_kernel(void)
@@ -348,6 +368,7 @@ int bpf_session_open(const struct target *t, const struct python_target *python,
 		err = bpf_session_maintain(s);
 	if (err)
 		return load_failed(err);
+	watch_process(s);
 	*out = take_ptr(s);
 	return 0;
 }

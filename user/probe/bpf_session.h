@@ -51,6 +51,7 @@ struct bpf_session {
 	uint32_t stack_ids;		      /* entries of stack_allocs */
 	struct tm_site_count *site_counts;
 	int cpus;
+	bool sees_end; /* exit and exec are told by the kernel (bpf_session_process) */
 };
 
 /**
@@ -67,6 +68,9 @@ DEFINE_CLEANUP(struct bpf_session *, bpf_session_close);
  * probes are live. Returns: 0, -errno (the losses that follow are counted by BPF).
  */
 int bpf_session_maintain(struct bpf_session *s);
+
+/** What the kernel told of the end of the target so far; all zero while it runs. Cheap: a mapped page. */
+struct tm_proc_state bpf_session_process(const struct bpf_session *s);
 
 /** Sum of the per-CPU counters. Returns: 0, -errno. */
 int bpf_session_stats(const struct bpf_session *s, struct tm_cpu_stats *sum);

@@ -3,7 +3,7 @@
 #ifndef TM_PROBE_SESSION_PRIV_H
 #define TM_PROBE_SESSION_PRIV_H
 
-#include <linux/types.h>
+#include "bpf/tmbpf.h" /* types of the variables in the skeleton */
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"

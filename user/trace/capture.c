@@ -263,9 +263,13 @@ static int check_allocator(struct capture *c)
 
 static int on_record(void *ctx, void *data, size_t len)
 {
+	const struct tm_rec_hdr *hdr = data;
 	struct capture *c = ctx;
-	int err = stack_cache_feed(c->stacks, data, len);
+	int err;
 
+	if (len >= sizeof(*hdr) && hdr->type == TM_REC_PROCESS) /* it only wakes us up */
+		return 0;
+	err = stack_cache_feed(c->stacks, data, len);
 	/* A record we cannot read must not stop the ones behind it. */
 	if (err == -EBADMSG && log_ratelimit(3))
 		log_err(err, "unreadable ring record");
@@ -301,6 +305,11 @@ static int open_session(struct capture *c)
 	err = bpf_session_open(c->target, c->has_python ? &c->py : NULL, &so, &c->session);
 	if (err)
 		return err;
+	/* From here on the kernel tells of an exec; one that came before it would go unseen. */
+	if (!target_same_image(c->target) && target_is_alive(c->target))
+		return log_coded_err(-ESRCH, "E301", "try again",
+				     "process %d started another program while tmbpf attached",
+				     (int)c->target->pid);
 	c->strings = intern_new();
 	if (!c->strings)
 		return -ENOMEM;
