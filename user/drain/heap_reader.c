@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "target/target_task.h"
 
 #define HEAD_BYTES	 48	       /* sizeof(struct pool_header) */
 #define BATCH_POOLS	 64	       /* 1 MiB of 16 KiB pools at once */
@@ -322,7 +323,7 @@ int heap_reader_find(struct heap_reader *r, uint64_t **addrs, size_t *count)
 	char path[64];
 	int err = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)r->target->pid);
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)target_task(r->target));
 	f.pagemap = open(path, O_RDONLY | O_CLOEXEC);
 	tm_for_each_mapping(m, &r->target->maps) {
 		/* Arenas are mmap'ed, private, anonymous; [heap] and stacks hold none; "[anon:x]" is a named one. */

@@ -3,10 +3,13 @@
 #include "probe/probes.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "probe/session_priv.h"
+#include "target/target_task.h"
 
 /* The cookie of alloc_enter carries sites/sites.h's number. */
 #define SAME_FN(fn) _Static_assert((int)FN_##fn == (int)TM_FN_##fn, "one numbering")
@@ -53,19 +56,23 @@ static int attach_failed(const struct probes *p, int err, const struct bpf_progr
 			 const struct uprobe_sites *s)
 {
 	bool multi = p->plan.session->multi;
+	char file[PATH_MAX] = "";
 
-	if (!target_is_alive(p->plan.target))
+	/* uprobe_multi finds a process by its main thread only: what is attached stays. */
+	if (!target_is_alive(p->plan.target) || target_main_thread_ended(p->plan.target))
 		return -ESRCH;
+	if (readlink(s->path, file, sizeof(file) - 1) < 0) /* the name of /proc/self/fd/N */
+		*file = '\0';
 	if (err == -EPERM || err == -EACCES)
 		return log_coded_err(
 			err, multi ? "E401" : "E402",
 			multi ? "run as root, or with cap_bpf,cap_perfmon,cap_sys_ptrace"
 			      : "add CAP_SYS_ADMIN, or use a kernel >= 6.6",
 			"not permitted to attach %s to %zu sites of %s", bpf_program__name(prog),
-			s->count, s->path);
+			s->count, file);
 	return log_coded_err(err, "E502", "tmbpf sites -p PID shows the sites; please report them",
 			     "cannot attach %s to %zu sites of %s: %s", bpf_program__name(prog),
-			     s->count, s->path, strerror(-err));
+			     s->count, file, strerror(-err));
 }
 
 static int attach(const struct probes *p, const struct bpf_program *prog, const char *path,
@@ -75,12 +82,13 @@ static int attach(const struct probes *p, const struct bpf_program *prog, const 
 				     .offsets = b->offsets,
 				     .cookies = b->cookies,
 				     .count = b->count,
-				     .ret = ret,
-				     .pid = p->plan.target->pid};
+				     .ret = ret};
 	int err;
 
 	if (!b->count)
 		return 0;
+	(void)target_task_next(p->plan.target);
+	sites.pid = target_task(p->plan.target);
 	err = uprobe_link_attach(prog, &sites, p->plan.session->multi, out);
 	return err ? attach_failed(p, err, prog, &sites) : 0;
 }
@@ -156,7 +164,7 @@ static int attach_pops(struct probes *p)
 	for (size_t i = 0; mi && i < mi->pop_count; i++)
 		batch_add(b, mi->pops[i].file_off,
 			  TM_COOKIE(mi->pops[i].reg, TM_KIND_MI_POP, 0, mi->pops[i].reg2));
-	return attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->open_path, b,
+	return attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->attach_path, b,
 		      false, &p->pops);
 }
 
@@ -193,7 +201,7 @@ int probes_set_newrefs(struct probes *p, const uint64_t *skip, size_t skip_count
 			batch_add(b, py->newrefs[i].file_off,
 				  TM_COOKIE(py->newrefs[i].reg, TM_KIND_NEWREF,
 					    keep ? TM_NEWREF_KEEP : 0, i));
-	err = attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->open_path, b,
+	err = attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->attach_path, b,
 		     false, &link);
 	if (err)
 		return err;
@@ -213,7 +221,7 @@ static int attach_new_pools(struct probes *p)
 {
 	const struct python_sites *py = p->plan.py_sites;
 	const struct bpf_program *prog = p->plan.session->skel->progs.record_site;
-	const char *path = p->plan.py_object->open_path;
+	const char *path = p->plan.py_object->attach_path;
 	_cleanup_free_ struct site_batch *b = calloc(1, sizeof(*b));
 
 	if (!b)
@@ -236,7 +244,7 @@ static int attach_mi_free(struct probes *p)
 		return -ENOMEM;
 	for (size_t i = 0; i < mi->free_count; i++)
 		batch_add(b, mi->frees[i].file_off, 0);
-	return attach(p, p->plan.session->skel->progs.free_enter, p->plan.py_object->open_path, b,
+	return attach(p, p->plan.session->skel->progs.free_enter, p->plan.py_object->attach_path, b,
 		      false, &p->mi_free);
 }
 
@@ -248,7 +256,7 @@ static int attach_python_rest(struct probes *p)
 
 	if (!p->plan.py_object)
 		return 0;
-	path = p->plan.py_object->open_path;
+	path = p->plan.py_object->attach_path;
 	err = attach_one(p, skel->progs.code_dealloc, path, p->plan.code_dealloc_off, 0, false,
 			 &p->death);
 	if (!err && p->plan.mimalloc)
@@ -282,7 +290,7 @@ static int attach_libc(struct probes *p, bool slow)
 		return -ENOMEM;
 	if (!p->plan.libc_object)
 		return 0;
-	path = p->plan.libc_object->open_path;
+	path = p->plan.libc_object->attach_path;
 	slow = slow && libc->slow_malloc.present;
 	for (uint32_t fn = 0; fn < FN_COUNT; fn++) {
 		if (fn == FN_FREE || (slow && (fn == FN_MALLOC || fn == FN_CALLOC)))
@@ -308,7 +316,7 @@ int probes_attach_trial(struct probes *p)
 
 	if (!err && m)
 		err = attach_one(p, p->plan.session->skel->progs.alloc_enter,
-				 p->plan.libc_object->open_path, m->file_off, FN_MALLOC, false,
+				 p->plan.libc_object->attach_path, m->file_off, FN_MALLOC, false,
 				 &p->trial_malloc);
 	return err;
 }

@@ -14,6 +14,7 @@
 #include "target/proc_fs.h"
 #include "target/py_offsets.h"
 #include "target/target_objects.h"
+#include "target/target_task.h"
 
 #define DELETED_SUFFIX " (deleted)"
 
@@ -103,7 +104,7 @@ static void read_namespaces(struct target *t)
 	t->other_mnt_ns = !same_namespace(t->pid, "ns/mnt", &known) && known;
 	_cleanup_free_ char *root = NULL;
 
-	if (proc_readlink(t->pid, "root", &root) == 0 && strcmp(root, "/") != 0) {
+	if (proc_readlink(target_task(t), "root", &root) == 0 && strcmp(root, "/") != 0) {
 		t->chrooted = true;
 		if (!t->other_mnt_ns)
 			t->root = take_ptr(root);
@@ -115,7 +116,7 @@ static int read_exe(struct target *t)
 	const size_t cut = sizeof(DELETED_SUFFIX) - 1;
 	char path[64];
 	struct stat st;
-	int err = proc_readlink(t->pid, "exe", &t->exe);
+	int err = proc_readlink(target_task(t), "exe", &t->exe);
 
 	if (err)
 		return err;
@@ -125,7 +126,7 @@ static int read_exe(struct target *t)
 		t->exe[len - cut] = '\0';
 		t->exe_deleted = true;
 	}
-	snprintf(path, sizeof(path), "/proc/%d/exe", t->pid);
+	snprintf(path, sizeof(path), "/proc/%d/exe", target_task(t));
 	if (stat(path, &st) == 0) {
 		t->exe_dev = st.st_dev;
 		t->exe_inode = st.st_ino;
@@ -138,26 +139,35 @@ static int read_exe(struct target *t)
 static int read_identity(struct target *t)
 {
 	struct proc_stat st;
-	int err = proc_stat_read(t->pid, &st);
+	int err = target_task_open(t);
 
+	if (!err)
+		err = proc_stat_read(t->pid, &st);
 	if (err == -ESRCH)
 		return no_such_process(t->pid);
 	if (err)
 		return log_err(err, "cannot read /proc/%d/stat", t->pid);
 	t->start_time_ticks = st.start_ticks;
-	t->start_stack = st.start_stack;
 	memcpy(t->comm, st.comm, sizeof(t->comm));
-	if (st.state == 'Z' || st.state == 'X')
+	if (st.state != 'Z' && st.state != 'X') {
+		t->start_stack = st.start_stack;
+		return 0;
+	}
+	if (!target_task_next(t))
 		return log_coded_err(
 			-ESRCH, "E305", NULL,
 			"process %d (%s) has ended and waits for its parent (state %c)", t->pid,
 			t->comm, st.state);
+	log_info("the main thread of %d (%s) has ended: looking through thread %d", t->pid, t->comm,
+		 target_task(t));
+	if (!proc_stat_read(target_task(t), &st))
+		t->start_stack = st.start_stack;
 	return 0;
 }
 
 static int read_image(struct target *t)
 {
-	int err = proc_maps_read(t->pid, &t->maps);
+	int err = proc_maps_read(target_task(t), &t->maps);
 
 	if (err == -EACCES || err == -EPERM)
 		return no_permission(t, err);
@@ -176,11 +186,10 @@ static int read_image(struct target *t)
 				     "%d (%s) is a kernel thread: it has no memory of its own",
 				     t->pid, t->comm);
 	}
-	t->first_start = t->maps.items[0].start;
 	/* maps needs less than reading memory does (Yama, a container without SYS_PTRACE): find out now. */
 	char byte;
 
-	err = target_read(t, t->first_start, &byte, 1);
+	err = target_read(t, t->maps.items[0].start, &byte, 1);
 	return err == -EPERM || err == -EACCES ? no_permission(t, err) : 0;
 }
 
@@ -211,6 +220,7 @@ void target_free(struct target *t)
 	if (!t)
 		return;
 	target_objects_release(t);
+	target_task_close(t);
 	proc_maps_release(&t->maps);
 	free(t->py_row);
 	free(t->root);
@@ -218,17 +228,14 @@ void target_free(struct target *t)
 	free(t);
 }
 
-static bool read_same_process(const struct target *t, struct proc_stat *st)
+/* The stat of a thread that has the memory. Returns: false when the process has ended. */
+static bool read_task_stat(const struct target *t, struct proc_stat *st)
 {
-	return proc_stat_read(t->pid, st) == 0 && st->start_ticks == t->start_time_ticks &&
-	       st->state != 'Z' && st->state != 'X';
-}
-
-bool target_is_alive(const struct target *t)
-{
-	struct proc_stat st;
-
-	return read_same_process(t, &st);
+	if (!target_is_alive(t))
+		return false;
+	if (proc_stat_read(target_task(t), st) == 0 && st->state != 'Z' && st->state != 'X')
+		return true;
+	return target_task_next(t) && proc_stat_read(target_task(t), st) == 0;
 }
 
 bool target_same_image(const struct target *t)
@@ -237,30 +244,28 @@ bool target_same_image(const struct target *t)
 	struct stat st;
 	char path[64];
 
-	if (!read_same_process(t, &ps))
+	if (!read_task_stat(t, &ps))
 		return false;
-	/* Running the same file again leaves dev:inode equal, and the first mapping too when not PIE. */
+	/* Running the same file again leaves dev:inode equal. Mappings tell nothing: a program may make lower ones. */
 	if (t->start_stack && ps.start_stack && t->start_stack != ps.start_stack)
 		return false;
-	snprintf(path, sizeof(path), "/proc/%d/exe", t->pid);
-	if (t->exe_inode && stat(path, &st) == 0 &&
-	    (st.st_dev != t->exe_dev || st.st_ino != t->exe_inode))
-		return false;
-	struct proc_maps now = {0};
-
-	if (proc_maps_read(t->pid, &now))
-		return false;
-	bool same = now.count > 0 && now.items[0].start == t->first_start;
-
-	proc_maps_release(&now);
-	return same;
+	if (!t->exe_inode)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/exe", target_task(t));
+	if (stat(path, &st) < 0)
+		return errno != ENOENT && errno != ESRCH; /* on its way out: the memory is gone */
+	return st.st_dev == t->exe_dev && st.st_ino == t->exe_inode;
 }
 
 int target_refresh_maps(struct target *t)
 {
 	struct proc_maps now = {0};
-	int err = proc_maps_read(t->pid, &now);
+	int err = proc_maps_read(target_task(t), &now);
 
+	if ((err == -ESRCH || (!err && !now.count)) && target_task_next(t)) {
+		proc_maps_release(&now);
+		err = proc_maps_read(target_task(t), &now);
+	}
 	if (err)
 		return err;
 	struct proc_maps old = t->maps;
@@ -309,10 +314,13 @@ ssize_t target_readv(const struct target *t, const struct iovec *local, const st
 			continue;
 		}
 		size_t n = fill_batch(l, r, local + idx, remote + idx, count - idx, off);
-		ssize_t got = process_vm_readv(t->pid, l, n, r, n, 0);
+		ssize_t got = process_vm_readv(target_task(t), l, n, r, n, 0);
 
 		if (got <= 0) {
 			int err = got < 0 ? errno : EFAULT;
+
+			if (err == ESRCH && target_task_next(t))
+				continue;
 
 			return total ? (ssize_t)total : -err;
 		}
@@ -358,7 +366,7 @@ int target_rss(const struct target *t, uint64_t *bytes)
 {
 	struct buf b = {0};
 	unsigned long long pages = 0;
-	int err = proc_read(t->pid, "statm", &b);
+	int err = proc_read(target_task(t), "statm", &b);
 
 	if (!err && sscanf(b.data, "%*u %llu", &pages) != 1) /* size resident shared ... */
 		err = -ESRCH;

@@ -14,6 +14,8 @@
 #include "target/elf_image.h"
 #include "target/proc_maps.h"
 
+#define PROC_FD_PATH_LEN 32 /* "/proc/self/fd/2147483647" */
+
 /*
  * One mapped file with an executable mapping. It is opened on first use: by target_object_at(),
  * target_object_defining() or target_object_open(); open_path, image and bias are valid after that.
@@ -23,7 +25,9 @@ struct target_object {
 	const struct mapping *first; /* its lowest mapping */
 	const struct mapping *exec;  /* its lowest executable mapping */
 	char *path;		     /* as the target sees it; owned */
-	char *open_path; /* what we open: map_files or root path, dev:inode checked; owned */
+	char *open_path; /* how it was found: map_files or root path, dev:inode checked; owned */
+	int fd;		 /* of that file while the target is open, -1 before; owned */
+	char attach_path[PROC_FD_PATH_LEN]; /* names fd: leads to the same file whatever is renamed or unmapped */
 	struct elf_image *image; /* owned; NULL before opening, or when that failed */
 	uint64_t bias;		 /* process address = vaddr + bias; 0 for ET_EXEC */
 	uint32_t dev_major, dev_minor;
@@ -32,6 +36,7 @@ struct target_object {
 };
 
 struct py_offsets;
+struct target_access;
 
 enum target_state {
 	TARGET_RUNS = 0,
@@ -58,7 +63,7 @@ struct target {
 	bool exe_deleted;
 	uint64_t start_stack;	     /* field 28: moves at exec; 0 = we may not see it */
 	uint64_t exe_dev, exe_inode; /* of stat(/proc/PID/exe); 0 = we may not see it */
-	uint64_t first_start;	     /* of the first mapping when opened */
+	struct target_access *access; /* threads, see target_task.h; owned */
 	bool other_pid_ns, other_mnt_ns, chrooted;
 	char *root; /* readlink /proc/PID/root when chrooted in our mount namespace, else NULL; owned */
 	struct proc_maps maps;
@@ -75,9 +80,12 @@ int target_open(pid_t pid, struct target **out);
 void target_free(struct target *t);
 DEFINE_CLEANUP(struct target *, target_free);
 
-/** Same process as when opened? False after exit, zombie, or a re-used pid. */
+/** Same process as when opened? False once its last thread has ended, also when the pid is in use again. */
 bool target_is_alive(const struct target *t);
-/** Still the same program? False after exec (stack, exe's dev:inode or the first mapping changed). */
+/**
+ * Still the same program? False after exec (the stack or exe's dev:inode changed), and while it ends. Without
+ * address randomization an exec of the same file is not seen here; bpf/ is told by the kernel.
+ */
 bool target_same_image(const struct target *t);
 
 /**

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "target/elf_parse.h"
+#include "target/target_task.h"
 
 #define OVERLAYFS_MAGIC 0x794c7630 /* Linux include/uapi/linux/magic.h */
 #define BTRFS_MAGIC	0x9123683e
@@ -33,6 +34,7 @@ static void object_free(struct target_object *o)
 	if (!o)
 		return;
 	elf_image_free(o->image);
+	cleanup_closep(&o->fd);
 	free(o->open_path);
 	free(o->path);
 	free(o);
@@ -72,6 +74,7 @@ static struct target_object *new_object(const struct target *t, const struct map
 
 	if (!o)
 		return NULL;
+	o->fd = -1;
 	o->inode = m->inode;
 	o->dev_major = m->dev_major;
 	o->dev_minor = m->dev_minor;
@@ -239,9 +242,12 @@ static int try_path(struct target_object *o, char *path, bool trusted)
 		return -ENOENT;
 	int err = elf_image_open_fd(fd, &o->image);
 
-	if (!err)
-		o->open_path = take_ptr(owned);
-	return err;
+	if (err)
+		return err;
+	o->open_path = take_ptr(owned);
+	o->fd = take_fd(&fd);
+	snprintf(o->attach_path, sizeof(o->attach_path), "/proc/self/fd/%d", o->fd);
+	return 0;
 }
 
 static bool keep_trying(int err)
@@ -266,20 +272,20 @@ static int open_any_way(const struct target *t, struct target_object *o)
 {
 	const struct mapping *m = o->exec ? o->exec : o->first;
 	int err = try_path(o,
-			   format_path("/proc/%d/map_files/%lx-%lx", t->pid,
+			   format_path("/proc/%d/map_files/%lx-%lx", target_task(t),
 				       (unsigned long)m->start, (unsigned long)m->end),
 			   true);
 
 	if (keep_trying(err)) /* needs SYS_ADMIN or CHECKPOINT_RESTORE */
-		err = try_path(o, format_path("/proc/%d/root%s", t->pid, o->path), false);
+		err = try_path(o, format_path("/proc/%d/root%s", target_task(t), o->path), false);
 	if (keep_trying(err) && is_exe(t, o))
-		err = try_path(o, format_path("/proc/%d/exe", t->pid), true);
+		err = try_path(o, format_path("/proc/%d/exe", target_task(t)), true);
 	if (keep_trying(err) && strcmp(o->path, m->path) != 0)
-		err = try_path(o, format_path("/proc/%d/root%s", t->pid, m->path), false);
+		err = try_path(o, format_path("/proc/%d/root%s", target_task(t), m->path), false);
 	if (keep_trying(err) && !t->other_mnt_ns)
 		err = try_path(o, strdup(m->path), false);
 	if (keep_trying(err) && m->deleted) /* or a live file whose name ends like that */
-		err = try_path(o, format_path("/proc/%d/root%s (deleted)", t->pid, o->path), false);
+		err = try_path(o, format_path("/proc/%d/root%s (deleted)", target_task(t), o->path), false);
 	return err;
 }
 
@@ -326,6 +332,8 @@ int target_object_open(struct target *t, struct target_object *obj)
 	if (err) {
 		elf_image_free(take_ptr(obj->image));
 		free(take_ptr(obj->open_path));
+		cleanup_closep(&obj->fd);
+		obj->fd = -1;
 		log_info("cannot use mapped file '%s': %s", obj->path, strerror(-err));
 		obj->open_err = err;
 		return err;

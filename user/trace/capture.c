@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "drain/heap_reader.h"
 #include "sites/python_slot.h"
+#include "target/target_task.h"
 
 #define POOLS_MIN_BYTES \
 	1033 /* glibc's tcache serves chunks up to 1032 bytes without the slow path */
@@ -293,7 +294,8 @@ static int open_session(struct capture *c)
 						       c->py.allocator == PY_ALLOC_MALLOC ||
 						       c->py.hooks.tracemalloc,
 				  .threads = c->opts->threads,
-				  .perf_links = c->opts->perf_links};
+				  .perf_links = c->opts->perf_links ||
+						target_main_thread_ended(c->target)};
 	struct probe_plan plan = {.target = c->target};
 	int err;
 
