@@ -164,8 +164,8 @@ static int attach_pops(struct probes *p)
 	for (size_t i = 0; mi && i < mi->pop_count; i++)
 		batch_add(b, mi->pops[i].file_off,
 			  TM_COOKIE(mi->pops[i].reg, TM_KIND_MI_POP, 0, mi->pops[i].reg2));
-	return attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->attach_path, b,
-		      false, &p->pops);
+	return attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->attach_path,
+		      b, false, &p->pops);
 }
 
 static bool listed(const uint64_t *sorted, size_t count, uint64_t value)

@@ -27,7 +27,8 @@ struct target_object {
 	char *path;		     /* as the target sees it; owned */
 	char *open_path; /* how it was found: map_files or root path, dev:inode checked; owned */
 	int fd;		 /* of that file while the target is open, -1 before; owned */
-	char attach_path[PROC_FD_PATH_LEN]; /* names fd: leads to the same file whatever is renamed or unmapped */
+	char attach_path
+		[PROC_FD_PATH_LEN]; /* names fd: leads to the same file whatever is renamed or unmapped */
 	struct elf_image *image; /* owned; NULL before opening, or when that failed */
 	uint64_t bias;		 /* process address = vaddr + bias; 0 for ET_EXEC */
 	uint32_t dev_major, dev_minor;
@@ -61,8 +62,8 @@ struct target {
 	char comm[16];
 	char *exe; /* readlink /proc/PID/exe, " (deleted)" cut; owned */
 	bool exe_deleted;
-	uint64_t start_stack;	     /* field 28: moves at exec; 0 = we may not see it */
-	uint64_t exe_dev, exe_inode; /* of stat(/proc/PID/exe); 0 = we may not see it */
+	uint64_t start_stack;	      /* field 28: moves at exec; 0 = we may not see it */
+	uint64_t exe_dev, exe_inode;  /* of stat(/proc/PID/exe); 0 = we may not see it */
 	struct target_access *access; /* threads, see target_task.h; owned */
 	bool other_pid_ns, other_mnt_ns, chrooted;
 	char *root; /* readlink /proc/PID/root when chrooted in our mount namespace, else NULL; owned */

@@ -285,7 +285,8 @@ static int open_any_way(const struct target *t, struct target_object *o)
 	if (keep_trying(err) && !t->other_mnt_ns)
 		err = try_path(o, strdup(m->path), false);
 	if (keep_trying(err) && m->deleted) /* or a live file whose name ends like that */
-		err = try_path(o, format_path("/proc/%d/root%s (deleted)", target_task(t), o->path), false);
+		err = try_path(o, format_path("/proc/%d/root%s (deleted)", target_task(t), o->path),
+			       false);
 	return err;
 }
 

@@ -123,7 +123,8 @@ bool target_is_alive(const struct target *t)
 
 pid_t proc_tracer_parse(const char *status)
 {
-	static const char key[] = "\nTracerPid:"; /* a name cannot hold a newline: status escapes it */
+	static const char key[] =
+		"\nTracerPid:"; /* a name cannot hold a newline: status escapes it */
 	const char *p = strstr(status, key);
 	long v = p ? strtol(p + sizeof(key) - 1, NULL, 10) : 0;
 

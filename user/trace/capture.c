@@ -287,15 +287,14 @@ static int consume_ring(void *ctx)
 
 static int open_session(struct capture *c)
 {
-	struct session_opts so = {.frames = c->opts->frames,
-				  .blocks = c->opts->blocks,
-				  .mimalloc = c->mimalloc ? &c->mi_sites : NULL,
-				  .malloc_serves_all = c->mimalloc ||
-						       c->py.allocator == PY_ALLOC_MALLOC ||
-						       c->py.hooks.tracemalloc,
-				  .threads = c->opts->threads,
-				  .perf_links = c->opts->perf_links ||
-						target_main_thread_ended(c->target)};
+	struct session_opts so = {
+		.frames = c->opts->frames,
+		.blocks = c->opts->blocks,
+		.mimalloc = c->mimalloc ? &c->mi_sites : NULL,
+		.malloc_serves_all = c->mimalloc || c->py.allocator == PY_ALLOC_MALLOC ||
+				     c->py.hooks.tracemalloc,
+		.threads = c->opts->threads,
+		.perf_links = c->opts->perf_links || target_main_thread_ended(c->target)};
 	struct probe_plan plan = {.target = c->target};
 	int err;
 

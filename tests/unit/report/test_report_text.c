@@ -288,8 +288,9 @@ static void a_change_of_mode_is_said_once(void **state)
 	assert_int_equal(report_interval(r, b, a), 0);
 	assert_int_equal(report_interval(r, b, b), 0);
 	fflush(out);
-	said = strstr(out_text, "mode pools: each pool's blocks are attributed to the line that opened "
-				"the pool; changed since the last report\n");
+	said = strstr(out_text,
+		      "mode pools: each pool's blocks are attributed to the line that opened "
+		      "the pool; changed since the last report\n");
 	assert_non_null(said);
 	assert_null(strstr(said + 1, "mode pools"));
 	report_free(r);
