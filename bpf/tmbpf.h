@@ -10,6 +10,8 @@
 #include <linux/types.h>
 #endif
 
+#include "allocators.h"
+
 #define TM_STATIC_ASSERT(c) _Static_assert(c, #c)
 
 /* ---- limits ---- */
