@@ -65,6 +65,7 @@ static void add_enter(const struct alloc_set *set, const struct fn_site *f, uint
 	if (f->present)
 		probe_list_add(out, &(struct probe_spec){.program = "alloc_enter",
 							 .object = set->libc.object,
+							 .part = PROBE_PART_MALLOC,
 							 .vaddr = f->vaddr,
 							 .offset = f->file_off,
 							 .cookie = fn | (uint64_t)f->sp_bytes << 8,
@@ -80,6 +81,7 @@ static void add_return(const struct alloc_set *set, const struct fn_site *f, uns
 		probe_list_add(out, &(struct probe_spec){
 					    .program = "record_site",
 					    .object = set->libc.object,
+					    .part = PROBE_PART_MALLOC,
 					    .vaddr = f->ret_vaddr,
 					    .offset = f->ret_off,
 					    .cookie = TM_COOKIE(0, TM_KIND_ALLOC_RETURN, 0, 0),
@@ -96,6 +98,7 @@ static void libc_plan(const struct alloc_set *set, const void *state, struct pro
 
 	probe_list_add(out, &(struct probe_spec){.program = "free_enter",
 						 .object = set->libc.object,
+						 .part = PROBE_PART_MALLOC,
 						 .vaddr = free_site->vaddr,
 						 .offset = free_site->file_off,
 						 .kind = TM_PROG_FREE,

@@ -75,6 +75,7 @@ static void add_site(const struct alloc_set *set, const struct site *s, enum tm_
 {
 	probe_list_add(out, &(struct probe_spec){.program = "record_site",
 						 .object = set->python.py.object,
+						 .part = PROBE_PART_OBJECTS,
 						 .vaddr = s->vaddr,
 						 .offset = s->file_off,
 						 .kind = kind,
@@ -91,6 +92,7 @@ static void mimalloc_plan(const struct alloc_set *set, const void *state, struct
 	for (size_t i = 0; i < mi->free_count; i++)
 		probe_list_add(out, &(struct probe_spec){.program = "free_enter",
 							 .object = set->python.py.object,
+							 .part = PROBE_PART_OBJECTS,
 							 .vaddr = mi->frees[i].vaddr,
 							 .offset = mi->frees[i].file_off,
 							 .kind = TM_PROG_FREE,

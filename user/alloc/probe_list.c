@@ -40,7 +40,8 @@ bool probe_spec_shares_link(const struct probe_spec *a, const struct probe_spec 
 {
 	/* Choices have links of their own: learning exchanges them often. */
 	return a->object == b->object && a->at_return == b->at_return && a->set == b->set &&
-	       !a->choice == !b->choice && strcmp(a->program, b->program) == 0;
+	       a->part == b->part && !a->choice == !b->choice &&
+	       strcmp(a->program, b->program) == 0;
 }
 
 static bool is_gone(const struct probe_choice *c, const struct probe_spec *s)
@@ -58,7 +59,7 @@ static bool batch_has(const struct probe_batch *b, uint64_t offset)
 }
 
 int probe_list_select(const struct probe_list *l, const struct probe_spec *like,
-		      enum probe_role role, const struct probe_choice *choice,
+		      enum probe_role role, unsigned away, const struct probe_choice *choice,
 		      struct probe_batch *out)
 {
 	struct probe_batch b = {.offsets = calloc(l->count + 1, sizeof(*b.offsets)),
@@ -71,8 +72,8 @@ int probe_list_select(const struct probe_list *l, const struct probe_spec *like,
 	for (size_t i = 0; i < l->count; i++) {
 		const struct probe_spec *s = &l->specs[i];
 
-		if (!(s->roles & role) || !probe_spec_shares_link(s, like) || is_gone(choice, s) ||
-		    batch_has(&b, s->offset))
+		if (!(s->roles & role) || s->part & away || !probe_spec_shares_link(s, like) ||
+		    is_gone(choice, s) || batch_has(&b, s->offset))
 			continue;
 		b.offsets[b.count] = s->offset;
 		b.cookies[b.count] = s->cookie;

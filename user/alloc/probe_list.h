@@ -14,15 +14,20 @@
 #include "bpf/tmbpf.h"
 #include "target/target.h"
 
-/* What a session follows now. A spec names all roles in which it is attached. */
+/* What a session follows. A spec names all roles in which it is attached. */
 enum probe_role {
-	PROBE_OFF = 0,		/* nothing is attached */
-	PROBE_IDLE = 1 << 0,	/* nothing is followed; records made so far keep their names */
-	PROBE_TRIAL = 1 << 1,	/* what the event rate is measured at */
-	PROBE_OBJECTS = 1 << 2, /* growth of the interpreter's heap alone: no malloc, no free */
-	PROBE_GROWTH = 1 << 3,	/* the same, and malloc's slow path with all frees */
-	PROBE_EXACT = 1 << 4,	/* every block */
-	PROBE_ALWAYS = PROBE_IDLE | PROBE_TRIAL | PROBE_OBJECTS | PROBE_GROWTH | PROBE_EXACT
+	PROBE_OFF = 0,	       /* nothing is attached */
+	PROBE_TRIAL = 1 << 0,  /* what the event rate is measured at */
+	PROBE_GROWTH = 1 << 1, /* new pools, and malloc's slow path */
+	PROBE_EXACT = 1 << 2,  /* every block */
+	PROBE_ALWAYS = PROBE_TRIAL | PROBE_GROWTH | PROBE_EXACT
+};
+
+/* What can be taken away while tracing goes on; probes of no part always stay. */
+enum probe_part {
+	PROBE_PART_OBJECTS = 1 << 0, /* the interpreter's allocator */
+	PROBE_PART_MALLOC = 1 << 1,  /* malloc's family and free */
+	PROBE_PART_ALL = PROBE_PART_OBJECTS | PROBE_PART_MALLOC,
 };
 
 struct probe_spec {
@@ -31,10 +36,11 @@ struct probe_spec {
 	uint64_t vaddr, offset;		    /* the instruction; offset: in the file */
 	uint64_t cookie;		    /* bpf/tmbpf.h: cookies */
 	unsigned roles;			    /* of enum probe_role */
+	enum probe_part part;		    /* 0: none */
 	enum tm_prog_kind kind;		    /* what a hit counts as */
 	bool at_return; /* a return probe: the offset is where the return address is on top of the stack */
 	/*
-	 * Specs of one program, file and at_return share a link unless this differs. A link whose sites
+	 * Specs of one program, file, part and at_return share a link unless this differs. A link whose sites
 	 * change with the role is exchanged: keep sites apart that must not be hit twice meanwhile.
 	 */
 	uint8_t set;
@@ -73,11 +79,11 @@ struct probe_choice {
 };
 
 /**
- * The sites that the link of `like` has in a role; each offset once. Returns: 0, -ENOMEM.
+ * The sites that the link of `like` has in a role while parts are away; each offset once. Returns: 0, -ENOMEM.
  * Owns: *out, probe_batch_release().
  */
 int probe_list_select(const struct probe_list *l, const struct probe_spec *like,
-		      enum probe_role role, const struct probe_choice *choice,
+		      enum probe_role role, unsigned away, const struct probe_choice *choice,
 		      struct probe_batch *out);
 bool probe_batch_equal(const struct probe_batch *a, const struct probe_batch *b);
 void probe_batch_release(struct probe_batch *b);

@@ -6,7 +6,7 @@
 #include "alloc/skeleton.h"
 #include "base/log.h"
 
-#define ROLES_GROWTH (PROBE_EXACT | PROBE_GROWTH | PROBE_OBJECTS)
+#define ROLES_GROWTH (PROBE_EXACT | PROBE_GROWTH)
 #define SET_INITS    1 /* not hit twice while pop sites come and go */
 
 /*
@@ -52,6 +52,7 @@ static struct probe_spec spec_at(const struct alloc_set *set, const struct site 
 {
 	return (struct probe_spec){.program = "record_site",
 				   .object = set->python.py.object,
+				   .part = PROBE_PART_OBJECTS,
 				   .vaddr = s->vaddr,
 				   .offset = s->file_off,
 				   .kind = kind,

@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 struct probe_link {
 	const struct probe_spec *like; /* the first of its specs */
 	const struct bpf_program *prog;
+	/* Guarded by probes.lock. */
 	struct uprobe_link *link; /* NULL: nothing is attached */
 	struct probe_batch now;	  /* what is attached */
 };
@@ -29,6 +31,8 @@ struct probes {
 	size_t count, cap;
 	enum probe_role role;
 	struct probe_choice choice;
+	pthread_mutex_t lock; /* a watchdog takes links away from a thread of its own */
+	unsigned away;	      /* of enum probe_part; guarded by lock */
 };
 
 static bool has_link_for(const struct probes *p, const struct probe_spec *spec)
@@ -66,6 +70,7 @@ int probes_new(struct bpf_session *s, const struct target *t, const struct probe
 	p->session = s;
 	p->target = t;
 	p->list = list;
+	pthread_mutex_init(&p->lock, NULL);
 	p->choice.count = probe_list_choices(list);
 	p->choice.gone = calloc(p->choice.count + 1, sizeof(*p->choice.gone));
 	if (!p->choice.gone)
@@ -121,26 +126,58 @@ static int attach_batch(const struct probes *p, const struct probe_link *l,
 	return err ? attach_failed(p, err, l->prog, &sites) : 0;
 }
 
+/*
+ * Put a link and its sites in place of the ones that were there; a link whose part was taken away meanwhile is
+ * dropped at once. Takes both over.
+ */
+static void exchange_link(struct probes *p, struct probe_link *l, struct uprobe_link *link,
+			  struct probe_batch *batch)
+{
+	struct uprobe_link *old = link;
+
+	pthread_mutex_lock(&p->lock);
+	if (!link || !(p->away & l->like->part)) {
+		old = l->link;
+		l->link = link;
+		probe_batch_release(&l->now);
+		l->now = *batch;
+		*batch = (struct probe_batch){0};
+	}
+	pthread_mutex_unlock(&p->lock);
+	uprobe_link_free(old);
+	probe_batch_release(batch);
+}
+
+static void drop_link(struct probes *p, struct probe_link *l)
+{
+	exchange_link(p, l, NULL, &(struct probe_batch){0});
+}
+
+static bool has_sites(struct probes *p, const struct probe_link *l, const struct probe_batch *b)
+{
+	bool same;
+
+	pthread_mutex_lock(&p->lock);
+	same = probe_batch_equal(&l->now, b);
+	pthread_mutex_unlock(&p->lock);
+	return same;
+}
+
 /* The new link is attached before the former one goes. */
 static int update_link(struct probes *p, struct probe_link *l)
 {
 	struct uprobe_link *link = NULL;
 	struct probe_batch want;
-	int err = probe_list_select(p->list, l->like, p->role, &p->choice, &want);
+	int err = probe_list_select(p->list, l->like, p->role, probes_away(p), &p->choice, &want);
 
 	if (err)
 		return err;
-	if (!probe_batch_equal(&want, &l->now)) {
+	if (!has_sites(p, l, &want))
 		err = attach_batch(p, l, &want, &link);
-		if (!err) {
-			uprobe_link_free(l->link);
-			l->link = link;
-			probe_batch_release(&l->now);
-			l->now = want;
-			return 0;
-		}
-	}
-	probe_batch_release(&want);
+	if (link || (!err && !want.count))
+		exchange_link(p, l, link, &want);
+	else
+		probe_batch_release(&want);
 	return err;
 }
 
@@ -153,21 +190,14 @@ static bool is_selected(const struct probes *p, const struct probe_link *l)
 	return false;
 }
 
-static void drop_link(struct probe_link *l)
-{
-	uprobe_link_free(l->link);
-	l->link = NULL;
-	probe_batch_release(&l->now);
-}
-
 int probes_set_role(struct probes *p, enum probe_role role)
 {
 	int err = 0;
 
 	p->role = role;
 	for (size_t i = p->count; i-- > 0;)
-		if (p->links[i].link && !is_selected(p, &p->links[i]))
-			drop_link(&p->links[i]);
+		if (!is_selected(p, &p->links[i]))
+			drop_link(p, &p->links[i]);
 	for (size_t i = 0; !err && i < p->count; i++)
 		err = update_link(p, &p->links[i]);
 	return err;
@@ -195,12 +225,45 @@ int probes_let_go(struct probes *p, const bool *gone, size_t count, uint64_t coo
 	return err;
 }
 
-size_t probes_count(const struct probes *p, enum tm_prog_kind kind)
+void probes_take_away(struct probes *p, unsigned parts)
+{
+	pthread_mutex_lock(&p->lock);
+	p->away |= parts;
+	pthread_mutex_unlock(&p->lock);
+	for (size_t i = p->count; i-- > 0;)
+		if (p->links[i].like->part & parts)
+			drop_link(p, &p->links[i]);
+}
+
+unsigned probes_away(struct probes *p)
+{
+	unsigned away;
+
+	pthread_mutex_lock(&p->lock);
+	away = p->away;
+	pthread_mutex_unlock(&p->lock);
+	return away;
+}
+
+unsigned probes_readmit(struct probes *p)
+{
+	unsigned away;
+
+	pthread_mutex_lock(&p->lock);
+	away = p->away;
+	p->away = 0;
+	pthread_mutex_unlock(&p->lock);
+	return away;
+}
+
+size_t probes_count(struct probes *p, enum tm_prog_kind kind)
 {
 	size_t count = 0;
 
+	pthread_mutex_lock(&p->lock);
 	for (size_t i = 0; i < p->count; i++)
 		count += p->links[i].now.of_kind[kind];
+	pthread_mutex_unlock(&p->lock);
 	return count;
 }
 
@@ -210,7 +273,8 @@ void probes_free(struct probes *p)
 		return;
 	/* Where blocks are born first, so that no block is seen born and not seen freed. */
 	for (size_t i = p->count; i-- > 0;)
-		drop_link(&p->links[i]);
+		drop_link(p, &p->links[i]);
+	pthread_mutex_destroy(&p->lock);
 	free(p->links);
 	free(p->choice.gone);
 	free(p);

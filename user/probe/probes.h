@@ -21,13 +21,27 @@ void probes_free(struct probes *p); /* detaches everything */
 DEFINE_CLEANUP(struct probes *, probes_free);
 
 /**
- * Attach what the role selects, drop the rest; may be called at any time. What goes altogether goes first,
- * births before ends; then each other link whose sites differ is attached before its former one is dropped.
- * Logs and codes: E401 E402 E502. Returns: 0, -ESRCH (the target ended; not logged), -errno: then part of the
- * role is attached, and another call may complete it.
+ * Attach what the role selects of the parts that are not away, drop the rest; may be called again at any time, with
+ * the same role to complete it. What goes altogether goes first, births before ends; then each other link whose
+ * sites differ is attached before its former one is dropped.
+ * Logs and codes: E401 E402 E502. Returns: 0, -ESRCH (the target ended; not logged), -errno: part of the role is
+ * attached then.
  */
 int probes_set_role(struct probes *p, enum probe_role role);
 enum probe_role probes_role(const struct probes *p);
+
+/**
+ * Detach these parts (of enum probe_part); the others stay. While a part is away, nothing attaches a probe of it.
+ * The only function that may be called from another thread. Blocks for an RCU grace period.
+ */
+void probes_take_away(struct probes *p, unsigned parts);
+/** Parts that are away now. From any thread. */
+unsigned probes_away(struct probes *p);
+/**
+ * No part is away from now on; probes_set_role() with the same role attaches them again. Returns: the parts that
+ * were away.
+ */
+unsigned probes_readmit(struct probes *p);
 
 /**
  * Let choices go: gone[choice - 1]; copied. cookie_bits are set in the cookies of those that stay, as long as
@@ -36,6 +50,6 @@ enum probe_role probes_role(const struct probes *p);
 int probes_let_go(struct probes *p, const bool *gone, size_t count, uint64_t cookie_bits);
 
 /** How many sites of a kind are attached now. */
-size_t probes_count(const struct probes *p, enum tm_prog_kind kind);
+size_t probes_count(struct probes *p, enum tm_prog_kind kind);
 
 #endif
