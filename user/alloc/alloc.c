@@ -6,6 +6,7 @@
 #include <poll.h>
 
 #include "alloc/provider.h"
+#include "alloc/skeleton.h"
 #include "base/log.h"
 
 /* How long a process may take to load its libraries. */
@@ -39,13 +40,26 @@ static void wait_for_libraries(struct target *t)
 	}
 }
 
+/* Of the specs from `first` on. */
+static void set_owner(struct probe_list *list, size_t first, size_t row)
+{
+	for (size_t i = first; i < list->count; i++)
+		list->specs[i].cookie |= TM_COOKIE_OWNER(row, list->specs[i].kind);
+}
+
 static int plan_probes(struct alloc_set *set)
 {
 	int err = set->python.found ? interpreter_plan(&set->python, &set->probes) : 0;
 
 	if (err)
 		return err;
-	for_each_found(i, set) providers[i]->plan(set, set->states[i], &set->probes);
+	for_each_found(i, set)
+	{
+		size_t first = set->probes.count;
+
+		providers[i]->plan(set, set->states[i], &set->probes);
+		set_owner(&set->probes, first, i);
+	}
 	return set->probes.oom ? -ENOMEM : 0;
 }
 
@@ -104,6 +118,7 @@ void alloc_configure(const struct alloc_set *set, struct tmbpf_bpf *skel)
 		interpreter_configure(&set->python, skel);
 	for_each_found(i, set)
 	{
+		skel->rodata->cfg_allocators |= 1u << i;
 		if (providers[i]->configure)
 			providers[i]->configure(set, set->states[i], skel);
 	}

@@ -43,17 +43,17 @@ static void mimalloc_release(void *state)
 static int mimalloc_find(struct alloc_set *set, void **state)
 {
 	const struct python_target *py = &set->python.py;
-	uint64_t frees[ARRAY_LEN(py->mi_free)];
+	uint64_t frees[ARRAY_LEN(py->domain_free)];
 	struct mimalloc_sites *sites;
 	int err;
 
-	if (!set->python.found || py->allocator != PY_ALLOC_MIMALLOC)
+	if (!set->python.found || py->allocator != PY_ALLOC_BY_DOMAIN)
 		return 0;
 	sites = calloc(1, sizeof(*sites));
 	if (!sites)
 		return -ENOMEM;
 	for (size_t i = 0; i < ARRAY_LEN(frees); i++)
-		frees[i] = py->mi_free[i] - py->object->bias;
+		frees[i] = py->domain_free[i] - py->object->bias;
 	err = mimalloc_sites_find(py->object->image, py->minor, frees, ARRAY_LEN(frees), sites);
 	if (!err) {
 		log_coded_warn("W127", NULL,
@@ -102,7 +102,7 @@ static void mimalloc_plan(const struct alloc_set *set, const void *state, struct
 			 TM_COOKIE(py->newrefs[i].reg, TM_KIND_NEWREF, 0, i), out);
 	for (size_t i = 0; i < mi->pop_count; i++)
 		add_site(set, &mi->pops[i], TM_PROG_POP, PROBE_EXACT | PROBE_TRIAL,
-			 TM_COOKIE(mi->pops[i].reg, TM_KIND_MI_POP, 0, mi->pops[i].reg2), out);
+			 TM_COOKIE(mi->pops[i].reg, TM_KIND_POP, 0, mi->pops[i].reg2), out);
 }
 
 static void mimalloc_configure(const struct alloc_set *set, const void *state,
@@ -110,7 +110,6 @@ static void mimalloc_configure(const struct alloc_set *set, const void *state,
 {
 	const struct mimalloc_sites *mi = state;
 
-	skel->rodata->cfg_mimalloc = 1;
 	skel->rodata->cfg_mi_size = mi->size_off;
 	skel->rodata->cfg_mi_size_bytes = mi->size_bytes;
 }

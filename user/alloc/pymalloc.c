@@ -34,7 +34,7 @@ static int pymalloc_find(struct alloc_set *set, void **state)
 {
 	const struct interpreter *in = &set->python;
 
-	if (!in->found || in->py.allocator == PY_ALLOC_MIMALLOC)
+	if (!in->found || in->py.allocator == PY_ALLOC_BY_DOMAIN)
 		return 0;
 	if (!in->sites.pop_count)
 		return not_recognised(set);
