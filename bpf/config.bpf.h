@@ -17,6 +17,9 @@ const volatile __u64 cfg_pidns_dev = 0,
 /* Stacks of different threads are different stacks. */
 const volatile __u8 cfg_threads = 0;
 
+/* Which allocators were found: bit of enum tm_allocator. The parts of the others fold away. */
+const volatile __u32 cfg_allocators = 0;
+
 /* Python frames; offsets from target/py_offsets.h. cfg_python = 0 folds the whole walk away. */
 const volatile __u8 cfg_python = 0;
 const volatile __u32 cfg_frames = 25; /* --frames */
@@ -47,11 +50,6 @@ const volatile __u32 cfg_bytes_size = 16, cfg_bytes_data = 32;
 /* pymalloc */
 const volatile __u64 cfg_pool_bytes = 16384;
 const volatile __u32 cfg_pool_align_shift = 4;
-
-/* Objects come from mimalloc: they are in the live table, and new references look there. */
-const volatile __u8 cfg_mimalloc = 0;
-const volatile __u32 cfg_mi_size = 28; /* of the block's size in struct mi_page_s, and its length */
-const volatile __u32 cfg_mi_size_bytes = 4;
 
 /* The interpreter's text: an allocator call from there belongs to the python domain. */
 const volatile __u64 cfg_interp_lo = 0, cfg_interp_hi = 0;

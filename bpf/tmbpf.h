@@ -10,6 +10,8 @@
 #include <linux/types.h>
 #endif
 
+#include "allocators.h"
+
 #define TM_STATIC_ASSERT(c) _Static_assert(c, #c)
 
 /* ---- limits ---- */
@@ -289,8 +291,9 @@ struct tm_cpu_stats {
 /* ---- cookies ---- */
 
 /*
- * record_site:  register | kind << 4 | flags << 8 | index << 16
- * alloc_enter:  function (enum libc_fn) | sp_bytes << 8
+ * record_site:  register | kind << 4 | flags << 8 | index << 16 | owner
+ * alloc_enter:  enum tm_fn | sp_bytes << 8
+ * The owner is set by whoever collects the probes: whose site this is, and what a hit counts as.
  */
 #define TM_COOKIE_REG(c)   ((c)&0xf)
 #define TM_COOKIE_KIND(c)  (((c) >> 4) & 0xf)
@@ -299,20 +302,22 @@ struct tm_cpu_stats {
 #define TM_COOKIE(reg, kind, flags, idx) \
 	((__u64)(reg) | (__u64)(kind) << 4 | (__u64)(flags) << 8 | (__u64)(idx) << 16)
 
+#define TM_COOKIE_OWNER(alloc, prog) ((__u64)(alloc) << 32 | (__u64)(prog) << 40)
+#define TM_COOKIE_ALLOC(c)	     ((__u32)((c) >> 32) & 0xff) /* enum tm_allocator */
+#define TM_COOKIE_PROG(c)	     ((__u32)((c) >> 40) & 0xff) /* enum tm_prog_kind */
+
 /*
  * How far a hit goes. HIT: it is counted, for the trial window; READ and WALK end a hit early, so that a
  * benchmark can tell the parts of its cost.
  */
 enum tm_stop { TM_STOP_NOT = 0, TM_STOP_HIT = 1, TM_STOP_READ = 2, TM_STOP_WALK = 3 };
 
-/* Kinds of record_site. */
+/* Kinds of record_site; what an allocator does at each is its own. */
 enum tm_kind {
-	TM_KIND_POP = 0,
-	TM_KIND_NEWREF = 1,
-	TM_KIND_REFILL = 2,
+	TM_KIND_POP = 0,    /* a block is handed out */
+	TM_KIND_NEWREF = 1, /* an object is born in a block */
+	TM_KIND_REFILL = 2, /* the first block of a new pool, at the return */
 	TM_KIND_ALLOC_RETURN = 3,
-	TM_KIND_MI_POP =
-		4, /* of mimalloc: the register is the page, TM_COOKIE_IDX that of the block */
 };
 
 /* Functions of alloc_enter; sites/sites.h numbers them the same way (asserted in probe/probes.c). */
