@@ -77,7 +77,7 @@ $(SKEL): $(BPF_OBJ)
 	$(call say,SKEL,$@)
 	$(Q)bpftool gen skeleton $< name tmbpf_bpf > $@
 
-$(filter $(OUTPUT)/user/probe/%,$(OBJS)) $(filter $(OUTPUT)/user/drain/%,$(OBJS)) $(filter $(OUTPUT)/user/trace/%,$(OBJS)) $(filter $(OUTPUT)/user/cli/%,$(OBJS)): | $(SKEL)
+$(filter $(OUTPUT)/user/alloc/%,$(OBJS)) $(filter $(OUTPUT)/user/probe/%,$(OBJS)) $(filter $(OUTPUT)/user/drain/%,$(OBJS)) $(filter $(OUTPUT)/user/trace/%,$(OBJS)) $(filter $(OUTPUT)/user/cli/%,$(OBJS)): | $(SKEL)
 $(OUTPUT)/user/probe/bpf_session.o: $(SKEL)
 
 # A unit test tests/unit/ROOM/test_x.c links ROOM and the rooms it may know.

@@ -117,4 +117,9 @@ static __always_inline void alloc_end(struct pt_regs *ctx)
 	stack_count(stack, call->bytes);
 }
 
+static __always_inline void libc_record(struct pt_regs *ctx, __u64 cookie)
+{
+	alloc_end(ctx);
+}
+
 #endif

@@ -12,6 +12,10 @@
 #define MI_HUGE	       0x80000000u /* MI_HUGE_BLOCK_SIZE: one block, of slice_count (@0) slices */
 #define MI_SLICE_SHIFT 16
 
+/* Of the block's size in struct mi_page_s, and its length. */
+const volatile __u32 cfg_mi_size = 28;
+const volatile __u32 cfg_mi_size_bytes = 4;
+
 /* Bytes of a block of the page; 0: not readable, counted. */
 static __always_inline __u64 mi_block_bytes(__u64 page)
 {
@@ -65,6 +69,15 @@ static __always_inline void mi_newref_record(struct pt_regs *ctx, __u64 cookie)
 	if (!stack || live_rebook(op, stack) || live_rebook(op - 16, stack))
 		return;
 	live_rebook(op - 32, stack);
+}
+
+/* A pop's register is the page, TM_COOKIE_IDX that of the block. */
+static __always_inline void mimalloc_record(struct pt_regs *ctx, __u64 cookie)
+{
+	if (TM_COOKIE_KIND(cookie) == TM_KIND_POP)
+		mi_pop_record(ctx, cookie);
+	else
+		mi_newref_record(ctx, cookie);
 }
 
 #endif

@@ -121,4 +121,18 @@ static __always_inline void newref_record(struct pt_regs *ctx, __u64 cookie)
 		stack_count(stack, class_bytes(TM_DIR_SZIDX(e->key)));
 }
 
+static __always_inline void pymalloc_record(struct pt_regs *ctx, __u64 cookie)
+{
+	switch (TM_COOKIE_KIND(cookie)) {
+	case TM_KIND_POP:
+		pop_record(ctx, cookie);
+		break;
+	case TM_KIND_NEWREF:
+		newref_record(ctx, cookie);
+		break;
+	default:
+		refill_record(ctx->ax);
+	}
+}
+
 #endif

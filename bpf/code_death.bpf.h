@@ -4,6 +4,7 @@
 #define TM_BPF_CODE_DEATH
 
 #include "maps.bpf.h"
+#include "stack_intern.bpf.h"
 #include "stats.bpf.h"
 
 static __always_inline struct tm_death_scratch *death_claim(void)

@@ -17,6 +17,9 @@ const volatile __u64 cfg_pidns_dev = 0,
 /* Stacks of different threads are different stacks. */
 const volatile __u8 cfg_threads = 0;
 
+/* Which allocators were found: bit of enum tm_allocator. The parts of the others fold away. */
+const volatile __u32 cfg_allocators = 0;
+
 /* Python frames; offsets from target/py_offsets.h. cfg_python = 0 folds the whole walk away. */
 const volatile __u8 cfg_python = 0;
 const volatile __u32 cfg_frames = 25; /* --frames */
@@ -48,11 +51,6 @@ const volatile __u32 cfg_bytes_size = 16, cfg_bytes_data = 32;
 const volatile __u64 cfg_pool_bytes = 16384;
 const volatile __u32 cfg_pool_align_shift = 4;
 
-/* Objects come from mimalloc: they are in the live table, and new references look there. */
-const volatile __u8 cfg_mimalloc = 0;
-const volatile __u32 cfg_mi_size = 28; /* of the block's size in struct mi_page_s, and its length */
-const volatile __u32 cfg_mi_size_bytes = 4;
-
 /* The interpreter's text: an allocator call from there belongs to the python domain. */
 const volatile __u64 cfg_interp_lo = 0, cfg_interp_hi = 0;
 
@@ -78,7 +76,8 @@ __u32 run_live_levels = 1;    /* levels of the live table that exist */
 __u32 run_live_mask[TM_LIVE_LEVELS] = {};
 
 /* Written here, read by user space. */
-__u32 memory_shared = 0; /* processes that were started in the target's memory; share_watch.bpf.h */
+struct tm_proc_state proc_state = {}; /* by proc_events.bpf.h */
+__u32 memory_shared = 0; /* processes started in the target's memory; share_watch.bpf.h */
 __u32 chunks_used = 0;
 __u32 deaths_lost = 0;		      /* records of code deaths */
 __u32 code_gens[TM_CODE_GENS] = {};   /* deaths of code objects, by their address */

@@ -12,21 +12,24 @@
  *   alloc_enter   a call of that family begins
  *   free_enter    a malloc block ends
  *   code_dealloc  a code object dies: keep its name
+ *
+ * And, not on instructions of the target: process_exit, process_exec, process_oom (proc_events.bpf.h).
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "alloc_libc.bpf.h"
-#include "alloc_mimalloc.bpf.h"
-#include "alloc_pymalloc.bpf.h"
 #include "code_death.bpf.h"
 #include "config.bpf.h"
 #include "maps.bpf.h"
+#include "proc_events.bpf.h"
 #include "share_watch.bpf.h"
 #include "stats.bpf.h"
 #include "tmbpf.h"
+
+#define TM_ALLOCATOR_PARTS
+#include "allocators.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -46,21 +49,6 @@ int alloc_enter(struct pt_regs *ctx)
 	return 0;
 }
 
-static __always_inline enum tm_prog_kind prog_kind(__u32 kind)
-{
-	switch (kind) {
-	case TM_KIND_POP:
-	case TM_KIND_MI_POP:
-		return TM_PROG_POP;
-	case TM_KIND_NEWREF:
-		return TM_PROG_NEWREF;
-	case TM_KIND_REFILL:
-		return TM_PROG_REFILL;
-	default:
-		return TM_PROG_MALLOC;
-	}
-}
-
 /*
  * Everything that books a block to the current stack. One program for all kinds of site, because the
  * verifier takes its time with the stack walk, and takes it once a program.
@@ -68,30 +56,24 @@ static __always_inline enum tm_prog_kind prog_kind(__u32 kind)
 SEC("uprobe")
 int record_site(struct pt_regs *ctx)
 {
-	enum tm_prog_kind prog;
+	__u32 alloc, prog;
 	__u64 cookie, t;
-	__u32 kind;
 
 	if (!is_target())
 		return 0;
 	cookie = bpf_get_attach_cookie(ctx);
-	kind = TM_COOKIE_KIND(cookie);
-	prog = prog_kind(kind);
+	alloc = TM_COOKIE_ALLOC(cookie);
+	prog = TM_COOKIE_PROG(cookie);
+	if (prog >= TM_PROG_COUNT)
+		return 0;
 	t = stats_begin(prog);
 	if (run_stop == TM_STOP_HIT)
 		return 0;
-	if (kind == TM_KIND_POP)
-		pop_record(ctx, cookie);
-	else if (cfg_mimalloc && kind == TM_KIND_MI_POP)
-		mi_pop_record(ctx, cookie);
-	else if (cfg_mimalloc && kind == TM_KIND_NEWREF)
-		mi_newref_record(ctx, cookie);
-	else if (kind == TM_KIND_NEWREF)
-		newref_record(ctx, cookie);
-	else if (kind == TM_KIND_REFILL)
-		refill_record(ctx->ax);
-	else
-		alloc_end(ctx);
+#define X(name)                                                                 \
+	if (cfg_allocators & 1u << TM_ALLOC_##name && alloc == TM_ALLOC_##name) \
+		name##_record(ctx, cookie);
+	TM_ALLOCATOR_LIST(X)
+#undef X
 	stats_end(prog, t);
 	return 0;
 }
@@ -120,6 +102,30 @@ int code_dealloc(struct pt_regs *ctx)
 	t = stats_begin(TM_PROG_DEATH);
 	death_record(code);
 	stats_end(TM_PROG_DEATH, t);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *p)
+{
+	if (task_is_target(p))
+		proc_exited(p);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *p)
+{
+	if (task_is_target(p))
+		proc_execed();
+	return 0;
+}
+
+/* Without types: the argument changed with Linux 6.9. */
+SEC("raw_tp/mark_victim")
+int process_oom(struct bpf_raw_tracepoint_args *ctx)
+{
+	proc_oom_victim(ctx->args[0]);
 	return 0;
 }
 

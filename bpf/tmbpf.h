@@ -10,6 +10,8 @@
 #include <linux/types.h>
 #endif
 
+#include "allocators.h"
+
 #define TM_STATIC_ASSERT(c) _Static_assert(c, #c)
 
 /* ---- limits ---- */
@@ -22,36 +24,57 @@
 #define TM_SLOW_CALLS	16  /* sites/sites.h: SLOW_CALLS_MAX */
 #define TM_SITES_MAX	4096
 
-/* ---- losses: enum, JSON key and explanation come from this one list ---- */
+/*
+ * ---- losses: enum, JSON key, explanation and remedy come from this one list; docs/codes.md is generated ----
+ */
 
 #define TM_DROP_LIST(X)                                                                           \
 	X(RING_FULL, ring_full,                                                                   \
-	  "a new stack did not fit the ring buffer; its blocks are booked to <lost>")             \
-	X(STACK_TABLE, stack_table_full, "no room for another distinct stack; booked to <lost>")  \
+	  "a new stack did not fit the ring buffer; its blocks are attributed to <lost>",         \
+	  "Many stacks were new at once. Later snapshots are complete again; lower --frames if "  \
+	  "it goes on.")                                                                          \
+	X(STACK_TABLE, stack_table_full,                                                          \
+	  "no room for another distinct stack; attributed to <lost>",                             \
+	  "Lower --frames, leave out --threads, or record one domain with --domains.")            \
 	X(SCRATCH_BUSY, scratch_busy,                                                             \
-	  "all scratch areas of a CPU were in use; block not recorded")                           \
-	X(POOL_DIR, pool_directory_full, "no room for another pool; block not recorded")          \
-	X(SLOTS, slot_segments_full, "slot storage was not extended in time; block not recorded") \
-	X(POOL_READ, pool_unreadable, "the pool header could not be read; block not recorded")    \
-	X(POOL_BAD, pool_malformed, "the pool header made no sense; block not recorded")          \
-	X(LIVE_TABLE, live_table_full, "the table of malloc blocks is full; block not recorded")  \
+	  "all scratch areas of a CPU were in use; block not recorded",                           \
+	  "Rare: tasks were preempted in the middle of a probe. Nothing to do for a few.")        \
+	X(POOL_DIR, pool_directory_full, "no room for another pool; block not recorded",          \
+	  "Attach again with a larger --blocks, or use --mode pools.")                            \
+	X(SLOTS, slot_segments_full, "slot storage was not extended in time; block not recorded", \
+	  "Attach again with a larger --blocks.")                                                 \
+	X(POOL_READ, pool_unreadable, "the pool header could not be read; block not recorded",    \
+	  "The page was swapped out or not yet present. Nothing to do for a few.")                \
+	X(POOL_BAD, pool_malformed, "the pool header made no sense; block not recorded",          \
+	  "The interpreter's build may be unknown: tmbpf sites -p PID prints what was found; "    \
+	  "please report it.")                                                                    \
+	X(LIVE_TABLE, live_table_full, "the table of malloc blocks is full; block not recorded",  \
+	  "Attach again with a larger --blocks, or use --mode pools.")                            \
 	X(NESTED, call_state_lost,                                                                \
-	  "no per-thread state for an allocator call; block not recorded")                        \
+	  "no per-thread state for an allocator call; block not recorded",                        \
+	  "Very many threads were inside malloc at once. Nothing to do for a few.")               \
 	X(TSTATE_READ, tstate_unreadable,                                                         \
-	  "the thread state could not be read; stack is <unknown>")                               \
-	X(FRAME_READ, frame_unreadable, "a frame could not be read; the stack is cut there")      \
+	  "the thread state could not be read; stack is <unknown>",                               \
+	  "A thread was starting or ending. Nothing to do for a few.")                            \
+	X(FRAME_READ, frame_unreadable, "a frame could not be read; the stack is cut there",      \
+	  "The page was swapped out or the frame was being built. Nothing to do for a few.")      \
 	X(CODE_TABLE, code_table_full,                                                            \
-	  "no room for another code object; its name is lost if it dies")                         \
+	  "no room for another code object; its name is lost if it dies",                         \
+	  "The target creates code at run time (exec, templates). Other lines are not affected.") \
 	X(CODE_DEATH, code_death_lost,                                                            \
-	  "the record of a dying code object was lost; its frames are <unknown>")                 \
+	  "the record of a dying code object was lost; its frames are <unknown>",                 \
+	  "Many code objects died at once. Other lines are not affected.")                        \
 	X(CODE_LONG, code_table_long,                                                             \
-	  "the line table of a dying code object was cut; some lines are 0")                      \
+	  "the line table of a dying code object was cut; some lines are 0",                      \
+	  "The function is very long; its name is right. Other lines are not affected.")          \
 	X(CODE_UNREAD, code_unreadable,                                                           \
-	  "a code object could be read neither alive nor dying; its frames are <unknown>")        \
-	X(MOVING, pools_moving, "a pool changed during every read; counted from the last read")
+	  "a code object could be read neither alive nor dying; its frames are <unknown>",        \
+	  "It died before its first report, or its page was swapped out. Shorten the interval.")  \
+	X(MOVING, pools_moving, "a pool changed during every read; counted from the last read",   \
+	  "The target allocates while the heap is read. The next snapshot counts the pool again.")
 
 enum tm_drop {
-#define X(id, key, text) TM_DROP_##id,
+#define X(id, key, text, remedy) TM_DROP_##id,
 	TM_DROP_LIST(X)
 #undef X
 		TM_DROP_COUNT
@@ -169,6 +192,7 @@ struct tm_stack_allocs {
 enum tm_rec_type {
 	TM_REC_STACK = 1,
 	TM_REC_CODE_DEATH = 2,
+	TM_REC_PROCESS = 3, /* a header only: struct tm_proc_state has changed */
 };
 
 struct tm_rec_hdr {
@@ -227,6 +251,17 @@ struct tm_code_death {
 	__u8 data[TM_DEATH_DATA_MAX];
 };
 
+/* ---- the end of the process ---- */
+
+/* Times: CLOCK_MONOTONIC, 0 = has not happened. */
+struct tm_proc_state {
+	__u64 exec_ns;	  /* runs another program; nothing is recorded from there on */
+	__u64 oom_ns;	  /* chosen by the out-of-memory killer; dies within milliseconds */
+	__u64 exit_ns;	  /* all its threads have ended */
+	__u32 exit_code;  /* as waitpid(2) gives it; valid with exit_ns */
+	__u32 oom_killed; /* with exit_ns: SIGKILL came from the out-of-memory killer */
+};
+
 /* ---- counters ---- */
 
 struct tm_site_count { /* per new-reference site */
@@ -256,8 +291,9 @@ struct tm_cpu_stats {
 /* ---- cookies ---- */
 
 /*
- * record_site:  register | kind << 4 | flags << 8 | index << 16
- * alloc_enter:  function (enum libc_fn) | sp_bytes << 8
+ * record_site:  register | kind << 4 | flags << 8 | index << 16 | owner
+ * alloc_enter:  enum tm_fn | sp_bytes << 8
+ * The owner is set by whoever collects the probes: whose site this is, and what a hit counts as.
  */
 #define TM_COOKIE_REG(c)   ((c)&0xf)
 #define TM_COOKIE_KIND(c)  (((c) >> 4) & 0xf)
@@ -266,20 +302,22 @@ struct tm_cpu_stats {
 #define TM_COOKIE(reg, kind, flags, idx) \
 	((__u64)(reg) | (__u64)(kind) << 4 | (__u64)(flags) << 8 | (__u64)(idx) << 16)
 
+#define TM_COOKIE_OWNER(alloc, prog) ((__u64)(alloc) << 32 | (__u64)(prog) << 40)
+#define TM_COOKIE_ALLOC(c)	     ((__u32)((c) >> 32) & 0xff) /* enum tm_allocator */
+#define TM_COOKIE_PROG(c)	     ((__u32)((c) >> 40) & 0xff) /* enum tm_prog_kind */
+
 /*
  * How far a hit goes. HIT: it is counted, for the trial window; READ and WALK end a hit early, so that a
  * benchmark can tell the parts of its cost.
  */
 enum tm_stop { TM_STOP_NOT = 0, TM_STOP_HIT = 1, TM_STOP_READ = 2, TM_STOP_WALK = 3 };
 
-/* Kinds of record_site. */
+/* Kinds of record_site; what an allocator does at each is its own. */
 enum tm_kind {
-	TM_KIND_POP = 0,
-	TM_KIND_NEWREF = 1,
-	TM_KIND_REFILL = 2,
+	TM_KIND_POP = 0,    /* a block is handed out */
+	TM_KIND_NEWREF = 1, /* an object is born in a block */
+	TM_KIND_REFILL = 2, /* the first block of a new pool, at the return */
 	TM_KIND_ALLOC_RETURN = 3,
-	TM_KIND_MI_POP =
-		4, /* of mimalloc: the register is the page, TM_COOKIE_IDX that of the block */
 };
 
 /* Functions of alloc_enter; sites/sites.h numbers them the same way (asserted in probe/probes.c). */

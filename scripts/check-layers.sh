@@ -10,7 +10,7 @@ while IFS=: read -r room others; do
 	may[$room]=$others
 done < <(grep -v '^#' user/rooms)
 # The skeleton is the generated face of bpf/.
-skeleton_rooms=" probe drain trace cli "
+skeleton_rooms=" alloc probe drain trace cli "
 
 bad=0
 complain() { # file line message

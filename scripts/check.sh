@@ -110,6 +110,8 @@ built=1
 step "build" make --no-print-directory -j2 WERROR=1 all drivers || built=0
 step "layers" ./scripts/check-layers.sh
 step "format" ./scripts/check-format.sh
+step "codes" ./scripts/check-codes.py
+step "codes: the check refuses what is wrong" ./scripts/check-codes.py --self-test
 counted "unit tests, ASan and UBSan" units
 seconds=5
 [ "${TMBPF_FULL:-0}" = 1 ] && seconds=60

@@ -13,9 +13,10 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } verbs[] = {
-	{"watch", cmd_watch},	{"sites", cmd_sites}, {"record", cmd_record},
-	{"snap", cmd_snap},	{"ls", cmd_ls},	      {"leaks", cmd_leaks},
-	{"report", cmd_report}, {"diff", cmd_diff},   {"export", cmd_export},
+	{"watch", cmd_watch},	  {"sites", cmd_sites}, {"record", cmd_record},
+	{"snap", cmd_snap},	  {"ls", cmd_ls},	{"leaks", cmd_leaks},
+	{"report", cmd_report},	  {"diff", cmd_diff},	{"export", cmd_export},
+	{"explain", cmd_explain},
 };
 
 const char *cmd_verbs(void)

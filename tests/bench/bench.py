@@ -29,13 +29,14 @@ def cpu_model():
 
 
 class Bench:
-    def __init__(self, interpreter, items, extra):
+    def __init__(self, interpreter, items, extra, others):
         script = os.path.join(harness.TARGETS, "bench_target.py")
         self.items = items
         self.plain = harness.Program([interpreter.path, script, "0"])
         self.tm1 = harness.Program([interpreter.path, script, "1"])
         self.tm25 = harness.Program([interpreter.path, script, "25"])
         self.extra = extra
+        self.others = others  # configuration -> another build of tmbpf
         self.events = {}
 
     def close(self):
@@ -47,7 +48,8 @@ class Bench:
         return int(p.expect("ns", 300)) / self.items
 
     def probed(self, depth, config, args):
-        with harness.Tool("-p", self.plain.pid, "--frames", 25, *args, 600) as t:
+        binary = self.others.get(config, harness.BINARY)
+        with harness.Tool("-p", self.plain.pid, "--frames", 25, *args, 600, binary=binary) as t:
             t.hello()
             self.loop(self.plain, depth)  # new stacks are interned, sites are learned
             ns = self.loop(self.plain, depth)
@@ -61,14 +63,15 @@ class Bench:
             return ns
 
     def learn(self, seconds=5):
-        """Which new-reference sites matter is learned once and cached by build-id; do that first."""
-        with harness.Tool("-p", self.plain.pid, "--mode", "exact", 600) as t:
-            t.hello()
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                for depth in DEPTHS:
-                    self.loop(self.plain, depth)
-            t.stop(signal.SIGINT)
+        """Which new-reference sites matter is learned once and cached; do that first, with each build."""
+        for binary in {harness.BINARY, *self.others.values()}:
+            with harness.Tool("-p", self.plain.pid, "--mode", "exact", 600, binary=binary) as t:
+                t.hello()
+                end = time.monotonic() + seconds
+                while time.monotonic() < end:
+                    for depth in DEPTHS:
+                        self.loop(self.plain, depth)
+                t.stop(signal.SIGINT)
 
     def run(self, config, depth):
         if config == "none":
@@ -77,7 +80,7 @@ class Bench:
             return self.loop(self.tm1, depth)
         if config == "tracemalloc(25)":
             return self.loop(self.tm25, depth)
-        if config == "tmbpf exact":
+        if config == "tmbpf exact" or config in self.others:
             return self.probed(depth, config, ["--mode", "exact"])
         if config == "tmbpf pools":
             return self.probed(depth, config, ["--mode", "pools"])
@@ -91,16 +94,19 @@ def main():
     p.add_argument("--items", type=int, default=20000, help="items per measurement")
     p.add_argument("--row", action="append", default=[], metavar="NAME=OPTIONS",
                    help='another configuration of tmbpf, e.g. --row "empty=--mode exact --empty"')
+    p.add_argument("--against", action="append", default=[], metavar="NAME=BINARY",
+                   help="another build of tmbpf in exact mode, in the same run")
     args = p.parse_args()
     interpreter = harness.probe_interpreter("target", args.python)
     if interpreter is None:
         sys.exit("bench: %s does not run" % args.python)
     extra = {"tmbpf " + r.split("=", 1)[0]: r.split("=", 1)[1].split() for r in args.row}
-    configs = CONFIGS + list(extra)
+    others = {"exact, " + a.split("=", 1)[0]: a.split("=", 1)[1] for a in args.against}
+    configs = CONFIGS + list(others) + list(extra)
     print("machine: Linux %s, %s, %d CPUs" % (platform.release(), cpu_model(), os.cpu_count()))
     print("target:  %s (%s), %d rounds of %d items, 25 frames, thread CPU time, medians" %
           (args.python, interpreter.version, args.rounds, args.items), flush=True)
-    bench = Bench(interpreter, args.items, extra)
+    bench = Bench(interpreter, args.items, extra, others)
     results = {(c, d): [] for c in configs for d in DEPTHS}
     started = time.monotonic()
     try:

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/heap_reader.h"
 #include "base/cleanup.h"
-#include "drain/heap_reader.h"
 
 #define HEADER 48
 

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.." || exit 1
 out=${OUTPUT:-build}/fuzz
 clang=${CLANG:-clang}
 mapfile -t rooms < <(sed -n 's/^\([a-z]*\):.*/\1/p' user/rooms | grep -vx -e probe -e trace -e cli)
-cflags=(-std=gnu11 -D_GNU_SOURCE '-DTMBPF_VERSION="fuzz"' -I. -Iuser -O1 -g -fno-omit-frame-pointer
+cflags=(-std=gnu11 -D_GNU_SOURCE '-DTMBPF_VERSION="fuzz"' -I. -Iuser -I"${OUTPUT:-build}" -O1 -g -fno-omit-frame-pointer
 	-fno-sanitize-recover=undefined)
 
 mapfile -t targets < <(find tests/fuzz -name 'fuzz_*.c' | sort)
@@ -19,6 +19,8 @@ if [ ${#targets[@]} -eq 0 ]; then
 	exit 0
 fi
 mkdir -p "$out"
+# Room alloc sets constants of the programs: it needs their generated face.
+make --no-print-directory "${OUTPUT:-build}/tmbpf.skel.h" || exit 1
 
 objs=()
 for room in "${rooms[@]}"; do

@@ -242,8 +242,8 @@ class Program:
 class Tool:
     """build/tmbpf -j, its NDJSON as dictionaries."""
 
-    def __init__(self, *args, json_output=True, env=None, wrap=(), cwd=None):
-        argv = list(wrap) + [BINARY] + (["-j"] if json_output else []) + [str(a) for a in args]
+    def __init__(self, *args, json_output=True, env=None, wrap=(), cwd=None, binary=BINARY):
+        argv = list(wrap) + [binary] + (["-j"] if json_output else []) + [str(a) for a in args]
         self.argv = argv
         self.stderr_file = tempfile.TemporaryFile(mode="w+")
         self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

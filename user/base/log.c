@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/codes.h"
 
 static enum log_level log_level = LOG_WARN;
 static int first_status; /* of the first coded error; 0 = none yet */
@@ -147,21 +148,13 @@ void log_talk(const char *fmt, ...)
 	va_end(ap);
 }
 
-/* The class of a code is its exit status (table in log.h); anything else is a plain failure. */
-static int status_of_code(const char *code)
-{
-	if (code[0] == 'E' && code[1] >= '2' && code[1] <= '7')
-		return code[1] - '0';
-	return 1;
-}
-
 int log_coded_err(int err, const char *code, const char *fix, const char *fmt, ...)
 {
 	_cleanup_(buf_release) struct buf text = {0};
 	va_list ap;
 
 	if (!first_status && !divert_fn)
-		first_status = status_of_code(code);
+		first_status = codes_exit_status(code);
 	va_start(ap, fmt);
 	write_coded(LOG_ERROR, code, format_text(&text, fmt, ap), fix);
 	va_end(ap);

@@ -37,12 +37,13 @@ void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_talk(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /**
- * A coded error: code like "E301"; fix is the exact thing to do, may be NULL. Returns: err.
+ * A coded error: code is a literal that has a row in base/codes.c; fix is the exact thing to do, may be NULL.
+ * Returns: err.
  */
 int log_coded_err(int err, const char *code, const char *fix, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/** A coded warning ("W101"); also handed to the sink, so that -j carries it on stdout. */
+/** A coded warning ("W103"); also handed to the sink, so that -j carries it on stdout. */
 void log_coded_warn(const char *code, const char *fix, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -12,6 +12,7 @@ int cmd_leaks(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_export(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 
 /** All verbs, for messages: "watch, sites, ...". */
 const char *cmd_verbs(void);

@@ -4,12 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "alloc/alloc.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "cli/cmd.h"
-#include "sites/sites.h"
-#include "target/libc_target.h"
-#include "target/python_target.h"
 
 struct sites_options {
 	pid_t pid;
@@ -48,33 +46,9 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static int print_python(const struct elf_image *img, unsigned minor, const struct sites_options *o)
-{
-	struct python_sites sites;
-	int err = python_sites_get(img, minor, o->use_cache, &sites);
-
-	if (err == -ENOENT)
-		return log_coded_err(err, "E304", NULL, "no allocation sites of CPython: %s",
-				     sites.reason);
-	if (err)
-		return log_err(err, "cannot decode it");
-	err = python_sites_print(stdout, img, &sites, o->verbose);
-	python_sites_release(&sites);
-	return err;
-}
-
-static int print_libc(const struct elf_image *img, const struct sites_options *o)
-{
-	struct libc_sites sites;
-	int err = libc_sites_find(img, &sites);
-
-	return err ? err : libc_sites_print(stdout, img, &sites, o->verbose);
-}
-
 static int sites_of_file(const struct sites_options *o)
 {
 	_cleanup_(elf_image_freep) struct elf_image *img = NULL;
-	unsigned minor;
 	int err = elf_image_open(o->file, &img);
 
 	if (err == -EBADMSG)
@@ -82,9 +56,7 @@ static int sites_of_file(const struct sites_options *o)
 	if (err)
 		return log_coded_err(err, "E301", NULL, "cannot read %s: %s", o->file,
 				     strerror(-err));
-	if (python_image_minor(img, &minor))
-		return print_python(img, minor, o);
-	err = print_libc(img, o);
+	err = alloc_print_file(img, stdout, o->verbose, o->use_cache);
 	if (err == -ENOENT)
 		return log_coded_err(
 			err, "E302", "give it a python executable, a libpython, or a libc",
@@ -95,27 +67,13 @@ static int sites_of_file(const struct sites_options *o)
 static int sites_of_process(const struct sites_options *o)
 {
 	_cleanup_(target_freep) struct target *t = NULL;
-	struct python_target py;
-	struct libc_target libc;
-	int err = target_open(o->pid, &t), py_err;
+	_cleanup_(alloc_freep) struct alloc_set *set = NULL;
+	struct alloc_opts opts = {.python = true, .native = true, .use_cache = o->use_cache};
+	int err = target_open(o->pid, &t);
 
-	if (err)
-		return err;
-	py_err = python_target_find(t, &py);
-	if (!py_err) {
-		printf("%s (CPython %s)\n", py.object->path, py.version);
-		py_err = print_python(py.object->image, py.minor, o);
-	}
-	if (py_err && py_err != -ENOENT)
-		return py_err;
-	err = libc_target_find(t, &libc);
-	if (!err) {
-		printf("%s\n", libc.object->path);
-		err = print_libc(libc.object->image, o);
-	}
-	if (err == -ENOENT && !py_err)
-		return 0;
-	return err;
+	if (!err)
+		err = alloc_find(t, &opts, &set);
+	return err ? err : alloc_print(set, stdout, o->verbose);
 }
 
 int cmd_sites(int argc, char **argv)

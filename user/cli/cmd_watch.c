@@ -110,8 +110,9 @@ static int say_hello(struct watch *w)
 		.projected_cost_ratio = c->guard.projected_ratio,
 		.frames = w->opts.frames,
 		.domains = {c->has_python, c->has_native},
-		.pop_sites = c->py_sites.pop_count,
-		.newref_sites = probes_newref_count(c->probes),
+		.pop_sites = alloc_facts(c->alloc).pop_sites,
+		.newref_sites = probes_count(c->probes, TM_PROG_NEWREF),
+		.libc_sites = alloc_facts(c->alloc).libc_functions,
 	};
 
 	if (process_container(c->target->pid, container)) {
@@ -120,8 +121,6 @@ static int say_hello(struct watch *w)
 	}
 	clock_gettime(CLOCK_REALTIME, &ts);
 	h.time_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec;
-	for (int fn = 0; c->has_native && fn < FN_COUNT; fn++)
-		h.libc_sites += c->libc_sites.fn[fn].present;
 	return report_hello(w->report, &h);
 }
 

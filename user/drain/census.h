@@ -6,7 +6,7 @@
 #ifndef TM_DRAIN_CENSUS_H
 #define TM_DRAIN_CENSUS_H
 
-#include "drain/heap_reader.h"
+#include "alloc/heap_reader.h"
 
 struct census;
 

@@ -13,9 +13,8 @@
 struct drain {
 	struct bpf_session *session;
 	struct target *target;
-	const struct python_target *py;
 	struct drain_opts opts;
-	struct heap_reader *heap;
+	struct heap_reader *heap; /* NULL: all blocks are in the live table */
 	struct census *census;
 	uint64_t *pools; /* addresses to read, sorted */
 	size_t pool_count, pool_cap;
@@ -39,7 +38,7 @@ static void result_release(struct drain_result *r)
 	free(r->ids);
 }
 
-int drain_new(struct bpf_session *s, struct target *t, const struct python_target *py,
+int drain_new(struct bpf_session *s, struct target *t, const struct alloc_set *alloc,
 	      const struct drain_opts *opts, struct drain **out)
 {
 	_cleanup_(drain_freep) struct drain *d = calloc(1, sizeof(*d));
@@ -50,15 +49,14 @@ int drain_new(struct bpf_session *s, struct target *t, const struct python_targe
 		return -ENOMEM;
 	d->session = s;
 	d->target = t;
-	d->py = py;
 	d->opts = *opts;
 	err = result_new(&d->now, ids);
 	if (!err)
 		err = result_new(&d->next, ids);
 	if (!err)
 		err = census_new(&d->census);
-	if (!err && opts->python)
-		err = heap_reader_new(t, py->offsets, &d->heap);
+	if (!err)
+		err = alloc_liveness(alloc, &d->heap);
 	if (err)
 		return err;
 	*out = take_ptr(d);
@@ -287,7 +285,7 @@ int drain_census(struct drain *d)
 {
 	int err = 0;
 
-	if (!d->opts.python || d->opts.pools_mode)
+	if (!d->heap || d->opts.pools_mode)
 		return 0;
 	reset_next(d);
 	d->taking_census = true;
@@ -307,7 +305,7 @@ int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_re
 	*out = &d->now;
 	reset_next(d);
 	d->epoch = epoch;
-	if (d->opts.python)
+	if (d->heap)
 		err = read_heap(d, full);
 	if (!err)
 		err = read_live_table(d);
@@ -315,7 +313,7 @@ int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_re
 		return err;
 	/* The list of pools keeps all that the census found, so every read is a read of the whole heap. */
 	census_sweep(d->census);
-	d->next.coverage_known = d->opts.python && !d->opts.pools_mode;
+	d->next.coverage_known = d->heap && !d->opts.pools_mode;
 	d->next.duration_ns = (uint64_t)(monotonic_ns() - start);
 	swap = d->now;
 	d->now = d->next;

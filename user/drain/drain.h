@@ -6,8 +6,8 @@
 #ifndef TM_DRAIN_DRAIN_H
 #define TM_DRAIN_DRAIN_H
 
+#include "alloc/heap_reader.h"
 #include "drain/census.h"
-#include "drain/heap_reader.h"
 #include "probe/bpf_session.h"
 
 struct stack_total {
@@ -31,10 +31,9 @@ struct drain;
 
 struct drain_opts {
 	bool pools_mode;
-	bool python; /* read the pymalloc heap */
 };
 
-int drain_new(struct bpf_session *s, struct target *t, const struct python_target *py,
+int drain_new(struct bpf_session *s, struct target *t, const struct alloc_set *alloc,
 	      const struct drain_opts *opts, struct drain **out);
 void drain_free(struct drain *d);
 DEFINE_CLEANUP(struct drain *, drain_free);

@@ -65,79 +65,19 @@ static int configure_pid(struct tmbpf_bpf *skel, const struct target *t)
 	return 0;
 }
 
-static uint16_t or_zero(uint16_t offset)
-{
-	return offset != PY_NONE ? offset : 0;
-}
-
-static void configure_python(struct tmbpf_bpf *skel, const struct python_target *py)
-{
-	const struct py_offsets *o = py->offsets;
-
-	skel->rodata->cfg_python = 1;
-	skel->rodata->cfg_tstate_hops = py->tstate.hops;
-	for (size_t i = 0; i < ARRAY_LEN(py->tstate.off); i++)
-		skel->rodata->cfg_tstate_off[i] = py->tstate.off[i];
-	skel->rodata->cfg_frame_objects = o->frame_objects;
-	skel->rodata->cfg_has_cframe = o->cframe_frame != PY_NONE;
-	skel->rodata->cfg_tstate_frame = o->tstate_frame;
-	skel->rodata->cfg_cframe_frame = or_zero(o->cframe_frame);
-	skel->rodata->cfg_frame_code = o->frame_code;
-	skel->rodata->cfg_frame_previous = o->frame_previous;
-	skel->rodata->cfg_frame_instr = o->frame_instr;
-	skel->rodata->cfg_frame_owner = or_zero(o->frame_owner);
-	skel->rodata->cfg_frame_tlbc = or_zero(o->frame_tlbc);
-	skel->rodata->cfg_frame_bytes = o->frame_bytes;
-	skel->rodata->cfg_frame_code_mask = o->frame_code_mask;
-	skel->rodata->cfg_owner_not_python = PY_OWNER_FIRST_NOT_PYTHON;
-	skel->rodata->cfg_code_bytes = o->code_bytes;
-	skel->rodata->cfg_code_filename = o->code_filename;
-	skel->rodata->cfg_code_qualname =
-		o->code_qualname != PY_NONE ? o->code_qualname : o->code_name;
-	skel->rodata->cfg_code_linetable = o->code_linetable;
-	skel->rodata->cfg_str_length = o->str_length;
-	skel->rodata->cfg_str_state = o->str_state;
-	skel->rodata->cfg_str_kind_shift = o->str_kind_shift;
-	skel->rodata->cfg_str_ascii_data = o->str_ascii_data;
-	skel->rodata->cfg_str_compact_data = o->str_compact_data;
-	skel->rodata->cfg_bytes_size = o->bytes_size;
-	skel->rodata->cfg_bytes_data = o->bytes_data;
-	skel->rodata->cfg_pool_bytes = o->pool_bytes;
-	skel->rodata->cfg_pool_align_shift = o->pool_align_shift;
-	for (size_t i = 0; i < py->object->image->segment_count; i++) {
-		const struct elf_segment *seg = &py->object->image->segments[i];
-
-		if (!seg->exec)
-			continue;
-		skel->rodata->cfg_interp_lo = seg->vaddr + py->object->bias;
-		skel->rodata->cfg_interp_hi = seg->vaddr + seg->mem_len + py->object->bias;
-	}
-}
-
 /* Of the first level. Most blocks are small objects, which are elsewhere, unless malloc serves them all. */
 static uint32_t live_buckets(const struct session_opts *opts)
 {
-	if (!opts->malloc_serves_all)
+	if (!alloc_facts(opts->alloc).objects_in_live_table)
 		return pow2_between(opts->blocks / 16, LIVE_MIN, LIVE_MAX);
 	return pow2_between(opts->blocks / TM_LIVE_WAYS, LIVE_MIN * 8, LIVE_MAX);
 }
 
-static void configure_libc(struct tmbpf_bpf *skel, const struct session_opts *opts)
-{
-	_Static_assert(TM_SLOW_CALLS == SLOW_CALLS_MAX, "one list");
-
-	for (size_t i = 0; opts->libc && i < opts->libc->slow_call_count && i < TM_SLOW_CALLS;
-	     i++) {
-		skel->rodata->cfg_slow_ret[i] =
-			opts->libc->slow_calls[i].ret_vaddr + opts->libc_bias;
-		skel->rodata->cfg_slow_up[i] = opts->libc->slow_calls[i].up_bytes;
-	}
-}
-
 /* Sizes of the fixed tables. Live levels and slot segments grow later. */
-static int size_maps(struct bpf_session *s, const struct session_opts *opts, uint32_t pool_bytes)
+static int size_maps(struct bpf_session *s, const struct session_opts *opts)
 {
 	struct tmbpf_bpf *skel = s->skel;
+	uint64_t pool_bytes = skel->rodata->cfg_pool_bytes;
 	/* Room for four times today's heap, or for --blocks of 64 bytes, at a load of three quarters. */
 	uint64_t heap = opts->blocks ? opts->blocks * 64 : opts->rss_bytes * 4;
 	uint64_t pools = heap / pool_bytes;
@@ -300,6 +240,22 @@ static void choose_attach_type(struct bpf_session *s, bool perf_links)
 	}
 }
 
+/*
+ * Before any probe: an exec must not let records of another program in. Without these the end is read from
+ * /proc, which neither knows a status nor sees an exec of the same file.
+ */
+static void watch_process(struct bpf_session *s)
+{
+	struct tmbpf_bpf *k = s->skel;
+
+	k->links.process_exit = bpf_program__attach(k->progs.process_exit);
+	k->links.process_exec = bpf_program__attach(k->progs.process_exec);
+	k->links.process_oom = bpf_program__attach(k->progs.process_oom);
+	s->sees_end = k->links.process_exit && k->links.process_exec;
+	if (!s->sees_end || !k->links.process_oom)
+		log_info("how the process ends is not told by this kernel (%s)", strerror(errno));
+}
+
 /* Of use, not needed: without it processes that share the target's memory later are not reported. */
 static void choose_share_watch(struct bpf_session *s)
 {
@@ -327,8 +283,8 @@ static int check_kernel(void)
 		"/sys/kernel/btf/vmlinux is missing: no type information of this kernel");
 }
 
-int bpf_session_open(const struct target *t, const struct python_target *python,
-		     const struct session_opts *opts, struct bpf_session **out)
+int bpf_session_open(const struct target *t, const struct session_opts *opts,
+		     struct bpf_session **out)
 {
 	_cleanup_(bpf_session_closep) struct bpf_session *s = calloc(1, sizeof(*s));
 	int err;
@@ -345,17 +301,10 @@ int bpf_session_open(const struct target *t, const struct python_target *python,
 	err = configure_pid(s->skel, t);
 	if (err)
 		return log_err(err, "cannot read the pid namespace of %d", (int)t->pid);
-	if (python)
-		configure_python(s->skel, python);
-	configure_libc(s->skel, opts);
+	alloc_configure(opts->alloc, s->skel);
 	s->skel->rodata->cfg_frames = opts->frames;
 	s->skel->rodata->cfg_threads = opts->threads;
-	if (opts->mimalloc) {
-		s->skel->rodata->cfg_mimalloc = 1;
-		s->skel->rodata->cfg_mi_size = opts->mimalloc->size_off;
-		s->skel->rodata->cfg_mi_size_bytes = opts->mimalloc->size_bytes;
-	}
-	err = size_maps(s, opts, python ? python->offsets->pool_bytes : 16384);
+	err = size_maps(s, opts);
 	if (err)
 		return log_err(err, "cannot size the BPF tables");
 	choose_attach_type(s, opts->perf_links);
@@ -370,6 +319,7 @@ int bpf_session_open(const struct target *t, const struct python_target *python,
 		err = bpf_session_maintain(s);
 	if (err)
 		return load_failed(err);
+	watch_process(s);
 	attach_share_watch(s);
 	*out = take_ptr(s);
 	return 0;

@@ -10,23 +10,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alloc/alloc.h"
 #include "bpf/tmbpf.h"
-#include "sites/mimalloc_sites.h"
-#include "sites/sites.h"
-#include "target/python_target.h"
 #include "target/target.h"
 
 struct session_opts {
 	unsigned frames;	       /* 1..TM_FRAMES_MAX */
 	uint64_t blocks;	       /* expected live blocks (--blocks); 0 = from RSS */
 	uint64_t rss_bytes;	       /* of the target now */
-	const struct libc_sites *libc; /* NULL: native domain off; borrowed during the call */
-	uint64_t libc_bias;
-	const struct mimalloc_sites
-		*mimalloc;	/* NULL: objects come from pymalloc; borrowed during the call */
-	bool malloc_serves_all; /* small objects are in the live table, too: make room */
-	bool threads;		/* tell the stacks of threads apart */
-	bool perf_links;	/* perf events even where uprobe_multi exists */
+	const struct alloc_set *alloc; /* what was found in it; borrowed during the call */
+	bool threads;		       /* tell the stacks of threads apart */
+	bool perf_links;	       /* perf events even where uprobe_multi exists */
 };
 
 struct tmbpf_bpf; /* the skeleton */
@@ -51,14 +45,14 @@ struct bpf_session {
 	uint32_t stack_ids;		      /* entries of stack_allocs */
 	struct tm_site_count *site_counts;
 	int cpus;
+	bool sees_end; /* exit and exec are told by the kernel (bpf_session_process) */
 };
 
 /**
- * Open, configure and load. python may be NULL (native only). Errors are logged and coded
- * (E401 E404 E501 E601). Returns: 0, -errno.
+ * Open, configure and load. Errors are logged and coded (E401 E404 E501 E601). Returns: 0, -errno.
  */
-int bpf_session_open(const struct target *t, const struct python_target *python,
-		     const struct session_opts *opts, struct bpf_session **out);
+int bpf_session_open(const struct target *t, const struct session_opts *opts,
+		     struct bpf_session **out);
 void bpf_session_close(struct bpf_session *s);
 DEFINE_CLEANUP(struct bpf_session *, bpf_session_close);
 
@@ -70,6 +64,9 @@ int bpf_session_maintain(struct bpf_session *s);
 
 /** Processes that were started in the target's memory without being its threads, vfork left out. */
 uint32_t bpf_session_memory_shared(const struct bpf_session *s);
+
+/** What the kernel told of the end of the target so far; all zero while it runs. Cheap: a mapped page. */
+struct tm_proc_state bpf_session_process(const struct bpf_session *s);
 
 /** Sum of the per-CPU counters. Returns: 0, -errno. */
 int bpf_session_stats(const struct bpf_session *s, struct tm_cpu_stats *sum);

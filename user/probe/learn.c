@@ -25,14 +25,22 @@
  */
 #define REUSE_NOISE 2
 
+/* While some sites are gone, blocks born there keep their marks: the others must not trust them. */
+#define KEEP_BITS TM_COOKIE(0, 0, TM_NEWREF_KEEP, 0)
+
+struct choice {
+	const struct probe_spec *spec;
+	struct tm_site_count base; /* counts when the window opened */
+	bool reuses;		   /* verdict that stays: seen with re-use */
+};
+
 struct learn {
 	struct probes *probes;
 	struct bpf_session *session;
-	const struct python_sites *sites;
-	uint64_t *fresh_only; /* vaddrs, sorted; capacity: all sites */
-	size_t fresh_count;
-	struct tm_site_count *base; /* counts when the window opened */
-	bool *reuses;		    /* verdict that stays: seen with re-use */
+	struct choice *choices; /* index: spec->choice - 1 */
+	bool *gone;		/* the same: the fresh-only ones */
+	size_t count, gone_count;
+	uint64_t *fresh_only; /* vaddrs of those that are gone, sorted; capacity: count */
 	bool window;
 	uint32_t epoch;
 	int64_t since_ns; /* of the state */
@@ -43,13 +51,13 @@ void learn_free(struct learn *l)
 {
 	if (!l)
 		return;
+	free(l->choices);
+	free(l->gone);
 	free(l->fresh_only);
-	free(l->base);
-	free(l->reuses);
 	free(l);
 }
 
-static bool listed(const uint64_t *list, size_t count, uint64_t value)
+static bool is_listed(const uint64_t *list, size_t count, uint64_t value)
 {
 	for (size_t i = 0; i < count; i++)
 		if (list[i] == value)
@@ -60,39 +68,68 @@ static bool listed(const uint64_t *list, size_t count, uint64_t value)
 /* What was remembered counts only where today's decoding proves it as well. */
 static void take_known(struct learn *l, const uint64_t *known, size_t count)
 {
-	for (size_t i = 0; i < l->sites->newref_count; i++)
-		if (l->sites->newrefs[i].fresh_proven &&
-		    listed(known, count, l->sites->newrefs[i].vaddr))
-			l->fresh_only[l->fresh_count++] = l->sites->newrefs[i].vaddr;
+	for (size_t i = 0; i < l->count; i++) {
+		const struct probe_spec *s = l->choices[i].spec;
+
+		l->gone[i] = s->may_go && is_listed(known, count, s->vaddr);
+		l->gone_count += l->gone[i];
+	}
 }
 
-int learn_new(struct probes *p, struct bpf_session *s, const struct python_sites *sites,
+static int take_choices(struct learn *l, const struct probe_list *list)
+{
+	l->count = probe_list_choices(list);
+	l->choices = calloc(l->count + 1, sizeof(*l->choices));
+	l->gone = calloc(l->count + 1, sizeof(*l->gone));
+	l->fresh_only = calloc(l->count + 1, sizeof(*l->fresh_only));
+	if (!l->choices || !l->gone || !l->fresh_only)
+		return -ENOMEM;
+	for (size_t i = 0; i < list->count; i++)
+		if (list->specs[i].choice)
+			l->choices[list->specs[i].choice - 1].spec = &list->specs[i];
+	return 0;
+}
+
+int learn_new(struct probes *p, struct bpf_session *s, const struct probe_list *list,
 	      const uint64_t *known, size_t known_count, struct learn **out)
 {
 	_cleanup_(learn_freep) struct learn *l = calloc(1, sizeof(*l));
-	size_t n = sites->newref_count + 1;
+	int err;
 
 	if (!l)
 		return -ENOMEM;
 	l->probes = p;
 	l->session = s;
-	l->sites = sites;
-	l->fresh_only = calloc(n, sizeof(*l->fresh_only));
-	l->base = calloc(n, sizeof(*l->base));
-	l->reuses = calloc(n, sizeof(*l->reuses));
-	if (!l->fresh_only || !l->base || !l->reuses)
-		return -ENOMEM;
+	err = take_choices(l, list);
+	if (err)
+		return err;
 	take_known(l, known, known_count);
-	l->window = l->fresh_count == 0;
+	l->window = l->gone_count == 0;
 	l->epoch = 1;
 	l->check_ns = CHECK_MIN_NS;
+	err = probes_let_go(p, l->gone, l->count, KEEP_BITS);
+	if (err)
+		return err;
 	*out = take_ptr(l);
 	return 0;
 }
 
-const uint64_t *learn_fresh_only(const struct learn *l, size_t *count)
+static int by_value(const void *a, const void *b)
 {
-	*count = l->fresh_count;
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+const uint64_t *learn_fresh_only(struct learn *l, size_t *count)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (l->gone[i])
+			l->fresh_only[n++] = l->choices[i].spec->vaddr;
+	qsort(l->fresh_only, n, sizeof(*l->fresh_only), by_value);
+	*count = n;
 	return l->fresh_only;
 }
 
@@ -101,44 +138,36 @@ uint32_t learn_epoch(const struct learn *l)
 	return l->epoch;
 }
 
-/* python_sites are sorted by vaddr, so the list comes out sorted. True when it changed. */
-static bool judge(struct learn *l)
+/* What the window showed. True when the fresh-only set changed. */
+static bool judge_window(struct learn *l)
 {
-	size_t kept = 0, before = l->fresh_count, was = 0;
 	bool changed = false;
 
-	_cleanup_free_ uint64_t *old = calloc(before + 1, sizeof(*old));
-
-	if (!old)
-		return false;
-	memcpy(old, l->fresh_only, before * sizeof(*old));
-	for (size_t i = 0; i < l->sites->newref_count && i < TM_SITES_MAX; i++) {
+	l->gone_count = 0;
+	for (size_t i = 0; i < l->count; i++) {
 		const struct tm_site_count *now = &l->session->site_counts[i];
-		uint64_t fresh = now->fresh - l->base[i].fresh,
-			 reuse = now->reuse - l->base[i].reuse;
-		uint64_t vaddr = l->sites->newrefs[i].vaddr;
-		bool known = was < before && old[was] == vaddr;
+		struct choice *c = &l->choices[i];
+		uint64_t fresh = now->fresh - c->base.fresh, reuse = now->reuse - c->base.reuse;
+		bool known = l->gone[i];
 
-		was += known;
-		if (reuse > REUSE_NOISE)
-			l->reuses[i] = true;
-		if (l->sites->newrefs[i].fresh_proven && !l->reuses[i] &&
-		    (known || (fresh >= FRESH_ENOUGH && !reuse)))
-			l->fresh_only[kept++] = vaddr;
-		changed |= known != (kept > 0 && l->fresh_only[kept - 1] == vaddr);
+		c->reuses |= reuse > REUSE_NOISE;
+		l->gone[i] = c->spec->may_go && !c->reuses &&
+			     (known || (fresh >= FRESH_ENOUGH && !reuse));
+		l->gone_count += l->gone[i];
+		changed |= known != l->gone[i];
 	}
-	l->fresh_count = kept;
 	return changed;
 }
 
 static void mark_base(struct learn *l)
 {
-	memcpy(l->base, l->session->site_counts, l->sites->newref_count * sizeof(*l->base));
+	for (size_t i = 0; i < l->count; i++)
+		l->choices[i].base = l->session->site_counts[i];
 }
 
 static int open_window(struct learn *l, int64_t now_ns)
 {
-	int err = probes_set_newrefs(l->probes, NULL, 0, false);
+	int err = probes_let_go(l->probes, NULL, 0, 0);
 
 	if (err)
 		return err;
@@ -152,14 +181,14 @@ static int open_window(struct learn *l, int64_t now_ns)
 
 static int close_window(struct learn *l, int64_t now_ns)
 {
-	int err = probes_set_newrefs(l->probes, l->fresh_only, l->fresh_count, true);
+	int err = probes_let_go(l->probes, l->gone, l->count, KEEP_BITS);
 
 	if (err)
 		return err;
 	l->window = false;
 	l->since_ns = now_ns;
 	log_debug("new-reference sites: %zu attached, %zu seen with fresh objects only",
-		  probes_newref_count(l->probes), l->fresh_count);
+		  probes_count(l->probes, TM_PROG_NEWREF), l->gone_count);
 	return 0;
 }
 
@@ -170,28 +199,27 @@ int learn_step(struct learn *l, int64_t now_ns, bool *changed)
 		l->since_ns = now_ns;
 	if (!l->window)
 		return now_ns - l->since_ns < l->check_ns ? 0 : open_window(l, now_ns);
-	if (now_ns - l->since_ns < (l->fresh_count ? WINDOW_NS : RELINK_NS))
+	if (now_ns - l->since_ns < (l->gone_count ? WINDOW_NS : RELINK_NS))
 		return 0;
-	*changed = judge(l);
+	*changed = judge_window(l);
 	/* What a program does first, and what an earlier run remembered, may be little of what it does now. */
 	l->check_ns = *changed			       ? CHECK_MIN_NS
 		      : l->check_ns > CHECK_MAX_NS / 2 ? CHECK_MAX_NS
 						       : l->check_ns * 2;
 	/* Nothing learned yet: the window stays open, at the cost of a second trap an object. */
-	return l->fresh_count ? close_window(l, now_ns) : 0;
+	return l->gone_count ? close_window(l, now_ns) : 0;
 }
 
 void learn_log(const struct learn *l)
 {
-	for (size_t i = 0; i < l->sites->newref_count && i < TM_SITES_MAX; i++) {
+	for (size_t i = 0; i < l->count; i++) {
 		const struct tm_site_count *n = &l->session->site_counts[i];
-		uint64_t vaddr = l->sites->newrefs[i].vaddr;
 
 		if (n->fresh || n->reuse)
 			log_debug(
 				"new-reference site 0x%llx: %llu fresh, %llu re-used in the windows; %s",
-				(unsigned long long)vaddr, (unsigned long long)n->fresh,
-				(unsigned long long)n->reuse,
-				listed(l->fresh_only, l->fresh_count, vaddr) ? "let go" : "kept");
+				(unsigned long long)l->choices[i].spec->vaddr,
+				(unsigned long long)n->fresh, (unsigned long long)n->reuse,
+				l->gone[i] ? "let go" : "kept");
 	}
 }

@@ -11,8 +11,11 @@
 
 struct learn;
 
-/** known: fresh-only sites remembered for this build (vaddrs, sorted; copied). Returns: 0, -ENOMEM. */
-int learn_new(struct probes *p, struct bpf_session *s, const struct python_sites *sites,
+/**
+ * Select among the choices of the list. known: fresh-only sites remembered for this build (vaddrs; copied): they
+ * are let go from the start. list is borrowed. Returns: 0, -ENOMEM.
+ */
+int learn_new(struct probes *p, struct bpf_session *s, const struct probe_list *list,
 	      const uint64_t *known, size_t known_count, struct learn **out);
 void learn_free(struct learn *l);
 DEFINE_CLEANUP(struct learn *, learn_free);
@@ -24,7 +27,7 @@ DEFINE_CLEANUP(struct learn *, learn_free);
 int learn_step(struct learn *l, int64_t now_ns, bool *changed);
 
 /** The fresh-only sites known now, sorted; borrowed until the next learn_step(). */
-const uint64_t *learn_fresh_only(const struct learn *l, size_t *count);
+const uint64_t *learn_fresh_only(struct learn *l, size_t *count);
 
 /** The epoch that blocks are marked with now, 1..15. */
 uint32_t learn_epoch(const struct learn *l);

@@ -1,65 +1,98 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Sites -> links. */
+/* Specs -> links. */
 #include "probe/probes.h"
 
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "probe/session_priv.h"
+#include "probe/uprobe_link.h"
 #include "target/target_task.h"
 
-/* The cookie of alloc_enter carries sites/sites.h's number. */
-#define SAME_FN(fn) _Static_assert((int)FN_##fn == (int)TM_FN_##fn, "one numbering")
-SAME_FN(MALLOC);
-SAME_FN(CALLOC);
-SAME_FN(REALLOC);
-SAME_FN(MEMALIGN);
-SAME_FN(POSIX_MEMALIGN);
-SAME_FN(VALLOC);
-SAME_FN(PVALLOC);
-SAME_FN(REALLOCARRAY);
-SAME_FN(ALIGNED_ALLOC);
-_Static_assert((int)FN_COUNT <= (int)TM_FN_SLOW_MALLOC, "one numbering");
+struct probe_link {
+	const struct probe_spec *like; /* the first of its specs */
+	const struct bpf_program *prog;
+	/* Guarded by probes.lock. */
+	struct uprobe_link *link; /* NULL: nothing is attached */
+	struct probe_batch now;	  /* what is attached */
+};
 
 struct probes {
-	struct probe_plan plan;
-	struct uprobe_link *pops, *newrefs, *refill, *inits, *death;
-	struct uprobe_link *alloc_enter, *alloc_return, *free_enter;
-	struct uprobe_link *mi_free;
-	struct uprobe_link *trial_malloc;
-	size_t newref_count;
+	struct bpf_session *session;
+	const struct target *target;
+	const struct probe_list *list;
+	struct probe_link *links; /* in the order of the list */
+	size_t count, cap;
+	enum probe_role role;
+	struct probe_choice choice;
+	pthread_mutex_t lock; /* a watchdog takes links away from a thread of its own */
+	unsigned away;	      /* of enum probe_part; guarded by lock */
 };
 
-struct site_batch { /* offsets and cookies on their way into a link */
-	uint64_t offsets[TM_SITES_MAX];
-	uint64_t cookies[TM_SITES_MAX];
-	size_t count;
-};
-
-static void batch_add(struct site_batch *b, uint64_t off, uint64_t cookie)
+static bool has_link_for(const struct probes *p, const struct probe_spec *spec)
 {
-	/* Two names of one address: one breakpoint, one hit. */
-	for (size_t i = 0; i < b->count; i++)
-		if (b->offsets[i] == off)
-			return;
-	if (b->count == TM_SITES_MAX)
-		return;
-	b->offsets[b->count] = off;
-	b->cookies[b->count++] = cookie;
+	for (size_t i = 0; i < p->count; i++)
+		if (probe_spec_shares_link(p->links[i].like, spec))
+			return true;
+	return false;
+}
+
+static int add_link(struct probes *p, const struct probe_spec *spec)
+{
+	struct probe_link *grown = array_grow(p->links, &p->cap, p->count + 1, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	p->links = grown;
+	p->links[p->count] = (struct probe_link){
+		.like = spec,
+		.prog = bpf_object__find_program_by_name(p->session->skel->obj, spec->program)};
+	if (!p->links[p->count].prog)
+		return log_err(-EINVAL, "no BPF program %s", spec->program);
+	p->count++;
+	return 0;
+}
+
+int probes_new(struct bpf_session *s, const struct target *t, const struct probe_list *list,
+	       struct probes **out)
+{
+	_cleanup_(probes_freep) struct probes *p = calloc(1, sizeof(*p));
+	int err = 0;
+
+	if (!p)
+		return -ENOMEM;
+	p->session = s;
+	p->target = t;
+	p->list = list;
+	pthread_mutex_init(&p->lock, NULL);
+	p->choice.count = probe_list_choices(list);
+	p->choice.gone = calloc(p->choice.count + 1, sizeof(*p->choice.gone));
+	if (!p->choice.gone)
+		return -ENOMEM;
+	for (size_t i = 0; !err && i < list->count; i++)
+		if (!has_link_for(p, &list->specs[i]))
+			err = add_link(p, &list->specs[i]);
+	if (err)
+		return err;
+	*out = take_ptr(p);
+	return 0;
 }
 
 /* Say why, unless the target has just ended: then the caller knows better. */
 static int attach_failed(const struct probes *p, int err, const struct bpf_program *prog,
 			 const struct uprobe_sites *s)
 {
-	bool multi = p->plan.session->multi;
+	bool multi = p->session->multi;
 	char file[PATH_MAX] = "";
 
 	/* uprobe_multi finds a process by its main thread only: what is attached stays. */
-	if (!target_is_alive(p->plan.target) || target_main_thread_ended(p->plan.target))
+	if (!target_is_alive(p->target) || target_main_thread_ended(p->target))
 		return -ESRCH;
 	if (readlink(s->path, file, sizeof(file) - 1) < 0) /* the name of /proc/self/fd/N */
 		*file = '\0';
@@ -75,50 +108,163 @@ static int attach_failed(const struct probes *p, int err, const struct bpf_progr
 			     s->count, file, strerror(-err));
 }
 
-static int attach(const struct probes *p, const struct bpf_program *prog, const char *path,
-		  const struct site_batch *b, bool ret, struct uprobe_link **out)
+static int attach_batch(const struct probes *p, const struct probe_link *l,
+			const struct probe_batch *b, struct uprobe_link **out)
 {
-	struct uprobe_sites sites = {.path = path,
+	struct uprobe_sites sites = {.path = l->like->object->attach_path,
 				     .offsets = b->offsets,
 				     .cookies = b->cookies,
 				     .count = b->count,
-				     .ret = ret};
+				     .ret = l->like->at_return};
 	int err;
 
 	if (!b->count)
 		return 0;
-	(void)target_task_next(p->plan.target);
-	sites.pid = target_task(p->plan.target);
-	err = uprobe_link_attach(prog, &sites, p->plan.session->multi, out);
-	return err ? attach_failed(p, err, prog, &sites) : 0;
+	(void)target_task_next(p->target);
+	sites.pid = target_task(p->target);
+	err = uprobe_link_attach(l->prog, &sites, p->session->multi, out);
+	return err ? attach_failed(p, err, l->prog, &sites) : 0;
 }
 
-static int attach_one(const struct probes *p, const struct bpf_program *prog, const char *path,
-		      uint64_t off, uint64_t cookie, bool ret, struct uprobe_link **out)
+/*
+ * Put a link and its sites in place of the ones that were there; a link whose part was taken away meanwhile is
+ * dropped at once. Takes both over.
+ */
+static void exchange_link(struct probes *p, struct probe_link *l, struct uprobe_link *link,
+			  struct probe_batch *batch)
 {
-	_cleanup_free_ struct site_batch *b = calloc(1, sizeof(*b));
+	struct uprobe_link *old = link;
 
-	if (!b)
-		return -ENOMEM;
-	batch_add(b, off, cookie);
-	return attach(p, prog, path, b, ret, out);
+	pthread_mutex_lock(&p->lock);
+	if (!link || !(p->away & l->like->part)) {
+		old = l->link;
+		l->link = link;
+		probe_batch_release(&l->now);
+		l->now = *batch;
+		*batch = (struct probe_batch){0};
+	}
+	pthread_mutex_unlock(&p->lock);
+	uprobe_link_free(old);
+	probe_batch_release(batch);
 }
 
-static void drop_link(struct uprobe_link **link)
+static void drop_link(struct probes *p, struct probe_link *l)
 {
-	uprobe_link_free(*link);
-	*link = NULL;
+	exchange_link(p, l, NULL, &(struct probe_batch){0});
 }
 
-int probes_new(const struct probe_plan *plan, struct probes **out)
+static bool has_sites(struct probes *p, const struct probe_link *l, const struct probe_batch *b)
 {
-	struct probes *p = calloc(1, sizeof(*p));
+	bool same;
 
-	if (!p)
-		return -ENOMEM;
-	p->plan = *plan;
-	*out = p;
-	return 0;
+	pthread_mutex_lock(&p->lock);
+	same = probe_batch_equal(&l->now, b);
+	pthread_mutex_unlock(&p->lock);
+	return same;
+}
+
+/* The new link is attached before the former one goes. */
+static int update_link(struct probes *p, struct probe_link *l)
+{
+	struct uprobe_link *link = NULL;
+	struct probe_batch want;
+	int err = probe_list_select(p->list, l->like, p->role, probes_away(p), &p->choice, &want);
+
+	if (err)
+		return err;
+	if (!has_sites(p, l, &want))
+		err = attach_batch(p, l, &want, &link);
+	if (link || (!err && !want.count))
+		exchange_link(p, l, link, &want);
+	else
+		probe_batch_release(&want);
+	return err;
+}
+
+static bool is_selected(const struct probes *p, const struct probe_link *l)
+{
+	for (size_t i = 0; i < p->list->count; i++)
+		if ((p->list->specs[i].roles & p->role) &&
+		    probe_spec_shares_link(&p->list->specs[i], l->like))
+			return true;
+	return false;
+}
+
+int probes_set_role(struct probes *p, enum probe_role role)
+{
+	int err = 0;
+
+	p->role = role;
+	for (size_t i = p->count; i-- > 0;)
+		if (!is_selected(p, &p->links[i]))
+			drop_link(p, &p->links[i]);
+	for (size_t i = 0; !err && i < p->count; i++)
+		err = update_link(p, &p->links[i]);
+	return err;
+}
+
+enum probe_role probes_role(const struct probes *p)
+{
+	return p->role;
+}
+
+int probes_let_go(struct probes *p, const bool *gone, size_t count, uint64_t cookie_bits)
+{
+	struct probe_choice *c = &p->choice;
+	int err = 0;
+
+	c->any_gone = false;
+	c->cookie_bits = cookie_bits;
+	for (size_t i = 0; i < c->count; i++) {
+		c->gone[i] = i < count && gone[i];
+		c->any_gone |= c->gone[i];
+	}
+	for (size_t i = 0; !err && i < p->count; i++)
+		if (p->links[i].like->choice)
+			err = update_link(p, &p->links[i]);
+	return err;
+}
+
+void probes_take_away(struct probes *p, unsigned parts)
+{
+	pthread_mutex_lock(&p->lock);
+	p->away |= parts;
+	pthread_mutex_unlock(&p->lock);
+	for (size_t i = p->count; i-- > 0;)
+		if (p->links[i].like->part & parts)
+			drop_link(p, &p->links[i]);
+}
+
+unsigned probes_away(struct probes *p)
+{
+	unsigned away;
+
+	pthread_mutex_lock(&p->lock);
+	away = p->away;
+	pthread_mutex_unlock(&p->lock);
+	return away;
+}
+
+unsigned probes_readmit(struct probes *p)
+{
+	unsigned away;
+
+	pthread_mutex_lock(&p->lock);
+	away = p->away;
+	p->away = 0;
+	pthread_mutex_unlock(&p->lock);
+	return away;
+}
+
+size_t probes_count(struct probes *p, enum tm_prog_kind kind)
+{
+	size_t count = 0;
+
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < p->count; i++)
+		count += p->links[i].now.of_kind[kind];
+	pthread_mutex_unlock(&p->lock);
+	return count;
 }
 
 void probes_free(struct probes *p)
@@ -126,223 +272,10 @@ void probes_free(struct probes *p)
 	if (!p)
 		return;
 	/* Where blocks are born first, so that no block is seen born and not seen freed. */
-	drop_link(&p->trial_malloc);
-	drop_link(&p->pops);
-	drop_link(&p->newrefs);
-	drop_link(&p->refill);
-	drop_link(&p->inits);
-	drop_link(&p->mi_free);
-	drop_link(&p->alloc_enter);
-	drop_link(&p->alloc_return);
-	drop_link(&p->free_enter);
-	drop_link(&p->death);
+	for (size_t i = p->count; i-- > 0;)
+		drop_link(p, &p->links[i]);
+	pthread_mutex_destroy(&p->lock);
+	free(p->links);
+	free(p->choice.gone);
 	free(p);
-}
-
-static void batch_add_pops(struct site_batch *b, const struct python_sites *py)
-{
-	for (size_t i = 0; i < py->pop_count; i++) {
-		const struct site *s = &py->pops[i];
-
-		batch_add(b, s->file_off,
-			  s->after_pop ? TM_COOKIE(s->reg, TM_KIND_POP, TM_POP_AFTER, s->reg2)
-				       : TM_COOKIE(s->reg, TM_KIND_POP, 0, 0));
-	}
-}
-
-static int attach_pops(struct probes *p)
-{
-	const struct mimalloc_sites *mi = p->plan.mimalloc;
-	_cleanup_free_ struct site_batch *b = calloc(1, sizeof(*b));
-
-	if (!b)
-		return -ENOMEM;
-	if (!p->plan.py_object || p->pops)
-		return 0;
-	if (!mi)
-		batch_add_pops(b, p->plan.py_sites);
-	for (size_t i = 0; mi && i < mi->pop_count; i++)
-		batch_add(b, mi->pops[i].file_off,
-			  TM_COOKIE(mi->pops[i].reg, TM_KIND_MI_POP, 0, mi->pops[i].reg2));
-	return attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->attach_path,
-		      b, false, &p->pops);
-}
-
-static bool listed(const uint64_t *sorted, size_t count, uint64_t value)
-{
-	size_t lo = 0, hi = count;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (sorted[mid] == value)
-			return true;
-		if (sorted[mid] < value)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
-}
-
-int probes_set_newrefs(struct probes *p, const uint64_t *skip, size_t skip_count, bool keep)
-{
-	const struct python_sites *py = p->plan.py_sites;
-	_cleanup_free_ struct site_batch *b = calloc(1, sizeof(*b));
-	struct uprobe_link *link = NULL;
-	int err;
-
-	if (!b)
-		return -ENOMEM;
-	if (!p->plan.py_object)
-		return 0;
-	for (size_t i = 0; i < py->newref_count; i++)
-		if (!listed(skip, skip_count, py->newrefs[i].vaddr))
-			batch_add(b, py->newrefs[i].file_off,
-				  TM_COOKIE(py->newrefs[i].reg, TM_KIND_NEWREF,
-					    keep ? TM_NEWREF_KEEP : 0, i));
-	err = attach(p, p->plan.session->skel->progs.record_site, p->plan.py_object->attach_path, b,
-		     false, &link);
-	if (err)
-		return err;
-	drop_link(&p->newrefs);
-	p->newrefs = link;
-	p->newref_count = b->count;
-	return 0;
-}
-
-size_t probes_newref_count(const struct probes *p)
-{
-	return p->newref_count;
-}
-
-/* The first blocks of new pools. */
-static int attach_new_pools(struct probes *p)
-{
-	const struct python_sites *py = p->plan.py_sites;
-	const struct bpf_program *prog = p->plan.session->skel->progs.record_site;
-	const char *path = p->plan.py_object->attach_path;
-	_cleanup_free_ struct site_batch *b = calloc(1, sizeof(*b));
-
-	if (!b)
-		return -ENOMEM;
-	if (py->refill_vaddr)
-		return attach_one(p, prog, path, py->refill_off, TM_COOKIE(0, TM_KIND_REFILL, 0, 0),
-				  true, &p->refill);
-	for (size_t i = 0; i < py->init_count; i++)
-		batch_add(b, py->inits[i].file_off,
-			  TM_COOKIE(py->inits[i].reg, TM_KIND_POP, TM_POP_INIT, py->inits[i].reg2));
-	return attach(p, prog, path, b, false, &p->inits);
-}
-
-static int attach_mi_free(struct probes *p)
-{
-	const struct mimalloc_sites *mi = p->plan.mimalloc;
-	_cleanup_free_ struct site_batch *b = calloc(1, sizeof(*b));
-
-	if (!b)
-		return -ENOMEM;
-	for (size_t i = 0; i < mi->free_count; i++)
-		batch_add(b, mi->frees[i].file_off, 0);
-	return attach(p, p->plan.session->skel->progs.free_enter, p->plan.py_object->attach_path, b,
-		      false, &p->mi_free);
-}
-
-static int attach_python_rest(struct probes *p)
-{
-	const struct tmbpf_bpf *skel = p->plan.session->skel;
-	const char *path;
-	int err;
-
-	if (!p->plan.py_object)
-		return 0;
-	path = p->plan.py_object->attach_path;
-	err = attach_one(p, skel->progs.code_dealloc, path, p->plan.code_dealloc_off, 0, false,
-			 &p->death);
-	if (!err && p->plan.mimalloc)
-		err = attach_mi_free(p);
-	else if (!err && p->plan.py_sites->pop_count)
-		err = attach_new_pools(p);
-	return err;
-}
-
-/* A return probe may stand at any instruction where the return address is still on top of the stack. */
-static void batch_add_fn(struct site_batch *enter, struct site_batch *ret, const struct fn_site *f,
-			 uint32_t fn)
-{
-	if (!f->present)
-		return;
-	batch_add(enter, f->file_off, fn | (uint64_t)f->sp_bytes << 8);
-	batch_add(ret, f->ret_off, TM_COOKIE(0, TM_KIND_ALLOC_RETURN, 0, 0));
-}
-
-/* The malloc family; slow: malloc and calloc only where they reach _int_malloc. */
-static int attach_libc(struct probes *p, bool slow)
-{
-	const struct tmbpf_bpf *skel = p->plan.session->skel;
-	const struct libc_sites *libc = p->plan.libc_sites;
-	_cleanup_free_ struct site_batch *enter = calloc(1, sizeof(*enter));
-	_cleanup_free_ struct site_batch *ret = calloc(1, sizeof(*ret));
-	const char *path;
-	int err;
-
-	if (!enter || !ret)
-		return -ENOMEM;
-	if (!p->plan.libc_object)
-		return 0;
-	path = p->plan.libc_object->attach_path;
-	slow = slow && libc->slow_malloc.present;
-	for (uint32_t fn = 0; fn < FN_COUNT; fn++) {
-		if (fn == FN_FREE || (slow && (fn == FN_MALLOC || fn == FN_CALLOC)))
-			continue;
-		batch_add_fn(enter, ret, &libc->fn[fn], fn);
-	}
-	if (slow)
-		batch_add_fn(enter, ret, &libc->slow_malloc, TM_FN_SLOW_MALLOC);
-	/* free first: a block whose end we miss would stay forever, one whose birth we miss is just not there. */
-	err = attach_one(p, skel->progs.free_enter, path, libc->fn[FN_FREE].file_off, 0, false,
-			 &p->free_enter);
-	if (!err)
-		err = attach(p, skel->progs.record_site, path, ret, true, &p->alloc_return);
-	if (!err)
-		err = attach(p, skel->progs.alloc_enter, path, enter, false, &p->alloc_enter);
-	return err;
-}
-
-int probes_attach_trial(struct probes *p)
-{
-	const struct fn_site *m = p->plan.libc_object ? &p->plan.libc_sites->fn[FN_MALLOC] : NULL;
-	int err = attach_pops(p);
-
-	if (!err && m)
-		err = attach_one(p, p->plan.session->skel->progs.alloc_enter,
-				 p->plan.libc_object->attach_path, m->file_off, FN_MALLOC, false,
-				 &p->trial_malloc);
-	return err;
-}
-
-int probes_attach_exact(struct probes *p, const uint64_t *skip, size_t skip_count)
-{
-	int err = attach_python_rest(p);
-
-	if (!err)
-		err = attach_libc(p, false);
-	drop_link(&p->trial_malloc);
-	if (!err)
-		err = probes_set_newrefs(p, skip, skip_count, skip_count > 0);
-	if (!err)
-		err = attach_pops(p);
-	return err;
-}
-
-int probes_attach_pools(struct probes *p)
-{
-	int err;
-
-	drop_link(&p->trial_malloc);
-	drop_link(&p->pops);
-	err = attach_python_rest(p);
-	if (!err)
-		err = attach_libc(p, true);
-	return err;
 }

@@ -1,43 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which program sits where: turns the sites of a target into links. One set a mode; switching modes
- * attaches the new links before the old ones go.
+ * The list of probes as links: specs of one program and file share one. A role selects which are attached;
+ * switching moves only what differs between the two roles.
  */
 #ifndef TM_PROBE_PROBES_H
 #define TM_PROBE_PROBES_H
 
+#include "alloc/probe_list.h"
 #include "probe/bpf_session.h"
-#include "probe/uprobe_link.h"
-#include "sites/mimalloc_sites.h"
-#include "sites/sites.h"
-#include "target/target.h"
-
-struct probe_plan { /* everything borrowed for the life of the probes */
-	struct bpf_session *session;
-	const struct target *target;
-	const struct target_object *py_object; /* NULL: no python domain */
-	const struct mimalloc_sites *mimalloc; /* NULL: objects come from pymalloc*/
-	const struct python_sites *py_sites;
-	uint64_t code_dealloc_off;		 /* file offset in py_object */
-	const struct target_object *libc_object; /* NULL: no native domain */
-	const struct libc_sites *libc_sites;
-};
 
 struct probes;
 
-int probes_new(const struct probe_plan *plan, struct probes **out);
+/**
+ * Nothing is attached yet. list and the others are borrowed for the life of the probes.
+ * Returns: 0, -ENOMEM, -EINVAL (a spec names no program of bpf/; logged).
+ */
+int probes_new(struct bpf_session *s, const struct target *t, const struct probe_list *list,
+	       struct probes **out);
 void probes_free(struct probes *p); /* detaches everything */
 DEFINE_CLEANUP(struct probes *, probes_free);
 
-/** Only what the event rate is measured at: pop sites and malloc's entry. */
-int probes_attach_trial(struct probes *p);
-/** Everything. Links of the trial are kept and completed. Without the sites in skip (vaddrs, sorted). */
-int probes_attach_exact(struct probes *p, const uint64_t *skip, size_t skip_count);
-/** Pool refills and malloc's slow path only. Links of the trial go. */
-int probes_attach_pools(struct probes *p);
-/** Exchange the new-reference link: all sites but `skip`, every hit recorded when keep. */
-int probes_set_newrefs(struct probes *p, const uint64_t *skip, size_t skip_count, bool keep);
-/** How many new-reference sites are attached now. */
-size_t probes_newref_count(const struct probes *p);
+/**
+ * Attach what the role selects of the parts that are not away, drop the rest; may be called again at any time, with
+ * the same role to complete it. What goes altogether goes first, births before ends; then each other link whose
+ * sites differ is attached before its former one is dropped.
+ * Logs and codes: E401 E402 E502. Returns: 0, -ESRCH (the target ended; not logged), -errno: part of the role is
+ * attached then.
+ */
+int probes_set_role(struct probes *p, enum probe_role role);
+enum probe_role probes_role(const struct probes *p);
+
+/**
+ * Detach these parts (of enum probe_part); the others stay. While a part is away, nothing attaches a probe of it.
+ * The only function that may be called from another thread. Blocks for an RCU grace period.
+ */
+void probes_take_away(struct probes *p, unsigned parts);
+/** Parts that are away now. From any thread. */
+unsigned probes_away(struct probes *p);
+/**
+ * No part is away from now on; probes_set_role() with the same role attaches them again. Returns: the parts that
+ * were away.
+ */
+unsigned probes_readmit(struct probes *p);
+
+/**
+ * Let choices go: gone[choice - 1]; copied. cookie_bits are set in the cookies of those that stay, as long as
+ * any is gone. Takes effect at once where the role has them. Returns: as probes_set_role(), -ENOMEM.
+ */
+int probes_let_go(struct probes *p, const bool *gone, size_t count, uint64_t cookie_bits);
+
+/** How many sites of a kind are attached now. */
+size_t probes_count(struct probes *p, enum tm_prog_kind kind);
 
 #endif

@@ -30,6 +30,19 @@ int bpf_session_stats(const struct bpf_session *s, struct tm_cpu_stats *sum)
 	return 0;
 }
 
+struct tm_proc_state bpf_session_process(const struct bpf_session *s)
+{
+	const struct tm_proc_state *now = &s->skel->bss->proc_state;
+	struct tm_proc_state state = {.exit_ns = __atomic_load_n(&now->exit_ns, __ATOMIC_ACQUIRE)};
+
+	/* The rest is written before exit_ns. */
+	state.exec_ns = __atomic_load_n(&now->exec_ns, __ATOMIC_RELAXED);
+	state.oom_ns = __atomic_load_n(&now->oom_ns, __ATOMIC_RELAXED);
+	state.exit_code = now->exit_code;
+	state.oom_killed = now->oom_killed;
+	return state;
+}
+
 uint32_t bpf_session_memory_shared(const struct bpf_session *s)
 {
 	return __atomic_load_n(&s->skel->bss->memory_shared, __ATOMIC_RELAXED);

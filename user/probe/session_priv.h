@@ -3,15 +3,7 @@
 #ifndef TM_PROBE_SESSION_PRIV_H
 #define TM_PROBE_SESSION_PRIV_H
 
-#include <linux/types.h>
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#pragma GCC diagnostic ignored "-Wshadow"
-#pragma GCC diagnostic ignored "-Wcast-qual"
-#include "tmbpf.skel.h"
-#pragma GCC diagnostic pop
-
+#include "alloc/skeleton.h"
 #include "probe/bpf_session.h"
 
 void session_ring_close(struct bpf_session *s);

@@ -3,21 +3,14 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "base/codes.h"
 #include "report/report_priv.h"
 
 #define COVERAGE_GOOD 0.99 /* below this the numbers are called too low */
 
-static const struct {
-	const char *key, *text;
-} drops[TM_DROP_COUNT] = {
-#define X(id, k, t) [TM_DROP_##id] = {#k, t},
-	TM_DROP_LIST(X)
-#undef X
-};
-
 const char *ledger_drop_key(enum tm_drop reason)
 {
-	return drops[reason].key;
+	return losses_get(reason)->key;
 }
 
 const char *ledger_domain_name(enum snap_domain domain)
@@ -74,7 +67,8 @@ static void write_losses(struct buf *out, const struct snapshot *s)
 	for (int i = 0; i < TM_DROP_COUNT; i++) {
 		if (!s->drops[i])
 			continue;
-		(void)buf_printf(out, "%s%s %" PRIu64, sep, drops[i].key, s->drops[i]);
+		(void)buf_printf(out, "%s%s %" PRIu64, sep, ledger_drop_key((enum tm_drop)i),
+				 s->drops[i]);
 		sep = ", ";
 	}
 	if (!*sep)
@@ -106,8 +100,10 @@ void ledger_write(struct buf *out, const struct snapshot *s, unsigned frames)
 				 s->stack_count, frames);
 	(void)buf_append_str(out, "\n");
 	for (int i = 0; i < TM_DROP_COUNT; i++) {
+		const struct loss_row *loss = losses_get((enum tm_drop)i);
+
 		if (s->drops[i])
-			(void)buf_printf(out, "  lost %s: %s\n", drops[i].key, drops[i].text);
+			(void)buf_printf(out, "  lost %s: %s\n", loss->key, loss->text);
 	}
 	for (int d = 0; d < SNAP_DOMAINS; d++) {
 		const struct snap_coverage *c = &s->coverage[d];

@@ -14,7 +14,7 @@
 
 #define NARROW_COLUMNS 100 /* below this the columns move together */
 
-#define POOLS_RULE     "each pool's blocks are booked to the line that opened the pool"
+#define POOLS_RULE     "each pool's blocks are attributed to the line that opened the pool"
 
 static const char *clock_text(char out[16], int64_t time_ns)
 {

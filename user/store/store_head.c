@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "store/store_priv.h"
 
-#define DROP_KEY(name, key, text) #key,
+#define DROP_KEY(name, key, text, remedy) #key,
 static const char *const drop_keys[TM_DROP_COUNT] = {TM_DROP_LIST(DROP_KEY)};
 
 uint64_t store_head_checksum(const struct store_head *h)

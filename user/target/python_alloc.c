@@ -23,7 +23,7 @@
 #define NEAR_WORDS	128 /* from the debug state to a static table; 24 at most were seen */
 #define NEAR_MAX	16  /* entries there; 4 at most were seen */
 #define IN_RUNTIME_FROM 12  /* 3.12, Include/internal/pycore_pymem.h */
-#define MIMALLOC_FROM	13  /* 3.13 */
+#define BY_DOMAIN_FROM	13  /* 3.13 */
 
 struct alloc_tables { /* where everything leads */
 	struct alloc_end raw, mem, obj;
@@ -78,7 +78,8 @@ static bool all_differ(const struct alloc_entry *a, const struct alloc_entry *b)
 /*
  * No function's address is known. But the debug state has what the interpreter was built with, or what its
  * hooks were put in front of: an allocator of the program's own, linked into the same file, is not there.
- * pymalloc serves mem and obj, never raw; malloc all three; mimalloc has functions for each.
+ * pymalloc serves mem and obj, never raw; malloc all three; others have
+ * functions for each.
  */
 static enum py_allocator judge(const struct alloc_place *p, const struct alloc_tables *a)
 {
@@ -92,10 +93,10 @@ static enum py_allocator judge(const struct alloc_place *p, const struct alloc_t
 			return alloc_same(&a->obj, &a->raw) ? PY_ALLOC_MALLOC : PY_ALLOC_UNKNOWN;
 		return alloc_same(&a->obj, &a->debug_obj) ? PY_ALLOC_PYMALLOC : PY_ALLOC_UNKNOWN;
 	}
-	return p->minor >= MIMALLOC_FROM && all_differ(&a->mem.inner, &a->obj.inner) &&
+	return p->minor >= BY_DOMAIN_FROM && all_differ(&a->mem.inner, &a->obj.inner) &&
 			       all_differ(&a->mem.inner, &a->debug_raw.inner) &&
 			       all_differ(&a->obj.inner, &a->debug_raw.inner)
-		       ? PY_ALLOC_MIMALLOC
+		       ? PY_ALLOC_BY_DOMAIN
 		       : PY_ALLOC_UNKNOWN;
 }
 
@@ -121,8 +122,8 @@ static enum py_allocator find_in_runtime(struct alloc_place *p, struct python_ta
 	alloc_hooks_add(&py->hooks, &a.obj.hooks);
 	alloc_hooks_add(&py->hooks, &a.mem.hooks);
 	alloc_hooks_add(&py->hooks, &a.raw.hooks);
-	py->mi_free[0] = a.mem.known ? a.mem.inner.free : 0;
-	py->mi_free[1] = a.obj.known ? a.obj.inner.free : 0;
+	py->domain_free[0] = a.mem.known ? a.mem.inner.free : 0;
+	py->domain_free[1] = a.obj.known ? a.obj.inner.free : 0;
 	return judge(p, &a);
 }
 

@@ -9,9 +9,10 @@
 /* Which allocator serves Python objects now, behind all hooks. */
 enum py_allocator {
 	PY_ALLOC_PYMALLOC = 0,
-	PY_ALLOC_MALLOC = 1,   /* PYTHONMALLOC=malloc */
-	PY_ALLOC_MIMALLOC = 2, /* PYTHONMALLOC=mimalloc (3.13 on), every free-threaded build */
-	PY_ALLOC_UNKNOWN = 3,  /* not proven */
+	PY_ALLOC_MALLOC = 1, /* PYTHONMALLOC=malloc */
+	PY_ALLOC_BY_DOMAIN =
+		2,	      /* one with functions of its own for each domain; none before 3.13 */
+	PY_ALLOC_UNKNOWN = 3, /* not proven */
 };
 
 /* What is called in place of the allocator, and calls it in turn. */
@@ -60,8 +61,8 @@ struct python_target {
 	uint64_t code_type_addr;    /* of PyCode_Type: what ob_type of a code object must be */
 	enum py_allocator allocator;
 	struct py_hooks hooks;
-	uint64_t mi_free
-		[2]; /* PY_ALLOC_MIMALLOC: free(ctx, block) of the mem and obj domains; 0 = unknown */
+	uint64_t domain_free
+		[2]; /* PY_ALLOC_BY_DOMAIN: free(ctx, block) of the mem and obj domains; 0 = unknown */
 };
 
 /**

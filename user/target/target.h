@@ -39,6 +39,22 @@ struct target_object {
 struct py_offsets;
 struct target_access;
 
+enum target_state {
+	TARGET_RUNS = 0,
+	TARGET_EXITED,	 /* exit status known */
+	TARGET_SIGNALED, /* ended by a signal */
+	TARGET_OOM,	 /* SIGKILL of the out-of-memory killer */
+	TARGET_EXECED,	 /* runs another program now */
+	TARGET_ENDED,	 /* how is not known */
+};
+
+/* How a process ended. */
+struct target_end {
+	enum target_state state;
+	int code;   /* TARGET_EXITED: status; TARGET_SIGNALED, TARGET_OOM: signal */
+	int64_t ns; /* when, CLOCK_MONOTONIC; 0 not known */
+};
+
 struct target {
 	pid_t pid;		   /* in our pid namespace */
 	pid_t ns_pid;		   /* innermost number, from NSpid: (what the target sees) */

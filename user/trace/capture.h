@@ -6,13 +6,13 @@
 #ifndef TM_TRACE_CAPTURE_H
 #define TM_TRACE_CAPTURE_H
 
+#include "alloc/alloc.h"
 #include "drain/drain.h"
 #include "probe/calibrate.h"
 #include "probe/learn.h"
 #include "probe/probes.h"
 #include "report/report.h"
 #include "symbolize/stack_cache.h"
-#include "target/libc_target.h"
 #include "trace/options.h"
 #include "trace/tracer_watch.h"
 
@@ -28,15 +28,11 @@ struct guard_verdict {		/* what the trial window said; the seam for a governor *
 struct capture {
 	const struct options *opts;
 	struct target *target;
-	struct python_target py;
+	struct alloc_set *alloc; /* its allocators */
+	struct python_target py; /* of alloc, like the next three */
 	bool has_python, has_native;
-	bool python_later;	/* none yet, or not initialised: look again */
-	int64_t python_look_ns; /* when we last looked; monotonic */
 	struct libc_target libc;
-	struct python_sites py_sites;
-	struct mimalloc_sites mi_sites; /* instead of its pop sites, when mimalloc */
-	bool mimalloc;
-	struct libc_sites libc_sites;
+	int64_t python_look_ns; /* when an interpreter was last looked for; monotonic */
 	struct bpf_session *session;
 	struct probes *probes;
 	struct learn *learn; /* NULL without python or in pools mode */

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "trace/target_end.h"
 
 #define STEP_MS 100
 /* How long a process may take to end after it has lost its memory. */
@@ -77,14 +79,21 @@ static const char *wait_step(const struct capture *c, int signals, int timeout_m
 	return capture_signal(signals);
 }
 
-static const char *target_state(const struct target *t)
+static const char *target_state(const struct capture *c)
 {
-	if (target_is_alive(t) && target_same_image(t))
-		return NULL;
-	/* A process that ends has no image for a moment before it counts as ended: look again. */
-	for (int i = 0; i < EXIT_LOOKS && target_is_alive(t); i++)
+	struct target_end end = target_end_now(c->target, c->session);
+
+	/* A process that ends has no image for a moment before the kernel tells how it ended: look again. */
+	for (int i = 0; i < EXIT_LOOKS && (end.state == TARGET_ENDED || !end.ns); i++) {
+		if (end.state == TARGET_RUNS)
+			return NULL;
 		(void)poll(NULL, 0, EXIT_LOOK_MS);
-	return target_is_alive(t) ? "target-exec" : "target-exit";
+		end = target_end_now(c->target, c->session);
+	}
+	log_debug("target: state %d, code %d", (int)end.state, end.code);
+	if (end.state == TARGET_RUNS)
+		return NULL;
+	return end.state == TARGET_EXECED ? "target-exec" : "target-exit";
 }
 
 const char *capture_loop_until(struct capture *c, int signals, int64_t deadline_ns, int *err)
@@ -100,7 +109,7 @@ const char *capture_loop_until(struct capture *c, int signals, int64_t deadline_
 		if (*err == -ESRCH)
 			*err = 0;
 		if (!why)
-			why = target_state(c->target);
+			why = target_state(c);
 		if (!*err && !why && capture_python_appeared(c))
 			why = CAPTURE_LOOP_ANEW;
 		if (!*err && !why && deadline_ns - monotonic_ns() > STEP_MS * 2000000LL)

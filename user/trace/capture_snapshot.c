@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "target/proc_fs.h"
 #include "trace/capture.h"
+#include "trace/target_end.h"
 
 #define FULL_EVERY_NS  60000000000LL /* search for pools nobody told us of */
 #define REFRESH_SHARE  50	     /* a refresh may take 1/50 of the time */
@@ -20,7 +21,7 @@ static int drain_now(struct capture *c, bool full)
 	int err;
 
 	/* After an exec the same addresses hold another program's heap. */
-	if (!target_same_image(c->target))
+	if (target_end_now(c->target, c->session).state != TARGET_RUNS)
 		return -ESRCH;
 	err = drain_read(c->drain, full, c->learn ? learn_epoch(c->learn) : 0, &c->result);
 	c->last_drain_ns = now;
@@ -200,7 +201,9 @@ static int say_target_ended(const struct capture *c)
 				     (int)c->target->pid);
 	log_coded_warn("W150", NULL, "process %d %s: the last numbers are %.1f s old",
 		       (int)c->target->pid,
-		       target_is_alive(c->target) ? "runs another program now" : "has ended",
+		       target_end_now(c->target, c->session).state == TARGET_EXECED
+			       ? "runs another program now"
+			       : "has ended",
 		       (double)(monotonic_ns() - c->good_drain_ns) / 1e9);
 	return 0;
 }

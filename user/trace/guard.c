@@ -27,7 +27,7 @@ static int measure(struct capture *c, struct guard_verdict *v)
 	struct timespec wait = {.tv_nsec = TRIAL_NS};
 	struct tm_cpu_stats before, after;
 	int64_t start;
-	int err = probes_attach_trial(c->probes);
+	int err = probes_set_role(c->probes, PROBE_TRIAL);
 
 	if (!err)
 		err = bpf_session_stats(c->session, &before);

@@ -8,143 +8,97 @@
 #include "trace/tracer_watch.h"
 
 struct tally {
-	const struct capture *capture;
-	const struct target_object *object;
-	bool debugger; /* an int3 may be its breakpoint */
-	unsigned sites, left_out[SITE_MEMORY_COUNT];
+	unsigned sites, left_out; /* all */
+	unsigned by[SITE_MEMORY_COUNT];
 };
 
-static bool may_stand(struct tally *t, uint64_t vaddr)
+/* Without a debugger an int3 is a uprobe of another tool, or one that was left: the kernel shares it. */
+static enum site_memory spec_memory(const struct capture *c, const struct probe_spec *s)
 {
-	enum site_memory m = site_memory_at(t->capture->target, t->object, vaddr);
+	enum site_memory m = site_memory_at(c->target, s->object, s->vaddr);
 
-	t->sites++;
-	/* Without a debugger an int3 is a uprobe of another tool, or one that was left: the kernel shares it. */
-	if (m == SITE_AS_FILE || (m == SITE_BREAKPOINT && !t->debugger))
-		return true;
-	t->left_out[m]++;
+	return m == SITE_BREAKPOINT && !tracer_sets_breakpoints(c) ? SITE_AS_FILE : m;
+}
+
+/* Of what is left out: the end of a block, which makes all births of its allocator worthless. */
+static unsigned parts_without_end(const struct capture *c, const struct probe_list *l)
+{
+	unsigned parts = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (l->specs[i].kind == TM_PROG_FREE && spec_memory(c, &l->specs[i]))
+			parts |= l->specs[i].part;
+	return parts;
+}
+
+static bool sees_births(const struct probe_list *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->specs[i].kind == TM_PROG_POP || l->specs[i].kind == TM_PROG_MALLOC)
+			return true;
 	return false;
 }
 
-static void keep_sound(struct tally *t, struct site *v, size_t *count)
+static void warn_left_out(const struct capture *c, const struct tally *t)
 {
-	size_t kept = 0;
+	const unsigned *n = t->by;
 
-	for (size_t i = 0; i < *count; i++)
-		if (may_stand(t, v[i].vaddr))
-			v[kept++] = v[i];
-	*count = kept;
-}
-
-static void keep_sound_fn(struct tally *t, struct fn_site *f)
-{
-	if (f->present)
-		f->present = may_stand(t, f->vaddr) &&
-			     (f->ret_vaddr == f->vaddr || may_stand(t, f->ret_vaddr));
-}
-
-static unsigned left_out(const struct tally *t)
-{
-	unsigned n = 0;
-
-	for (int m = 0; m < SITE_MEMORY_COUNT; m++)
-		n += t->left_out[m];
-	return n;
-}
-
-static void warn_left_out(const struct tally *t)
-{
-	unsigned n = left_out(t);
-
-	if (n)
-		log_coded_warn(
-			"W142",
-			t->left_out[SITE_BREAKPOINT]
-				? "delete the debugger's breakpoints, then start tmbpf again"
-				: NULL,
-			"%u of %u probe sites in %s are left out: %u under a debugger's "
-			"breakpoint, %u in pages made writable, %u where memory differs from "
-			"the file, %u not mapped. Blocks that pass there are not seen",
-			n, t->sites, t->object->path, t->left_out[SITE_BREAKPOINT],
-			t->left_out[SITE_WRITABLE], t->left_out[SITE_CHANGED],
-			t->left_out[SITE_UNMAPPED]);
-}
-
-/* Without it the numbers would be wrong, not only incomplete. */
-static int needed_site(const struct capture *c, const char *what)
-{
-	return log_coded_err(
-		-EBUSY, "E306",
-		"delete the breakpoint in the debugger, or detach it, then try again",
-		"%s of process %d cannot be probed: its memory differs from its file there", what,
-		(int)c->target->pid);
-}
-
-static int check_python(struct capture *c, struct tally *t)
-{
-	uint64_t death = c->py.code_dealloc_addr - c->py.object->bias;
-	size_t frees = c->mi_sites.free_count;
-
-	keep_sound(t, c->py_sites.pops, &c->py_sites.pop_count);
-	keep_sound(t, c->py_sites.newrefs, &c->py_sites.newref_count);
-	keep_sound(t, c->py_sites.inits, &c->py_sites.init_count);
-	keep_sound(t, c->mi_sites.pops, &c->mi_sites.pop_count);
-	if (c->py_sites.refill_vaddr && !may_stand(t, c->py_sites.refill_vaddr))
-		c->py_sites.refill_vaddr = 0;
-	for (size_t i = 0; i < frees; i++)
-		keep_sound_fn(t, &c->mi_sites.frees[i]);
-	warn_left_out(t);
-	for (size_t i = 0; i < frees; i++)
-		if (!c->mi_sites.frees[i].present)
-			return needed_site(c, "the interpreter's free()");
-	return may_stand(t, death) ? 0 : needed_site(c, "code_dealloc()");
-}
-
-/* A malloc without free, or the other way round, is worse than none. */
-static int check_libc(struct capture *c, struct tally *t)
-{
-	struct fn_site *fn = c->libc_sites.fn;
-
-	for (size_t i = 0; i < FN_COUNT; i++)
-		keep_sound_fn(t, &fn[i]);
-	keep_sound_fn(t, &c->libc_sites.slow_malloc);
-	warn_left_out(t);
-	c->has_native = fn[FN_FREE].present && fn[FN_MALLOC].present;
-	return c->has_native || c->has_python ? 0 : needed_site(c, "malloc() or free()");
+	log_coded_warn("W142",
+		       n[SITE_BREAKPOINT]
+			       ? "delete the debugger's breakpoints, then start tmbpf again"
+			       : NULL,
+		       "%u of %u probe sites of process %d are left out: %u under a debugger's "
+		       "breakpoint, %u in pages made writable, %u where memory differs from the "
+		       "file, %u not mapped, %u because the end of their blocks would not be "
+		       "seen. Blocks that pass there are not seen",
+		       t->left_out, t->sites, (int)c->target->pid, n[SITE_BREAKPOINT],
+		       n[SITE_WRITABLE], n[SITE_CHANGED], n[SITE_UNMAPPED],
+		       t->left_out - n[SITE_BREAKPOINT] - n[SITE_WRITABLE] - n[SITE_CHANGED] -
+			       n[SITE_UNMAPPED]);
 }
 
 int site_guard_check(struct capture *c)
 {
-	struct tally py = {.capture = c}, libc = {.capture = c};
-	int err = 0;
+	struct probe_list *l = &c->alloc->probes;
+	unsigned no_end = parts_without_end(c, l);
+	struct tally t = {.sites = (unsigned)l->count};
+	bool death = true;
+	size_t kept = 0;
 
-	py.debugger = libc.debugger = tracer_sets_breakpoints(c);
-	if (c->has_python) {
-		py.object = c->py.object;
-		err = check_python(c, &py);
-	}
-	if (!err && c->has_native) {
-		libc.object = c->libc.object;
-		err = check_libc(c, &libc);
-	}
-	return err;
-}
+	for (size_t i = 0; i < l->count; i++) {
+		enum site_memory m = spec_memory(c, &l->specs[i]);
 
-static bool is_missing(const struct capture *c, const struct target_object *o, uint64_t vaddr)
-{
-	return site_memory_at(c->target, o, vaddr) == SITE_AS_FILE;
+		t.by[m] += m != SITE_AS_FILE;
+		if (m && l->specs[i].kind == TM_PROG_DEATH)
+			death = false;
+		if (!m && !(l->specs[i].part & no_end))
+			l->specs[kept++] = l->specs[i];
+	}
+	if (kept == l->count)
+		return 0;
+	l->count = kept;
+	t.left_out = t.sites - (unsigned)kept;
+	warn_left_out(c, &t);
+	if (death && sees_births(l))
+		return 0;
+	return log_coded_err(-EBUSY, "E306",
+			     "delete the breakpoints in the debugger, or detach it, then try again",
+			     "process %d cannot be probed where it is needed: its memory differs "
+			     "from its files there",
+			     (int)c->target->pid);
 }
 
 unsigned site_guard_missing(const struct capture *c)
 {
-	unsigned n = 0;
+	const struct probe_list *l = &c->alloc->probes;
+	unsigned role = c->probes ? probes_role(c->probes) : PROBE_OFF;
+	unsigned away = c->probes ? probes_away(c->probes) : 0, n = 0;
 
-	if (c->pools_mode || !c->probes)
-		return 0;
-	for (size_t i = 0; c->has_python && i < c->py_sites.pop_count; i++)
-		n += is_missing(c, c->py.object, c->py_sites.pops[i].vaddr);
-	for (size_t i = 0; c->has_native && i < FN_COUNT; i++)
-		n += c->libc_sites.fn[i].present &&
-		     is_missing(c, c->libc.object, c->libc_sites.fn[i].vaddr);
+	/* Those that learning chooses from come and go. */
+	for (size_t i = 0; i < l->count; i++)
+		n += l->specs[i].roles & role && !(l->specs[i].part & away) &&
+		     !l->specs[i].choice &&
+		     site_memory_at(c->target, l->specs[i].object, l->specs[i].vaddr) ==
+			     SITE_AS_FILE;
 	return n;
 }

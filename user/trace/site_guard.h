@@ -12,7 +12,7 @@
  */
 int site_guard_check(struct capture *c);
 
-/** How many sites of exact mode stand without their breakpoint, because a debugger wrote over it. */
+/** How many sites that are attached now stand without their breakpoint. */
 unsigned site_guard_missing(const struct capture *c);
 
 #endif

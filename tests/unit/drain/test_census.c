@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
+#include "../alloc/pool_model.h"
 #include "drain/census.h"
-#include "pool_model.h"
 
 #define MANY 100000
 

@@ -73,7 +73,7 @@ static void losses_are_counted_and_explained(void **state)
 	assert_ledger(s,
 		      "coverage python n/a, native n/a; lost: ring_full 12, live_table_full 3\n"
 		      "  lost ring_full: a new stack did not fit the ring buffer; its blocks are "
-		      "booked to <lost>\n"
+		      "attributed to <lost>\n"
 		      "  lost live_table_full: the table of malloc blocks is full; block not "
 		      "recorded\n");
 }

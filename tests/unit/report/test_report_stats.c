@@ -63,7 +63,7 @@ static void what_is_left_out_is_said(void **state)
 		"suppressed: 12.4 MiB in 90342 blocks of 1 stacks\n"
 		"  leak:^put$: 12.4 MiB in 90342 blocks of 1 stacks\n"
 		"coverage python 99.99% (recorded 141233, missed 3), native n/a; lost: ring_full 12\n"
-		"  lost ring_full: a new stack did not fit the ring buffer; its blocks are booked to "
+		"  lost ring_full: a new stack did not fit the ring buffer; its blocks are attributed to "
 		"<lost>\n");
 	side_free(side);
 	suppressions_free(known);

@@ -47,7 +47,7 @@ static void hello_of_a_native_process_in_pools_mode(void **state)
 		"attributed\n"
 		"a trial of 20 ms saw 90000 allocations/s: exact is projected to cost 12.3% of one CPU at that "
 		"rate\n"
-		"mode pools: each pool's blocks are booked to the line that opened the "
+		"mode pools: each pool's blocks are attributed to the line that opened the "
 		"pool; 90000 events/s; force with --mode exact\n"
 		"probes: 0 pop sites, 0 new-reference sites, 0 libc sites\n");
 	h.domains[SNAP_NATIVE] = false;
@@ -288,8 +288,9 @@ static void a_change_of_mode_is_said_once(void **state)
 	assert_int_equal(report_interval(r, b, a), 0);
 	assert_int_equal(report_interval(r, b, b), 0);
 	fflush(out);
-	said = strstr(out_text, "mode pools: each pool's blocks are booked to the line that opened "
-				"the pool; changed since the last report\n");
+	said = strstr(out_text,
+		      "mode pools: each pool's blocks are attributed to the line that opened "
+		      "the pool; changed since the last report\n");
 	assert_non_null(said);
 	assert_null(strstr(said + 1, "mode pools"));
 	report_free(r);

@@ -99,7 +99,7 @@ static void debug_hooks(void)
 }
 
 static struct py_hooks hooks;
-static uint64_t mi_free[2];
+static uint64_t domain_free[2];
 
 /* What is said of a copy of this process as it is now. */
 static enum py_allocator find(unsigned minor)
@@ -122,7 +122,7 @@ static enum py_allocator find(unsigned minor)
 	enum py_allocator found = python_allocator_find(t, &py);
 
 	hooks = py.hooks;
-	memcpy(mi_free, py.mi_free, sizeof(mi_free));
+	memcpy(domain_free, py.domain_free, sizeof(domain_free));
 	target_free(t);
 	child_stop(pid);
 	return found;
@@ -155,13 +155,13 @@ static void plain_tables(void **state)
 static void mimalloc_has_functions_for_each_domain(void **state)
 {
 	set(T_MEM, 0, MEM);
-	assert_int_equal(find(13), PY_ALLOC_MIMALLOC);
-	assert_int_equal(mi_free[0], MEM + 4);
-	assert_int_equal(mi_free[1], OBJ + 4);
+	assert_int_equal(find(13), PY_ALLOC_BY_DOMAIN);
+	assert_int_equal(domain_free[0], MEM + 4);
+	assert_int_equal(domain_free[1], OBJ + 4);
 	assert_int_equal(find(12), PY_ALLOC_UNKNOWN); /* there was none */
 	/* 3.15: also for raw */
 	set(T_RAW, 0, OWN);
-	assert_int_equal(find(15), PY_ALLOC_MIMALLOC);
+	assert_int_equal(find(15), PY_ALLOC_BY_DOMAIN);
 	tables[T_MEM * ENTRY + 4] = tables[T_OBJ * ENTRY + 4];
 	assert_int_equal(find(13), PY_ALLOC_UNKNOWN);
 	set(T_RAW, 0, RAW);
@@ -198,8 +198,8 @@ static void hooks_lead_to_what_they_replaced(void **state)
 	fresh(state);
 	set(T_MEM, 0, MEM);
 	debug_hooks();
-	assert_int_equal(find(13), PY_ALLOC_MIMALLOC);
-	assert_int_equal(mi_free[1], OBJ + 4); /* behind the hooks */
+	assert_int_equal(find(13), PY_ALLOC_BY_DOMAIN);
+	assert_int_equal(domain_free[1], OBJ + 4); /* behind the hooks */
 	assert_hooks(24, false, false);
 	fresh(state);
 	set(T_MEM, 0, RAW);

@@ -37,8 +37,8 @@ static const struct setting {
 	 6,
 	 ALWAYS},
 	{{"PYTHONTRACEMALLOC=1", "PYTHONMALLOC=malloc"}, PY_ALLOC_MALLOC, false, true, 6, ALWAYS},
-	{{"PYTHONMALLOC=mimalloc"}, PY_ALLOC_MIMALLOC, false, false, 13, ALWAYS},
-	{{"PYTHONMALLOC=mimalloc_debug"}, PY_ALLOC_MIMALLOC, true, false, 13, ALWAYS},
+	{{"PYTHONMALLOC=mimalloc"}, PY_ALLOC_BY_DOMAIN, false, false, 13, ALWAYS},
+	{{"PYTHONMALLOC=mimalloc_debug"}, PY_ALLOC_BY_DOMAIN, true, false, 13, ALWAYS},
 };
 
 static bool applies(const struct python *p, const struct setting *s)
@@ -62,7 +62,7 @@ static void check_setting(const struct python *p, const struct setting *s)
 {
 	const char *const args[] = {"-S", "-c", program, NULL};
 	char *envp[3] = {(char *)(uintptr_t)s->env[0], (char *)(uintptr_t)s->env[1], NULL};
-	enum py_allocator want = p->free_threaded ? PY_ALLOC_MIMALLOC : s->want;
+	enum py_allocator want = p->free_threaded ? PY_ALLOC_BY_DOMAIN : s->want;
 	unsigned debug_bytes = !s->debug ? 0 : p->minor < 8 ? 32 : 24;
 	struct python_target py;
 	struct target *t = NULL;

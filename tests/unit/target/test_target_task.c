@@ -16,7 +16,8 @@
 
 static void the_tracer_is_parsed(void **state)
 {
-	assert_int_equal(proc_tracer_parse("Name:\tx\nPPid:\t1\nTracerPid:\t4711\nUid:\t0\n"), 4711);
+	assert_int_equal(proc_tracer_parse("Name:\tx\nPPid:\t1\nTracerPid:\t4711\nUid:\t0\n"),
+			 4711);
 	assert_int_equal(proc_tracer_parse("Name:\tx\nTracerPid:\t0\nUid:\t0\n"), 0);
 	assert_int_equal(proc_tracer_parse("Name:\tTracerPid:\t7\nPPid:\t1\n"), 0);
 	assert_int_equal(proc_tracer_parse("Name:\tx\nTracerPid:\t-1\n"), 0);

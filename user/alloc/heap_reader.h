@@ -4,8 +4,8 @@
  * pools' own headers and free lists. The memory is hostile and moving: every pointer must stay inside
  * its pool, and a pool whose header changed meanwhile is read again.
  */
-#ifndef TM_DRAIN_HEAP_READER_H
-#define TM_DRAIN_HEAP_READER_H
+#ifndef TM_ALLOC_HEAP_READER_H
+#define TM_ALLOC_HEAP_READER_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Liveness of pymalloc blocks. Layout: struct pool_header, CPython Include/internal/pycore_obmalloc.h. */
-#include "drain/heap_reader.h"
+#include "alloc/heap_reader.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "drain/heap_reader.h"
+#include "alloc/heap_reader.h"
 
 #define HEADER 48u
 

@@ -1,0 +1,138 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Break the program on purpose, one place at a time, and see which break no test notices.
+
+    tests/mutation/run.py [-k WORD] [--list]
+
+Each mutation of mutations.py replaces one text of one file in a copy of the tree, builds it, and runs the tests that
+are named for it. A mutation that no test notices lives: either a test is missing, or the mutation changes nothing and
+says why. The copy is build/mutation/tree; the working tree is not touched. Root and a kernel with BPF, as for the tests.
+"""
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import mutations  # noqa: E402
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TREE = os.path.join(ROOT, "build", "mutation", "tree")
+TIMEOUT_S = 420
+
+
+def run(argv, timeout=TIMEOUT_S):
+    """Exit status and the end of the output; a run that does not end counts as failed."""
+    try:
+        p = subprocess.run(argv, cwd=TREE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, errors="replace", timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return 124, "no end after %d s" % timeout
+    return p.returncode, p.stdout
+
+
+def copy_tree():
+    """Tracked files as they are now, with their times, so that objects of earlier runs stay good."""
+    os.makedirs(TREE, exist_ok=True)
+    names = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], check=True, stdout=subprocess.PIPE).stdout
+    keep = set(names.decode().split("\0"))
+    for folder, _, files in os.walk(TREE):
+        for name in files:
+            path = os.path.relpath(os.path.join(folder, name), TREE)
+            if not path.startswith("build/") and path not in keep:
+                os.unlink(os.path.join(TREE, path))
+    for name in sorted(keep - {""}):
+        if os.path.exists(os.path.join(ROOT, name)):
+            os.makedirs(os.path.dirname(os.path.join(TREE, name)), exist_ok=True)
+            shutil.copy2(os.path.join(ROOT, name), os.path.join(TREE, name))
+
+
+def build(targets):
+    return run(["make", "--no-print-directory", "-j2", *targets])
+
+
+def unit_target(name):
+    return "build/san/tests/unit/" + name
+
+
+class Test:
+    """A unit test ROOM/test_x, or a file of tests/integration with an optional choice of pytest's -k."""
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.is_unit = not spec.startswith("integration/")
+
+    def build(self):
+        if self.is_unit:
+            return build(["SAN=1", "OUTPUT=build/san", unit_target(self.spec)])
+        return build(["all", "drivers"])
+
+    def run(self):
+        if self.is_unit:
+            return run([os.path.join(TREE, unit_target(self.spec))], 120)
+        path, _, choice = self.spec.partition(" -k ")
+        return run(["/usr/bin/python3", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout", "120",
+                    os.path.join("tests", path)] + (["-k", choice] if choice else []))
+
+
+def last_line(text):
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1][:100] if lines else ""
+
+
+def judge(mutation):
+    """("killed", by which test) | ("lived", "") | ("invalid", why)"""
+    path = os.path.join(TREE, mutation.file)
+    with open(path) as f:
+        text = f.read()
+    if text.count(mutation.old) != 1:
+        return "invalid", "its text occurs %d times in %s" % (text.count(mutation.old), mutation.file)
+    try:
+        with open(path, "w") as f:
+            f.write(text.replace(mutation.old, mutation.new))
+        for spec in mutation.tests:
+            test = Test(spec)
+            status, out = test.build()
+            if status:
+                return "invalid", "it does not build: " + last_line(out)
+            status, out = test.run()
+            if status == 5 and not test.is_unit:
+                return "invalid", "%s chose no test" % spec
+            if status:
+                return "killed", spec
+        return "lived", ""
+    finally:
+        with open(path, "w") as f:
+            f.write(text)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("-k", default="", help="only those whose name has this word")
+    p.add_argument("--list", action="store_true", help="names and places only")
+    args = p.parse_args()
+    chosen = [m for m in mutations.MUTATIONS if args.k in m.name]
+    if args.list:
+        for m in chosen:
+            print("%-28s %s" % (m.name, m.file))
+        return 0
+    copy_tree()
+    count = {"killed": 0, "lived": 0, "invalid": 0}
+    explained = 0
+    for m in chosen:
+        started = time.monotonic()
+        verdict, by = judge(m)
+        count[verdict] += 1
+        if verdict == "lived" and m.equal_because:
+            explained += 1
+            by = "changes nothing: " + m.equal_because
+        print("%-8s %-28s %-36s %5.1f s  %s" % (verdict, m.name, m.file, time.monotonic() - started, by), flush=True)
+    print("%d mutations: %d killed, %d lived (%d of them explained), %d invalid" % (
+        len(chosen), count["killed"], count["lived"], explained, count["invalid"]))
+    return 0 if count["invalid"] == 0 and count["lived"] <= mutations.LIVED_MAX else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The malloc family of the C library, or of the library that stands in for it. */
+#include <errno.h>
+
+#include "alloc/provider.h"
+#include "alloc/skeleton.h"
+#include "base/log.h"
+
+static int not_found(const struct alloc_set *set, int err)
+{
+	if (set->python.found) {
+		log_coded_warn("W121", NULL,
+			       "no malloc found to probe: blocks above 512 bytes are not seen");
+		return 0;
+	}
+	return log_coded_err(err, "E302", NULL,
+			     "%d (%s) has no allocator that we know: neither CPython nor malloc",
+			     (int)set->target->pid, set->target->exe);
+}
+
+static void libc_release(void *state)
+{
+	free(state);
+}
+
+static int libc_find(struct alloc_set *set, void **state)
+{
+	struct libc_sites *sites = calloc(1, sizeof(*sites));
+	struct libc_target libc;
+	int err;
+
+	if (!sites)
+		return -ENOMEM;
+	err = libc_target_find(set->target, &libc);
+	if (!err)
+		err = libc_sites_find(libc.object->image, sites);
+	if (err) {
+		free(sites);
+		return not_found(set, err);
+	}
+	set->libc = libc;
+	*state = sites;
+	if (set->python.found && set->python.py.allocator == PY_ALLOC_MALLOC)
+		log_coded_warn(
+			"W120", NULL,
+			"the interpreter runs with PYTHONMALLOC=malloc: all its blocks are "
+			"seen in malloc; one that is re-used from a free list stays with the "
+			"line that it was made for");
+	return 0;
+}
+
+/*
+ * malloc and calloc are seen where they reach the slow path when only growth is followed, if that was found.
+ */
+static unsigned roles_of(const struct libc_sites *libc, enum libc_fn fn)
+{
+	if (libc->slow_malloc.present && (fn == FN_MALLOC || fn == FN_CALLOC))
+		return PROBE_EXACT;
+	return PROBE_EXACT | PROBE_GROWTH;
+}
+
+static void add_enter(const struct alloc_set *set, const struct fn_site *f, uint32_t fn,
+		      unsigned roles, struct probe_list *out)
+{
+	if (f->present)
+		probe_list_add(out, &(struct probe_spec){.program = "alloc_enter",
+							 .object = set->libc.object,
+							 .part = PROBE_PART_MALLOC,
+							 .vaddr = f->vaddr,
+							 .offset = f->file_off,
+							 .cookie = fn | (uint64_t)f->sp_bytes << 8,
+							 .kind = TM_PROG_MALLOC,
+							 .roles = roles});
+}
+
+/* A return probe may stand at any instruction where the return address is still on top of the stack. */
+static void add_return(const struct alloc_set *set, const struct fn_site *f, unsigned roles,
+		       struct probe_list *out)
+{
+	if (f->present)
+		probe_list_add(out, &(struct probe_spec){
+					    .program = "record_site",
+					    .object = set->libc.object,
+					    .part = PROBE_PART_MALLOC,
+					    .vaddr = f->ret_vaddr,
+					    .offset = f->ret_off,
+					    .cookie = TM_COOKIE(0, TM_KIND_ALLOC_RETURN, 0, 0),
+					    .kind = TM_PROG_MALLOC,
+					    .at_return = true,
+					    .roles = roles});
+}
+
+/* free first: a block whose end we miss would stay forever, one whose birth we miss is just not there. */
+static void libc_plan(const struct alloc_set *set, const void *state, struct probe_list *out)
+{
+	const struct libc_sites *libc = state;
+	const struct fn_site *free_site = &libc->fn[FN_FREE];
+
+	probe_list_add(out, &(struct probe_spec){.program = "free_enter",
+						 .object = set->libc.object,
+						 .part = PROBE_PART_MALLOC,
+						 .vaddr = free_site->vaddr,
+						 .offset = free_site->file_off,
+						 .kind = TM_PROG_FREE,
+						 .roles = PROBE_EXACT | PROBE_GROWTH});
+	for (int fn = 0; fn < FN_COUNT; fn++)
+		if (fn != FN_FREE)
+			add_return(set, &libc->fn[fn], roles_of(libc, (enum libc_fn)fn), out);
+	add_return(set, &libc->slow_malloc, PROBE_GROWTH, out);
+	for (int fn = 0; fn < FN_COUNT; fn++) {
+		unsigned trial = fn == FN_MALLOC ? PROBE_TRIAL : 0;
+
+		if (fn != FN_FREE)
+			add_enter(set, &libc->fn[fn], (uint32_t)fn,
+				  roles_of(libc, (enum libc_fn)fn) | trial, out);
+	}
+	add_enter(set, &libc->slow_malloc, TM_FN_SLOW_MALLOC, PROBE_GROWTH, out);
+}
+
+static void libc_configure(const struct alloc_set *set, const void *state, struct tmbpf_bpf *skel)
+{
+	const struct libc_sites *libc = state;
+
+	_Static_assert(TM_SLOW_CALLS == SLOW_CALLS_MAX, "one list");
+	for (size_t i = 0; i < libc->slow_call_count && i < TM_SLOW_CALLS; i++) {
+		skel->rodata->cfg_slow_ret[i] =
+			libc->slow_calls[i].ret_vaddr + set->libc.object->bias;
+		skel->rodata->cfg_slow_up[i] = libc->slow_calls[i].up_bytes;
+	}
+}
+
+static void libc_facts(const struct alloc_set *set, const void *state, struct alloc_facts *out)
+{
+	const struct libc_sites *libc = state;
+	const struct interpreter *in = &set->python;
+
+	for (int fn = 0; fn < FN_COUNT; fn++)
+		out->libc_functions += libc->fn[fn].present;
+	/* The interpreter's objects, or what tracemalloc keeps of each. */
+	if (in->found && (in->py.allocator == PY_ALLOC_MALLOC || in->py.hooks.tracemalloc))
+		out->objects_in_live_table = true;
+}
+
+static int libc_print(const struct alloc_set *set, const void *state, FILE *out, bool verbose)
+{
+	fprintf(out, "%s\n", set->libc.object->path);
+	return libc_sites_print(out, set->libc.object->image, state, verbose);
+}
+
+static int libc_print_file(const struct elf_image *img, FILE *out, bool verbose, bool use_cache)
+{
+	struct libc_sites sites;
+	int err = libc_sites_find(img, &sites);
+
+	return err ? err : libc_sites_print(out, img, &sites, verbose);
+}
+
+const struct alloc_provider alloc_libc = {
+	.find = libc_find,
+	.release = libc_release,
+	.plan = libc_plan,
+	.configure = libc_configure,
+	.facts = libc_facts,
+	.print = libc_print,
+	.print_file = libc_print_file,
+};

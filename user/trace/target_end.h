@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Does the target still run the program that was attached to, and if not: how did that end? */
+#ifndef TM_TRACE_TARGET_END_H
+#define TM_TRACE_TARGET_END_H
+
+#include "probe/bpf_session.h"
+#include "target/target.h"
+
+/**
+ * s may be NULL: then only /proc is asked. A process on its way out can be TARGET_ENDED for a moment before
+ * the kernel tells how it ended.
+ */
+struct target_end target_end_now(const struct target *t, const struct bpf_session *s);
+
+#endif
