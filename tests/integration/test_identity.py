@@ -226,6 +226,13 @@ class Gdb:
                 return out
             out.append(line)
 
+    def interrupt(self, timeout=60):
+        """Stop the program; a SIGINT that gdb has not seen yet would end it at the detach."""
+        self.proc.stdin.write("interrupt\n")
+        self.proc.stdin.flush()
+        while "received signal SIGINT" not in (self.lines.take(timeout) or "received signal SIGINT"):
+            pass
+
     def leave(self):
         self.proc.stdin.write("detach\nquit\n")
         self.proc.stdin.flush()
@@ -298,7 +305,7 @@ def test_gdb_comes_while_traced_and_leaves_after(identity, program, tool, gdb, w
     time.sleep(1.3)
     t.stop()
     text = t.stderr()
-    g.say("interrupt")
+    g.interrupt()
     g.leave()
     settle(p, helper_of(text))
     assert t.proc.returncode == 0 and codes(t).count("W141") == 1, text
@@ -314,7 +321,7 @@ def test_gdb_is_there_first(identity, program, tool, gdb):
     time.sleep(1.3)
     t.stop()
     text = t.stderr()
-    g.say("interrupt")
+    g.interrupt()
     g.leave()
     settle(p, helper_of(text))
     assert t.proc.returncode == 0 and "W141" in text, text
@@ -335,7 +342,7 @@ def test_breakpoints_that_stand_before_are_left_alone(identity, program, tool, g
         for a in sites:
             mem.seek(a)
             assert mem.read(1) == b"\xcc"
-    g.say("interrupt")
+    g.interrupt()
     g.leave()
     time.sleep(0.3)
     assert p.alive() and harness.text_mismatches(p.pid) == []
@@ -350,7 +357,7 @@ def test_gdb_that_takes_a_breakpoint_out_is_noticed(identity, program, tool, gdb
     g.say("set var *(unsigned char *)%#x = %d" % (site, byte_in_file(p.pid, site)))
     g.say("continue &")
     time.sleep(2.5)
-    g.say("interrupt")
+    g.interrupt()
     t.stop()
     assert codes(t).count("W144") == 1, t.stderr()
     g.leave()

@@ -8,8 +8,11 @@
 #include "trace/tracer_watch.h"
 
 struct tally {
+	const struct capture *capture;
+	unsigned no_end;	  /* parts whose blocks would have no end; of enum probe_part */
 	unsigned sites, left_out; /* all */
 	unsigned by[SITE_MEMORY_COUNT];
+	bool no_death; /* of code objects */
 };
 
 /* Without a debugger an int3 is a uprobe of another tool, or one that was left: the kernel shares it. */
@@ -57,29 +60,29 @@ static void warn_left_out(const struct capture *c, const struct tally *t)
 			       n[SITE_UNMAPPED]);
 }
 
+static bool may_stand(void *ctx, const struct probe_spec *s)
+{
+	struct tally *t = ctx;
+	enum site_memory m = spec_memory(t->capture, s);
+
+	t->sites++;
+	if (m == SITE_AS_FILE)
+		return !(s->part & t->no_end);
+	t->by[m]++;
+	t->no_death |= s->kind == TM_PROG_DEATH;
+	return false;
+}
+
 int site_guard_check(struct capture *c)
 {
 	struct probe_list *l = &c->alloc->probes;
-	unsigned no_end = parts_without_end(c, l);
-	struct tally t = {.sites = (unsigned)l->count};
-	bool death = true;
-	size_t kept = 0;
+	struct tally t = {.capture = c, .no_end = parts_without_end(c, l)};
 
-	for (size_t i = 0; i < l->count; i++) {
-		enum site_memory m = spec_memory(c, &l->specs[i]);
-
-		t.by[m] += m != SITE_AS_FILE;
-		if (m && l->specs[i].kind == TM_PROG_DEATH)
-			death = false;
-		if (!m && !(l->specs[i].part & no_end))
-			l->specs[kept++] = l->specs[i];
-	}
-	if (kept == l->count)
+	t.left_out = (unsigned)probe_list_filter(l, may_stand, &t);
+	if (!t.left_out)
 		return 0;
-	l->count = kept;
-	t.left_out = t.sites - (unsigned)kept;
 	warn_left_out(c, &t);
-	if (death && sees_births(l))
+	if (!t.no_death && sees_births(l))
 		return 0;
 	return log_coded_err(-EBUSY, "E306",
 			     "delete the breakpoints in the debugger, or detach it, then try again",
