@@ -77,6 +77,7 @@ __u32 run_live_mask[TM_LIVE_LEVELS] = {};
 
 /* Written here, read by user space. */
 struct tm_proc_state proc_state = {}; /* by proc_events.bpf.h */
+__u32 memory_shared = 0; /* processes started in the target's memory; share_watch.bpf.h */
 __u32 chunks_used = 0;
 __u32 deaths_lost = 0;		      /* records of code deaths */
 __u32 code_gens[TM_CODE_GENS] = {};   /* deaths of code objects, by their address */

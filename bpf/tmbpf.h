@@ -303,10 +303,11 @@ struct tm_cpu_stats {
  * alloc_enter:  enum tm_fn | sp_bytes << 8
  * The owner is set by whoever collects the probes: whose site this is, and what a hit counts as.
  */
-#define TM_COOKIE_REG(c)   ((c)&0xf)
-#define TM_COOKIE_KIND(c)  (((c) >> 4) & 0xf)
-#define TM_COOKIE_FLAGS(c) (((c) >> 8) & 0xff)
-#define TM_COOKIE_IDX(c)   (((c) >> 16) & 0xffff)
+#define TM_COOKIE_REG(c)	   ((c)&0xf)
+#define TM_COOKIE_KIND(c)	   (((c) >> 4) & 0xf)
+#define TM_COOKIE_FLAGS(c)	   (((c) >> 8) & 0xff)
+#define TM_COOKIE_IDX(c)	   (((c) >> 16) & 0xffff)
+#define TM_COOKIE_WITH_IDX(c, idx) (((c) & ~(0xffffull << 16)) | (__u64)(idx) << 16)
 #define TM_COOKIE(reg, kind, flags, idx) \
 	((__u64)(reg) | (__u64)(kind) << 4 | (__u64)(flags) << 8 | (__u64)(idx) << 16)
 

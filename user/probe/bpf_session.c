@@ -256,6 +256,23 @@ static void watch_process(struct bpf_session *s)
 		log_info("how the process ends is not told by this kernel (%s)", strerror(errno));
 }
 
+/* Of use, not needed: without it processes that share the target's memory later are not reported. */
+static void choose_share_watch(struct bpf_session *s)
+{
+	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_task_pt_regs, NULL) != 1)
+		(void)bpf_program__set_autoload(s->skel->progs.memory_share, false);
+}
+
+static void attach_share_watch(struct bpf_session *s)
+{
+	if (bpf_program__fd(s->skel->progs.memory_share) < 0)
+		return;
+	s->skel->links.memory_share = bpf_program__attach(s->skel->progs.memory_share);
+	if (!s->skel->links.memory_share)
+		log_info("processes that share the target's memory are not reported: %s",
+			 strerror(errno));
+}
+
 static int check_kernel(void)
 {
 	if (access("/sys/kernel/btf/vmlinux", R_OK) == 0)
@@ -291,6 +308,7 @@ int bpf_session_open(const struct target *t, const struct session_opts *opts,
 	if (err)
 		return log_err(err, "cannot size the BPF tables");
 	choose_attach_type(s, opts->perf_links);
+	choose_share_watch(s);
 	err = tmbpf_bpf__load(s->skel);
 	if (err)
 		return load_failed(err);
@@ -302,6 +320,7 @@ int bpf_session_open(const struct target *t, const struct session_opts *opts,
 	if (err)
 		return load_failed(err);
 	watch_process(s);
+	attach_share_watch(s);
 	*out = take_ptr(s);
 	return 0;
 }

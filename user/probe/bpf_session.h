@@ -62,6 +62,9 @@ DEFINE_CLEANUP(struct bpf_session *, bpf_session_close);
  */
 int bpf_session_maintain(struct bpf_session *s);
 
+/** Processes that were started in the target's memory without being its threads, vfork left out. */
+uint32_t bpf_session_memory_shared(const struct bpf_session *s);
+
 /** What the kernel told of the end of the target so far; all zero while it runs. Cheap: a mapped page. */
 struct tm_proc_state bpf_session_process(const struct bpf_session *s);
 

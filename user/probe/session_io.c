@@ -43,6 +43,11 @@ struct tm_proc_state bpf_session_process(const struct bpf_session *s)
 	return state;
 }
 
+uint32_t bpf_session_memory_shared(const struct bpf_session *s)
+{
+	return __atomic_load_n(&s->skel->bss->memory_shared, __ATOMIC_RELAXED);
+}
+
 void bpf_session_set_stop(struct bpf_session *s, enum tm_stop stop)
 {
 	__atomic_store_n(&s->skel->data->run_stop, stop, __ATOMIC_RELEASE);

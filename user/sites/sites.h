@@ -17,6 +17,8 @@
 #define SITES_MAX	 4096 /* of one kind in one file; more means the anchor matched the wrong thing */
 #define SITES_REASON_LEN 160
 
+struct code_range; /* sites/decode.h */
+
 struct site {
 	uint64_t vaddr;
 	uint64_t file_off;
@@ -59,6 +61,9 @@ struct python_sites {
 	size_t refill_calls;	       /* pop sites that lead to it */
 	uint64_t trace_word_vaddr;     /* the word that new-reference sites test */
 	char reason[SITES_REASON_LEN]; /* why it is believed, one line */
+	/* Stretches of the text in which all of this is found again; NULL: only the whole text shows it. Owned. */
+	struct code_range *proof;
+	size_t proof_count;
 	bool from_cache;
 };
 
@@ -84,7 +89,17 @@ struct libc_sites {
 int python_sites_find(const struct elf_image *img, unsigned minor, struct python_sites *out);
 void python_sites_release(struct python_sites *s);
 
-/** The same through the cache by build-id (base XDG_CACHE_HOME, root: /var/cache/tmbpf). */
+/**
+ * Find the sites again in these stretches of the text only (see python_sites.proof), which come from a file and
+ * prove nothing by themselves. fresh_proven is not set. Returns: as python_sites_find().
+ */
+int python_sites_find_in(const struct elf_image *img, unsigned minor,
+			 const struct code_range *ranges, size_t count, struct python_sites *out);
+
+/**
+ * As python_sites_find(), through the cache of what was found before in the same text of the same owner
+ * (XDG_CACHE_HOME, for root /var/cache/tmbpf). What the cache says is found again in the text before it counts.
+ */
 int python_sites_get(const struct elf_image *img, unsigned minor, bool use_cache,
 		     struct python_sites *out);
 
@@ -101,7 +116,7 @@ int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_s
 		     bool verbose);
 
 /**
- * Learned new-reference sites of a build: which were seen with re-use (keep) or only with fresh
+ * Learned new-reference sites of a text: which were seen with re-use (keep) or only with fresh
  * objects (skip). vaddrs sorted. Returns: 0, -ENOENT (nothing learned yet), -errno.
  */
 int learned_sites_load(const struct elf_image *img, uint64_t **fresh_only, size_t *count);

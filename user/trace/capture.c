@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "target/target_task.h"
+#include "trace/site_guard.h"
 
 #define POOLS_MIN_BYTES \
 	1033 /* glibc's tcache serves chunks up to 1032 bytes without the slow path */
@@ -128,6 +129,10 @@ static int open_all(struct capture *c)
 	if (err)
 		return err;
 	err = find_allocators(c);
+	if (!err) {
+		tracer_watch_look(c, true);
+		err = site_guard_check(c);
+	}
 	if (!err)
 		err = open_session(c);
 	if (!err)
@@ -164,6 +169,7 @@ void capture_detach(struct capture *c)
 {
 	if (c->learn)
 		learn_log(c->learn);
+	tracer_watch_hold(c);
 	probes_free(c->probes);
 	c->probes = NULL;
 	learn_free(c->learn); /* it moves probes */
@@ -198,6 +204,7 @@ int capture_step(struct capture *c)
 	int err;
 
 	(void)bpf_session_maintain(c->session);
+	tracer_watch_look(c, false);
 	err = consume_ring(c);
 	if (!err)
 		err = stack_cache_resolve(c->stacks, consume_ring, c);

@@ -14,6 +14,7 @@
 #include "report/report.h"
 #include "symbolize/stack_cache.h"
 #include "trace/options.h"
+#include "trace/tracer_watch.h"
 
 struct guard_verdict {		/* what the trial window said; the seam for a governor */
 	bool pools;		/* run in pools mode */
@@ -35,6 +36,7 @@ struct capture {
 	struct bpf_session *session;
 	struct probes *probes;
 	struct learn *learn; /* NULL without python or in pools mode */
+	struct tracer_watch tracer;
 	struct drain *drain;
 	struct intern *strings;
 	struct stack_cache *stacks;
