@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/completeness.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -395,7 +396,7 @@ struct stats_view stats_options_view(const struct stats_options *o, const char *
 int stats_options_check_lost(const struct stats_options *o, const struct snapshot *s,
 			     const char *name)
 {
-	double lost = report_lost_ratio(s);
+	double lost = completeness_lost_ratio(s);
 
 	if (o->max_lost < 0 || lost <= o->max_lost)
 		return 0;

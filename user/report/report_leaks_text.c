@@ -5,6 +5,8 @@
 
 #include "base/units.h"
 #include "report/report_leaks.h"
+#include "report/report_paths.h"
+#include "report/report_round.h"
 #include "report/report_stats_priv.h"
 #include "report/report_text_line.h"
 
@@ -418,7 +420,7 @@ static void put_header(struct writer *w)
 static void put_tail(struct writer *w)
 {
 	stats_text_left_out(&w->out, w->r->selection, "");
-	ledger_write(&w->out, w->r->last, w->r->meta->frames);
+	completeness_write(&w->out, w->r->last, w->r->meta->frames);
 	if (w->r->missing_ratio > 0)
 		(void)buf_printf(&w->out, "at the worst snapshot %.3g%% was missing\n",
 				 w->r->missing_ratio * 100);

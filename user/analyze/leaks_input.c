@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* From files to series: only what changes from snapshot to snapshot is touched. */
-#include "cli/leaks_input.h"
+#include "analyze/leaks_input.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/completeness.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "report/report_stats.h"
 
 /* Both were taken from a clock that may have been set a little meanwhile. */
 #define SAME_ATTACH_NS 1000000000LL
@@ -393,7 +393,7 @@ static void look_for_losses(struct reading *r, const struct snapshot *s)
 	if (!missed && drops == r->drops)
 		return;
 	r->drops = drops;
-	lost = report_lost_ratio(s);
+	lost = completeness_lost_ratio(s);
 	if (lost > r->in->missing_ratio)
 		r->in->missing_ratio = lost;
 }
