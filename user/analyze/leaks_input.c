@@ -10,6 +10,7 @@
 #include "analyze/completeness.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/command.h"
 #include "base/log.h"
 
 /* Both were taken from a clock that may have been set a little meanwhile. */
@@ -139,8 +140,10 @@ static int64_t span_ns(const struct leak_input *in, size_t first, size_t end)
 
 static int too_few(const struct leak_input *in, size_t most)
 {
-	const char *fix = "record for longer: tmbpf record -p PID -o FILE --every 60s -d 30m";
+	char fix[256];
 
+	snprintf(fix, sizeof(fix), "record for longer: %s",
+		 command_other("record -p PID -o FILE --every 60s -d 30m"));
 	if (in->stretches > 1)
 		return log_coded_err(
 			-ENODATA, "E331", fix,

@@ -109,7 +109,7 @@ void options_parse(int argc, char **argv, struct options *out)
 		       "  tmbpf sites /usr/bin/python3   which instructions would be probed\n\n"
 		       "Verbs: watch (the default), sites, record, snap, ls, report, diff, leaks, export, explain.\n"
 		       "Exit status: 0 done, 2 usage, 3 no such target or not supported in it, 4 not permitted, "
-		       "5 this kernel cannot, 7 cannot write output.",
+		       "5 kernel not supported, 7 cannot write output.",
 	};
 
 	capture_options_init(out);

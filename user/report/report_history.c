@@ -11,6 +11,9 @@
 
 #include "analyze/stat_key.h"
 
+#define STEADY_SHARE \
+	100 /* a plateau moves by a block or two: growth is at least 1 % of the first interval */
+
 void history_release(struct history *h)
 {
 	idmap_free(h->index);
@@ -34,9 +37,11 @@ const struct history_entry *history_get(const struct history *h, const struct st
 
 uint64_t history_steady_growth(const struct history_entry *e)
 {
-	if (e->grew < 2 || e->bytes <= e->first_bytes || e->bytes < e->peak_bytes)
+	uint64_t growth = e->bytes > e->first_bytes ? e->bytes - e->first_bytes : 0;
+
+	if (e->grew < 2 || e->bytes < e->peak_bytes || growth < e->first_bytes / STEADY_SHARE)
 		return 0;
-	return e->grew - 1 > 2 * e->shrank ? e->bytes - e->first_bytes : 0;
+	return e->grew - 1 > 2 * e->shrank ? growth : 0;
 }
 
 /* The group now, given what it was. Before the first interval everything was 0. */

@@ -31,8 +31,8 @@ int history_update(struct history *h, const struct snapshot *now, const struct s
 const struct history_entry *history_get(const struct history *h, const struct statistics *in,
 					const struct statistic *group);
 /**
- * How much the group has grown since its first interval, in bytes; 0 when it does not keep growing: it is
- * below an earlier peak, or it grew less than twice as often as it shrank. The first interval counts for
+ * How much the group has grown since its first interval, in bytes; 0 when it does not keep growing: it
+ * is below an earlier peak, has grown by less than 1 %, or grew less than twice as often as it shrank. The first interval counts for
  * nothing, because every group starts at zero there.
  */
 uint64_t history_steady_growth(const struct history_entry *e);

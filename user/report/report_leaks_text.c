@@ -147,7 +147,7 @@ static void put_unknown(struct writer *w, struct buf *b, const struct leak_row *
 		(void)buf_append_str(b, "slower and slower: a cache that fills?");
 		break;
 	case LEAK_WHY_LOSSES:
-		(void)buf_printf(b, "and %.1f%% of the data is missing: it may be that",
+		(void)buf_printf(b, "growth is within the %.1f%% of data that is missing",
 				 w->r->missing_ratio * 100);
 		break;
 	default:

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "analyze/completeness.h"
+#include "base/command.h"
 #include "base/units.h"
 #include "report/report_completeness.h"
 #include "report/report_ops.h"
@@ -456,12 +457,15 @@ static void write_next_step(struct report *r, bool gone)
 	bool has_tracebacks = r->opts.by == STAT_TRACEBACK && r->opts.verbose;
 	struct buf *b = &r->text;
 	char pid[16];
+	const struct command_edit tracebacks[] = {{"-p", pid}, {"--by", "traceback"}, {"-v", NULL}};
+	const struct command_edit json[] = {{"-p", pid}, {"-j", NULL}};
 
 	snprintf(pid, sizeof(pid), gone ? "PID" : "%d", r->pid);
 	(void)buf_append_str(b, gone ? "Next: start it again, then " : "Next: ");
 	if (!has_tracebacks)
-		(void)buf_printf(b, "tmbpf -p %s --by traceback -v      or: ", pid);
-	(void)buf_printf(b, "tmbpf -p %s -j\n", pid);
+		(void)buf_printf(b,
+				 "%s      or: ", command_edited(tracebacks, ARRAY_LEN(tracebacks)));
+	(void)buf_printf(b, "%s\n", command_edited(json, ARRAY_LEN(json)));
 }
 
 static void write_end(struct report *r, const struct report_end *end, const struct snapshot *last,

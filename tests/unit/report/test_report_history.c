@@ -153,7 +153,8 @@ static void growth_is_steady_when_it_goes_on(void **state)
 		{{1000, 2000, 1500, 1800}, 0}, /* below its peak */
 		{{1000, 1200, 1000, 1300}, 0}, /* as often down as up, nearly */
 		{{1000, 2000}, 1000},
-		{{1000, 1000, 1000, 1001}, 1},		/* a slow leak */
+		{{1000, 1001, 1000, 1001}, 0},		/* a block more or less */
+		{{1000, 1000, 1000, 1010}, 10},		/* a slow leak */
 		{{1000, 2000, 3000, 2900, 4000}, 3000}, /* three times up, once down */
 	};
 
