@@ -91,7 +91,7 @@ def test_a_plateau_is_no_suspect(script):
     p = script(PLATEAU)
     out = harness.run_tool("-p", p.pid, "--mode", "exact", 3, 3)
     assert out.returncode == 0, out.stderr
-    assert re.search(r"^  \+.*target\.py:7 \(300\d blocks\)", out.stdout, re.M), out.stdout
+    assert re.search(r"^  \+.*target\.py:7 \(30\d\d blocks\)", out.stdout, re.M), out.stdout
     assert "target.py:7" not in out.stdout.splitlines()[-2], out.stdout
     assert "Suspect: " not in out.stdout and "No suspect: nothing keeps growing." in out.stdout
 
