@@ -121,7 +121,7 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 	print_kind(out, "new-reference sites", "object in", s->newrefs, s->newref_count);
 	print_proven(out, s->newrefs, s->newref_count);
 	if (s->newref_disagree)
-		fprintf(out, "    dropped %zu where the signs named different registers\n",
+		fprintf(out, "    %zu dropped: the two heuristics disagree on the register\n",
 			s->newref_disagree);
 	if (s->refill_vaddr)
 		fprintf(out,
