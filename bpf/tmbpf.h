@@ -20,8 +20,8 @@
 #define TM_FRAMES_WALK \
 	(TM_FRAMES_MAX + 1) /* one more: the innermost may be incomplete and skipped */
 #define TM_SIZE_CLASSES 64  /* 3.6, 3.7 have 64 classes of 8 bytes, later ones 32 of 16 */
-#define TM_POOL_HEADER	48  /* sizeof(struct pool_header), Objects/obmalloc.c */
-#define TM_SLOW_CALLS	16  /* sites/sites.h: SLOW_CALLS_MAX */
+#define TM_POOL_HEADER	48  /* sizeof(struct tm_pool_head) */
+#define TM_SLOW_CALLS	16  /* of _int_malloc() in malloc and calloc; the others have no leaf */
 #define TM_SITES_MAX	4096
 
 /*
@@ -129,6 +129,14 @@ TM_STATIC_ASSERT(sizeof(struct tm_dir_bucket) == 64);
 #define TM_DIR_SZIDX(key)  ((__u32)((key)&0xff) - 1)
 #define TM_DIR_CHUNK(ref)  ((__u32)((ref) >> 16))
 #define TM_DIR_CHUNKS(ref) ((__u32)((ref)&0xffff))
+
+/* struct pool_header, CPython Objects/obmalloc.c, from 3.10 on Include/internal/pycore_obmalloc.h; same since 3.6 */
+struct tm_pool_head {
+	__u32 ref_count, _pad0;
+	__u64 freeblock, nextpool, prevpool;
+	__u32 arenaindex, szidx, nextoffset, maxnextoffset;
+};
+TM_STATIC_ASSERT(sizeof(struct tm_pool_head) == TM_POOL_HEADER);
 
 /* ---- slots: segments (inner maps) of chunks of 32 slots ---- */
 
@@ -321,18 +329,20 @@ enum tm_kind {
 	TM_KIND_ALLOC_RETURN = 3,
 };
 
-/* Functions of alloc_enter; sites/sites.h numbers them the same way (asserted in probe/probes.c). */
+/* Functions of alloc_enter: the entry points of a C library, and what is none. */
 enum tm_fn {
 	TM_FN_MALLOC = 0,
 	TM_FN_CALLOC = 1,
 	TM_FN_REALLOC = 2,
+	TM_FN_FREE = 3,
 	TM_FN_MEMALIGN = 4,
 	TM_FN_POSIX_MEMALIGN = 5,
 	TM_FN_VALLOC = 6,
 	TM_FN_PVALLOC = 7,
 	TM_FN_REALLOCARRAY = 8,
-	TM_FN_ALIGNED_ALLOC = 9,
-	TM_FN_SLOW_MALLOC = 10, /* glibc's _int_malloc(arena, bytes) */
+	TM_FN_ALIGNED_ALLOC = 9, /* where it is a function of its own (glibc 2.37+) */
+	TM_FN_COUNT,
+	TM_FN_SLOW_MALLOC = TM_FN_COUNT, /* glibc's _int_malloc(arena, bytes) */
 };
 
 /* The jump behind the pop: reg holds the pool, TM_COOKIE_IDX the block's register. */

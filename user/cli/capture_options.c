@@ -30,12 +30,12 @@ static const struct argp_option table[] = {
 	 "tell the stacks of threads apart (more stacks; for statistics by thread)", 0},
 	{"domains", OPT_DOMAINS, "LIST", 0, "python,native (both)", 0},
 	{"mode", OPT_MODE, "MODE", 0,
-	 "exact: every block; pools: where the heap grows, about free of cost; auto: exact if it fits the budget (auto)",
+	 "exact: every block; pools: attribute pool refills only (near-zero cost); auto: exact if it fits the budget (auto)",
 	 0},
 	{"overhead", OPT_OVERHEAD, "P%", 0, "budget of auto, in percent of one CPU (5%)", 0},
 	{"blocks", OPT_BLOCKS, "N", 0,
 	 "live blocks to prepare for, e.g. 32M (from the target's size)", 0},
-	{"no-cache", OPT_NO_CACHE, NULL, 0, "decode the files anew, remember nothing", 0},
+	{"no-cache", OPT_NO_CACHE, NULL, 0, "decode the files again, save nothing", 0},
 	{"links", OPT_LINKS, "KIND", 0,
 	 "multi (one link for all sites) or perf (one event a site, for kernels before 6.6) (multi where it exists)",
 	 0},
@@ -126,7 +126,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (!o->pid)
-			argp_error(state, "which process? give its number with -p PID");
+			argp_error(state, "-p PID is required");
 		return 0;
 	case OPT_MODE:
 		return parse_mode(state, arg, o);

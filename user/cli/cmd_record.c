@@ -77,7 +77,7 @@ int cmd_record(int argc, char **argv)
 		       "SIGUSR1 takes a snapshot at once. The file can be read while it is written:\n"
 		       "docs/snapshot-format.md.\n"
 		       "Exit status: 0 done, also when the target ended; 2 usage, 3 no such target or not "
-		       "supported in it, 4 not permitted, 5 this kernel cannot, 7 cannot write the file.",
+		       "supported in it, 4 not permitted, 5 kernel not supported, 7 cannot write the file.",
 		.children = children,
 	};
 	struct recorder_opts o;

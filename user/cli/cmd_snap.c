@@ -65,7 +65,7 @@ int cmd_snap(int argc, char **argv)
 		       "  sudo tmbpf snap -p 4711 -o b.tmb -d 1m ; tmbpf report b.tmb\n\n"
 		       "SIGUSR1 takes it before the time is up. To compare two moments of one process, record them in one series: tmbpf record.\n"
 		       "Exit status: 0 done, 2 usage, 3 no such target or not supported in it, 4 not "
-		       "permitted, 5 this kernel cannot, 7 cannot write the file.",
+		       "permitted, 5 kernel not supported, 7 cannot write the file.",
 		.children = children,
 	};
 	struct recorder_opts o;

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/command.h"
 #include "base/log.h"
 #include "probe/session_priv.h"
 #include "probe/uprobe_link.h"
@@ -103,11 +104,15 @@ static int size_maps(struct bpf_session *s, const struct session_opts *opts)
 
 static int load_failed(int err)
 {
+	char fix[512];
+
 	switch (-err) {
 	case EPERM: /* EACCES is the verifier's word */
 		return log_coded_err(
 			err, "E401",
-			"run as root, or with cap_bpf,cap_perfmon,cap_sys_ptrace; in a container also a seccomp profile that allows bpf()",
+			geteuid()
+				? command_as_root()
+				: "in a container: cap_bpf,cap_perfmon,cap_sys_ptrace and a seccomp profile that allows bpf()",
 			"the kernel does not permit loading BPF programs");
 	case ENOMEM:
 		return log_coded_err(err, "E601", "raise the memory limit of tmbpf's own cgroup",
@@ -116,9 +121,10 @@ static int load_failed(int err)
 		return log_coded_err(err, "E502", "a kernel with CONFIG_BPF_SYSCALL",
 				     "this kernel has no BPF");
 	default:
-		return log_coded_err(err, "E502",
-				     "run again with -vv for the verifier's words, and report them",
-				     "the kernel refused the BPF programs: %s", strerror(-err));
+		snprintf(fix, sizeof(fix), "report the verifier log, which this prints: %s",
+			 command_with("-vv", NULL));
+		return log_coded_err(err, "E502", fix, "the kernel refused the BPF programs: %s",
+				     strerror(-err));
 	}
 }
 
@@ -218,7 +224,7 @@ int bpf_session_maintain(struct bpf_session *s)
 		err = add_level(s, s->level_buckets[top] * 2);
 	if (err && log_ratelimit(1))
 		log_coded_warn(
-			"W103", "raise the memory limit of tmbpf, or use --mode pools",
+			"W103", command_with("--mode", "pools"),
 			"tables cannot grow any more: %s. Blocks that do not fit are counted as lost",
 			strerror(-err));
 	return err;

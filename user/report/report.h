@@ -5,10 +5,10 @@
 
 #include <stdio.h>
 
-#include "analyze/top_sites.h"
+#include "analyze/stats.h"
 
 struct report_opts {
-	enum group_by by;
+	enum stat_key by;
 	unsigned top;	/* -T; 0 = all */
 	bool verbose;	/* full traceback of the first site */
 	unsigned width; /* columns; 0 = unlimited (not a terminal) */

@@ -23,22 +23,22 @@
 static const struct {
 	const char *name;
 	uint16_t args; /* registers that hold its arguments */
-} fns[FN_COUNT] = {
-	[FN_MALLOC] = {"malloc", ARG1},
-	[FN_CALLOC] = {"calloc", ARG2},
-	[FN_REALLOC] = {"realloc", ARG2},
-	[FN_FREE] = {"free", ARG1},
-	[FN_MEMALIGN] = {"memalign", ARG2},
-	[FN_POSIX_MEMALIGN] = {"posix_memalign", ARG3},
-	[FN_VALLOC] = {"valloc", ARG1},
-	[FN_PVALLOC] = {"pvalloc", ARG1},
-	[FN_REALLOCARRAY] = {"reallocarray", ARG3},
-	[FN_ALIGNED_ALLOC] = {"aligned_alloc", ARG2},
+} fns[TM_FN_COUNT] = {
+	[TM_FN_MALLOC] = {"malloc", ARG1},
+	[TM_FN_CALLOC] = {"calloc", ARG2},
+	[TM_FN_REALLOC] = {"realloc", ARG2},
+	[TM_FN_FREE] = {"free", ARG1},
+	[TM_FN_MEMALIGN] = {"memalign", ARG2},
+	[TM_FN_POSIX_MEMALIGN] = {"posix_memalign", ARG3},
+	[TM_FN_VALLOC] = {"valloc", ARG1},
+	[TM_FN_PVALLOC] = {"pvalloc", ARG1},
+	[TM_FN_REALLOCARRAY] = {"reallocarray", ARG3},
+	[TM_FN_ALIGNED_ALLOC] = {"aligned_alloc", ARG2},
 };
 
-const char *libc_fn_name(enum libc_fn fn)
+const char *libc_fn_name(enum tm_fn fn)
 {
-	return (unsigned)fn < FN_COUNT ? fns[fn].name : "?";
+	return (unsigned)fn < TM_FN_COUNT ? fns[fn].name : "?";
 }
 
 /* Change of the stack pointer, or false when the instruction moves it in a way we do not follow. */
@@ -127,7 +127,7 @@ int fn_site_at(const struct elf_image *img, uint64_t vaddr, uint64_t len, uint16
 /* Aliases share an address: only the first name gets a probe. */
 static bool is_taken(const struct libc_sites *s, uint64_t vaddr)
 {
-	for (int f = 0; f < FN_COUNT; f++)
+	for (int f = 0; f < TM_FN_COUNT; f++)
 		if (s->fn[f].present && s->fn[f].entry_vaddr == vaddr)
 			return true;
 	return false;
@@ -164,10 +164,10 @@ static bool is_covered(const struct elf_image *img, const struct libc_sites *s, 
 
 		if (body.insns[i].op != OP_JMP || decode_target(&body, i) != CODE_NONE)
 			continue;
-		for (int f = 0; f < FN_COUNT && !found; f++)
+		for (int f = 0; f < TM_FN_COUNT && !found; f++)
 			found = f != fn && s->fn[f].present && !s->fn[f].single_step &&
 				s->fn[f].entry_vaddr == to;
-		found = found || (fn == FN_REALLOCARRAY && is_plt_entry(img, to));
+		found = found || (fn == TM_FN_REALLOCARRAY && is_plt_entry(img, to));
 	}
 	decode_release(&body);
 	return found;
@@ -177,7 +177,7 @@ static void reason_write(struct libc_sites *s, const char *slow)
 {
 	unsigned present = 0, cheap = 0;
 
-	for (int f = 0; f < FN_COUNT; f++) {
+	for (int f = 0; f < TM_FN_COUNT; f++) {
 		present += s->fn[f].present;
 		cheap += s->fn[f].present && !s->fn[f].single_step;
 	}
@@ -190,16 +190,16 @@ int libc_sites_find(const struct elf_image *img, struct libc_sites *out)
 	struct libc_sites s = {0};
 	char slow[SITES_REASON_LEN - 64];
 
-	for (int f = 0; f < FN_COUNT; f++) {
+	for (int f = 0; f < TM_FN_COUNT; f++) {
 		const struct elf_symbol *sym = elf_image_symbol(img, fns[f].name);
 
 		if (sym && !is_taken(&s, sym->vaddr))
 			fn_site_at(img, sym->vaddr, sym->len, fns[f].args, &s.fn[f]);
 	}
-	for (int f = 0; f < FN_COUNT; f++)
+	for (int f = 0; f < TM_FN_COUNT; f++)
 		if (s.fn[f].present && s.fn[f].single_step && is_covered(img, &s, f))
 			s.fn[f].present = false;
-	if (!s.fn[FN_MALLOC].present || !s.fn[FN_FREE].present)
+	if (!s.fn[TM_FN_MALLOC].present || !s.fn[TM_FN_FREE].present)
 		return -ENOENT;
 	slow_malloc_find(img, &s, slow, sizeof(slow));
 	reason_write(&s, slow);

@@ -11,11 +11,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "bpf/tmbpf.h"
 #include "target/elf_image.h"
 
 #define SITES_MAX	 4096 /* of one kind in one file; more means the anchor matched the wrong thing */
 #define SITES_REASON_LEN 160
-#define SLOW_CALLS_MAX	 16
 
 struct code_range; /* sites/decode.h */
 
@@ -35,20 +35,6 @@ struct site {
 };
 
 /* One libc entry point at its cheap instruction. */
-enum libc_fn {
-	FN_MALLOC = 0,
-	FN_CALLOC = 1,
-	FN_REALLOC = 2,
-	FN_FREE = 3,
-	FN_MEMALIGN = 4, /* memalign, aligned_alloc(align, size) */
-	FN_POSIX_MEMALIGN = 5,
-	FN_VALLOC = 6,
-	FN_PVALLOC = 7,
-	FN_REALLOCARRAY = 8,
-	FN_ALIGNED_ALLOC = 9, /* where it is a function of its own (glibc 2.37+) */
-	FN_COUNT
-};
-
 struct fn_site {
 	bool present;
 	uint64_t entry_vaddr; /* the function's first instruction */
@@ -82,7 +68,7 @@ struct python_sites {
 };
 
 struct libc_sites {
-	struct fn_site fn[FN_COUNT];
+	struct fn_site fn[TM_FN_COUNT];
 	struct fn_site
 		slow_malloc; /* glibc's _int_malloc(arena, bytes); not present = not proven */
 	/* The calls of slow_malloc in malloc and calloc: how far up the stack their caller's address is. */
@@ -90,7 +76,7 @@ struct libc_sites {
 		uint64_t
 			ret_vaddr; /* behind the call: what is on top of the stack at slow_malloc's entry */
 		uint16_t up_bytes; /* from there to the return address of malloc or calloc */
-	} slow_calls[SLOW_CALLS_MAX];
+	} slow_calls[TM_SLOW_CALLS];
 	size_t slow_call_count; /* of those whose stack depth decoding could follow */
 	char reason[SITES_REASON_LEN];
 };
@@ -121,7 +107,7 @@ int python_sites_get(const struct elf_image *img, unsigned minor, bool use_cache
 int libc_sites_find(const struct elf_image *img, struct libc_sites *out);
 
 /** Name of a libc function: "malloc". */
-const char *libc_fn_name(enum libc_fn fn);
+const char *libc_fn_name(enum tm_fn fn);
 
 /** What was found and why it is believed; verbose: one line a site. Returns: 0, -EIO. */
 int python_sites_print(FILE *out, const struct elf_image *img, const struct python_sites *s,

@@ -121,7 +121,7 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 	print_kind(out, "new-reference sites", "object in", s->newrefs, s->newref_count);
 	print_proven(out, s->newrefs, s->newref_count);
 	if (s->newref_disagree)
-		fprintf(out, "    dropped %zu where the signs named different registers\n",
+		fprintf(out, "    %zu dropped: the two heuristics disagree on the register\n",
 			s->newref_disagree);
 	if (s->refill_vaddr)
 		fprintf(out,
@@ -174,16 +174,16 @@ int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_s
 		     bool verbose)
 {
 	fprintf(out, "C allocator, build-id %s\n", img->build_id_len ? img->build_id_hex : "none");
-	for (int f = 0; f < FN_COUNT; f++)
-		print_fn(out, libc_fn_name((enum libc_fn)f), &s->fn[f]);
+	for (int f = 0; f < TM_FN_COUNT; f++)
+		print_fn(out, libc_fn_name((enum tm_fn)f), &s->fn[f]);
 	print_fn(out, "(slow malloc)", &s->slow_malloc);
 	fprintf(out, "  %s\n", s->reason);
 	if (!verbose)
 		return ferror(out) ? -EIO : 0;
 	print_slow_calls(out, img, s);
-	for (int f = 0; f < FN_COUNT; f++)
+	for (int f = 0; f < TM_FN_COUNT; f++)
 		if (!s->fn[f].present)
 			fprintf(out, "  %-16s no probe: absent, an alias, or covered by another\n",
-				libc_fn_name((enum libc_fn)f));
+				libc_fn_name((enum tm_fn)f));
 	return ferror(out) ? -EIO : 0;
 }

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/caller.h"
+#include "base/command.h"
 #include "base/log.h"
 #include "store/store_priv.h"
 
@@ -163,7 +164,8 @@ static int look_at_old(const char *path, bool force, int *fd)
 	if (err)
 		return cannot_create(path, err);
 	if (!force)
-		return log_coded_err(-EEXIST, "E702", "--force replaces it", "%s exists", path);
+		return log_coded_err(-EEXIST, "E702", command_with("--force", NULL), "%s exists",
+				     path);
 	*fd = take_fd(&old);
 	return 0;
 }

@@ -158,7 +158,7 @@ int capture_open(const struct options *opts, struct capture *c)
 	err = open_all(c);
 	if (!err)
 		return 0;
-	/* Whatever failed first, failed because of that. */
+	/* If the target exited, report that instead of the secondary error. */
 	if ((c->target && !target_is_alive(c->target)) || (err == -ESRCH && !log_exit_status(0)))
 		return log_coded_err(-ESRCH, "E301", NULL, "process %d ended while tmbpf attached",
 				     (int)opts->pid);

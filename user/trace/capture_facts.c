@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/command.h"
 #include "base/log.h"
 
 const char *capture_libc_text(const struct capture *c, char *out, size_t cap)
@@ -60,7 +61,7 @@ void capture_warn_cost(const struct capture *c, const struct snapshot *s, bool *
 	if (*said || c->pools_mode || s->cost_cpu_ratio <= c->opts->overhead)
 		return;
 	*said = true;
-	log_coded_warn("W140", "--mode pools, or raise --overhead",
+	log_coded_warn("W140", command_with("--mode", "pools"),
 		       "tracing costs %.0f%% of one CPU, more than --overhead %.3g%%",
 		       s->cost_cpu_ratio * 100, c->opts->overhead * 100);
 }

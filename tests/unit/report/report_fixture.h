@@ -19,7 +19,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "report/report_priv.h"
+#include "analyze/completeness.h"
+#include "base/codes.h"
+#include "report/report_completeness.h"
+#include "report/report_ops.h"
+#include "report/report_round.h"
 
 #define UNUSED_OK __attribute__((unused))
 

@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-static const struct report_opts all_lines = {.by = BY_LINENO};
+static const struct report_opts all_lines = {.by = STAT_LINENO};
 
 static struct report *new_text(FILE *to)
 {
@@ -92,7 +92,7 @@ static void a_full_disk_is_enospc(void **state)
 
 static void the_report_lives_longer_than_its_options(void **state)
 {
-	struct report_opts opts = {.by = BY_LINENO, .top = 1};
+	struct report_opts opts = {.by = STAT_LINENO, .top = 1};
 	_cleanup_(snapshot_freep) struct snapshot *s = story_interval(1);
 	struct report *r;
 

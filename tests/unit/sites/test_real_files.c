@@ -132,7 +132,7 @@ static void libc_has_cheap_sites(void **state)
 		skip();
 	assert_int_equal(libc_sites_find(img, &s), 0);
 	assert_int_equal(libc_sites_print(stdout, img, &s, true), 0);
-	for (int f = FN_MALLOC; f <= FN_FREE; f++) {
+	for (int f = TM_FN_MALLOC; f <= TM_FN_FREE; f++) {
 		assert_true(s.fn[f].present);
 		assert_false(s.fn[f].single_step);
 		assert_true(s.fn[f].vaddr - s.fn[f].entry_vaddr < 32);

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* From files to series: only what changes from snapshot to snapshot is touched. */
-#include "cli/leaks_input.h"
+#include "analyze/leaks_input.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/completeness.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/command.h"
 #include "base/log.h"
-#include "report/report_stats.h"
 
 /* Both were taken from a clock that may have been set a little meanwhile. */
 #define SAME_ATTACH_NS 1000000000LL
@@ -139,8 +140,10 @@ static int64_t span_ns(const struct leak_input *in, size_t first, size_t end)
 
 static int too_few(const struct leak_input *in, size_t most)
 {
-	const char *fix = "record for longer: tmbpf record -p PID -o FILE --every 60s -d 30m";
+	char fix[256];
 
+	snprintf(fix, sizeof(fix), "record for longer: %s",
+		 command_other("record -p PID -o FILE --every 60s -d 30m"));
 	if (in->stretches > 1)
 		return log_coded_err(
 			-ENODATA, "E331", fix,
@@ -393,7 +396,7 @@ static void look_for_losses(struct reading *r, const struct snapshot *s)
 	if (!missed && drops == r->drops)
 		return;
 	r->drops = drops;
-	lost = report_lost_ratio(s);
+	lost = completeness_lost_ratio(s);
 	if (lost > r->in->missing_ratio)
 		r->in->missing_ratio = lost;
 }
