@@ -12,11 +12,7 @@
 #include "base/clock.h"
 #include "base/command.h"
 #include "base/log.h"
-<<<<<<< HEAD:user/analyze/leaks_input.c
-=======
-#include "report/report_stats.h"
 #include "snapshot/trace_end.h"
->>>>>>> 2e1edf6 (trace: one session and sinks for watch, record and snap):user/cli/leaks_input.c
 
 /* Both were taken from a clock that may have been set a little meanwhile. */
 #define SAME_ATTACH_NS 1000000000LL

@@ -53,9 +53,9 @@ int trace_end_status(enum trace_end_reason reason);
 const char *trace_end_text(const struct trace_end *end, char *out, size_t cap);
 
 /* id, key, what the numbers of a line mean beside live blocks (NULL: just that). */
-#define TRACE_MODE_LIST(X)                                                                  \
-	X(UNKNOWN, "", NULL)                                                                \
-	X(EXACT, "exact", NULL)                                                             \
+#define TRACE_MODE_LIST(X)                                                                      \
+	X(UNKNOWN, "", NULL)                                                                    \
+	X(EXACT, "exact", NULL)                                                                 \
 	X(POOLS, "pools", "each pool's blocks are attributed to the line that opened the pool") \
 	X(TRACEMALLOC, "tracemalloc", NULL)
 

@@ -230,8 +230,8 @@ static int make_journal(const char *file, int *out)
 
 	journal_name(file, journal);
 	if (unlink(journal) && errno != ENOENT)
-		return errno == EPERM || errno == EACCES ? journal_is_taken(journal) :
-							   cannot_create(journal, -errno);
+		return errno == EPERM || errno == EACCES ? journal_is_taken(journal)
+							 : cannot_create(journal, -errno);
 	fd = open(journal, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return errno == EEXIST ? journal_is_taken(journal) : cannot_create(journal, -errno);

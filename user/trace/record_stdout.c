@@ -26,7 +26,8 @@ int record_stdout_begin(char **path)
 	if (buf_printf(&b, "%s/tmbpf-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp"))
 		return -ENOMEM;
 	if (!mkdtemp(b.data))
-		return log_coded_err(-errno, "E703", "set TMPDIR to a directory that you may write to",
+		return log_coded_err(-errno, "E703",
+				     "set TMPDIR to a directory that you may write to",
 				     "cannot create a directory for the recording: %s: %s", b.data,
 				     strerror(errno));
 	dir_len = b.len;

@@ -215,7 +215,8 @@ static void say_end(const struct recorder *r, const struct trace_end *end,
 	if (r->opts->single)
 		say(r,
 		    "%s: %s in %llu blocks that were allocated in the %.1f s since attach and are still alive",
-		    shown_path(r), live, last ? (unsigned long long)last->live_blocks : 0ull, elapsed_s);
+		    shown_path(r), live, last ? (unsigned long long)last->live_blocks : 0ull,
+		    elapsed_s);
 	else
 		say(r, "%s: %zu snapshot%s over %.1f s; ended: %s", shown_path(r), count,
 		    count == 1 ? "" : "s", elapsed_s, why_text(end, why, sizeof(why)));

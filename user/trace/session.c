@@ -30,7 +30,8 @@ struct trace_session {
 	int64_t next_ns, end_ns; /* monotonic: of the next snapshot; of the session */
 	uint64_t skipped;	 /* not logged yet */
 	int64_t skipped_said_ns;
-	double report_s; /* how long the last one took */
+	double report_s;  /* how long the last one took */
+	double slowest_s; /* of those that made others be skipped, since the last message */
 	bool cost_warned;
 	bool header_done;
 	struct held { /* coded messages from before the header, which comes first */
@@ -79,10 +80,11 @@ static void say_skipped(struct trace_session *s, bool final)
 	if (!s->skipped ||
 	    (!final && s->skipped_said_ns && now < clock_after(s->skipped_said_ns, SKIPPED_SAY_S)))
 		return;
-	log_coded_warn("W151", "a longer interval", "skipped %llu %s%s: the last one took %.1f s",
+	log_coded_warn("W151", "a longer interval", "skipped %llu %s%s: one took %.1f s",
 		       (unsigned long long)s->skipped, s->plan->noun, s->skipped == 1 ? "" : "s",
-		       s->report_s);
+		       s->slowest_s);
 	s->skipped = 0;
+	s->slowest_s = 0;
 	s->skipped_said_ns = now;
 }
 
@@ -151,10 +153,11 @@ static int session_snapshot(struct trace_session *s, bool final)
 		return 0;
 	err = s->sink->ops->snapshot(s->sink->ctx, c, now, s->last);
 	s->report_s = (double)(monotonic_ns() - start) / 1e9;
-	/* Another program locks the file; the next one may get through. */
-	if (err == -EBUSY) {
+	/* Another program locks the file, and the next one may get through; or the rest was not written. */
+	if (err == -EBUSY || err == -ECANCELED) {
+		s->end.interrupted |= err == -ECANCELED;
 		snapshot_free(now);
-		return 0;
+		return err == -EBUSY ? 0 : err;
 	}
 	snapshot_free(s->last);
 	s->last = now;
@@ -250,6 +253,8 @@ static void plan_next(struct trace_session *s)
 	int64_t now = monotonic_ns();
 
 	s->next_ns = clock_after(s->next_ns, s->plan->every_s);
+	if (s->next_ns <= now && s->report_s > s->slowest_s)
+		s->slowest_s = s->report_s;
 	for (; s->next_ns <= now; s->skipped++)
 		s->next_ns = clock_after(s->next_ns, s->plan->every_s);
 	say_skipped(s, false);

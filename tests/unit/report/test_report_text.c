@@ -345,7 +345,8 @@ static void losses_stand_in_the_interval_and_at_the_end(void **state)
 
 static void the_end_says_why_when_it_was_not_the_user(void **state)
 {
-	struct report_end exec = {.end.reason = TRACE_END_TARGET_EXEC}, error = {.end.reason = TRACE_END_ERROR, .exit_status = 5};
+	struct report_end exec = {.end.reason = TRACE_END_TARGET_EXEC},
+			  error = {.end.reason = TRACE_END_ERROR, .exit_status = 5};
 	struct report *r = new_report((struct report_opts){.verbose = false});
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
 
