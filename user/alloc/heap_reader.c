@@ -117,7 +117,7 @@ bool pool_decode(const struct py_offsets *offsets, uint64_t addr, const void *im
 	out->ref_count = h.ref_count;
 	if (!h.ref_count || out->blocks > TM_POOL_SLOTS_MAX)
 		return out->blocks <= TM_POOL_SLOTS_MAX;
-	used = (h.nextoffset - HEAD_BYTES) / out->class_bytes;
+	used = out->used = (h.nextoffset - HEAD_BYTES) / out->class_bytes;
 	for (uint32_t i = 0; i < used / 64; i++)
 		out->live[i] = ~0ull;
 	if (used % 64)

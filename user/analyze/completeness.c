@@ -2,11 +2,12 @@
 #include "analyze/completeness.h"
 
 #include <math.h>
-#include <string.h>
+
+#include "snapshot/trace_end.h"
 
 bool completeness_is_measured(const struct snapshot *s)
 {
-	return !s->mode || strcmp(s->mode, "tracemalloc") != 0;
+	return trace_mode_of(s->mode) != TRACE_MODE_TRACEMALLOC;
 }
 
 double coverage_ratio(const struct snap_coverage *c)

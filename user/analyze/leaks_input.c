@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/command.h"
 #include "base/log.h"
+#include "snapshot/trace_end.h"
 
 /* Both were taken from a clock that may have been set a little meanwhile. */
 #define SAME_ATTACH_NS 1000000000LL
@@ -405,7 +406,7 @@ static int book_step(struct reading *r, struct leak_file *f, const struct store_
 {
 	int err = book_process(r, step->snapshot);
 
-	if (step->snapshot->mode && !strcmp(step->snapshot->mode, "pools"))
+	if (trace_mode_of(step->snapshot->mode) == TRACE_MODE_POOLS)
 		r->in->pools = true;
 	look_for_losses(r, step->snapshot);
 	for (size_t i = 0; !err && i < r->touched_count; i++) {

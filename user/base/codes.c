@@ -96,6 +96,10 @@ static const struct code_row code_rows[] = {
 	{"E601", "no memory for the BPF maps",
 	 "The memory limit of tmbpf's own cgroup (or RLIMIT_MEMLOCK) is too low for the tables.",
 	 "Raise the limit, lower --blocks, or use --mode pools."},
+	{"E602", "too few open files are allowed",
+	 "BPF maps and probes are descriptors; the limit of open files (already raised to what is "
+	 "allowed) is too low for them.",
+	 "Raise it as root: `ulimit -n 65536`, or `LimitNOFILE=` of the service."},
 	{"E610", "more is missing than --max-lost allows",
 	 "Blocks without a record or lost events exceed the limit that was asked for.",
 	 "The completeness line of the report names the losses; `tmbpf explain LOSS` has the remedy."},
@@ -177,9 +181,21 @@ static const struct code_row code_rows[] = {
 	 "It was started with CLONE_VM and without CLONE_THREAD. Blocks that it allocates are not seen, "
 	 "those that it frees stay in the numbers.",
 	 "None: probes follow one process."},
-	{"W150", "the process ended; the numbers are older",
-	 "The last snapshot was taken before it ended.",
-	 "Shorten the interval to lose less at the end."},
+	{"W150", "the process has ended: how old the last numbers are",
+	 "It exited, was ended by a signal or for lack of memory, or started another program. Blocks of "
+	 "malloc are in tables of tmbpf and as of the end, unless it exited by itself; small objects are "
+	 "as of the last look at the heap.",
+	 "Nothing to do: the message names the age. A shorter interval, or `tmbpf record --every`, "
+	 "makes it smaller."},
+	{"W151", "reports or snapshots were skipped",
+	 "One took longer than the interval: a large heap, many stacks, or an output that is read slowly.",
+	 "Use a longer interval, or fewer lines (`-T`)."},
+	{"W152", "the output was not written to its end",
+	 "tmbpf was told to end while the reader of its output did not read.",
+	 "Read the output to its end; a second signal ends tmbpf at once."},
+	{"W153", "the output holds only what came after the interpreter started",
+	 "A recording to stdout is one file, and starting again with the interpreter begins another.",
+	 "Record to a directory with `-o DIR`: both parts are kept."},
 	{"W204", "the two sides of a diff do not compare",
 	 "They differ in mode, process, attach, interpreter or number of frames, as the message lists.",
 	 "Compare snapshots of one recording."},

@@ -11,8 +11,8 @@
 enum { OPT_EVERY = 1200, OPT_KEEP, OPT_FORCE };
 
 static const struct argp_option table[] = {
-	{"output", 'o', "DIR|FILE", 0,
-	 "the file, or a directory that gets one named by process and time (.)", 1},
+	{"output", 'o', "DIR|FILE|-", 0,
+	 "the file, a directory that gets one named by process and time (.), or - for stdout", 1},
 	{"every", OPT_EVERY, "TIME", 0, "between two snapshots (60s)", 1},
 	{"duration", 'd', "TIME", 0, "stop after that long (until Ctrl-C)", 1},
 	{"keep", OPT_KEEP, "N", 0,

@@ -9,6 +9,11 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "drain/late_blocks.h"
+
+/* Between two looks at the cancel. */
+#define CANCEL_POOLS   256
+#define CANCEL_BUCKETS 4096
 
 struct drain {
 	struct bpf_session *session;
@@ -19,7 +24,11 @@ struct drain {
 	uint64_t *pools; /* addresses to read, sorted */
 	size_t pool_count, pool_cap;
 	struct drain_result now, next;
+	struct drain_result heap_part; /* of now: what the heap held, without the tables */
+	struct late_blocks pools_now, pools_next; /* of now, next */
+	struct cancel cancel;
 	uint32_t epoch;
+	uint64_t late_bytes; /* of on_late_block() */
 	bool taking_census;
 	int err;
 };
@@ -54,6 +63,8 @@ int drain_new(struct bpf_session *s, struct target *t, const struct alloc_set *a
 	if (!err)
 		err = result_new(&d->next, ids);
 	if (!err)
+		err = result_new(&d->heap_part, ids);
+	if (!err)
 		err = census_new(&d->census);
 	if (!err)
 		err = alloc_liveness(alloc, &d->heap);
@@ -69,10 +80,18 @@ void drain_free(struct drain *d)
 		return;
 	result_release(&d->now);
 	result_release(&d->next);
+	result_release(&d->heap_part);
+	late_blocks_release(&d->pools_now);
+	late_blocks_release(&d->pools_next);
 	heap_reader_free(d->heap);
 	census_free(d->census);
 	free(d->pools);
 	free(d);
+}
+
+void drain_set_cancel(struct drain *d, struct cancel cancel)
+{
+	d->cancel = cancel;
 }
 
 static int by_addr(const void *a, const void *b)
@@ -93,17 +112,6 @@ static const struct tm_dir_entry *dir_find(const struct bpf_session *s, uint64_t
 			if (TM_DIR_POOL(s->dir[idx[choice]].way[way].key) == pool)
 				return &s->dir[idx[choice]].way[way];
 	return NULL;
-}
-
-static uint32_t *slot_at(const struct bpf_session *s, uint64_t ref, uint32_t block)
-{
-	uint32_t chunk = TM_DIR_CHUNK(ref) + block / TM_CHUNK_SLOTS;
-
-	if (block / TM_CHUNK_SLOTS >= TM_DIR_CHUNKS(ref) ||
-	    chunk >> TM_SEG_SHIFT >= s->segment_count)
-		return NULL;
-	return &s->segments[chunk >> TM_SEG_SHIFT][chunk & (TM_SEG_CHUNKS - 1)]
-			.slot[block % TM_CHUNK_SLOTS];
 }
 
 /*
@@ -132,7 +140,7 @@ static void book(struct drain_result *r, uint32_t id, uint64_t bytes, uint64_t b
 static void book_pool(struct drain *d, const struct pool_state *p, const struct tm_dir_entry *e)
 {
 	const uint32_t *slot =
-		e && TM_DIR_SZIDX(e->key) == p->szidx ? slot_at(d->session, e->ref, 0) : NULL;
+		e && TM_DIR_SZIDX(e->key) == p->szidx ? pool_slot_at(d->session, e->ref, 0) : NULL;
 	uint32_t id = slot ? *slot & TM_STACK_ID_MASK : TM_STACK_NONE;
 
 	if (id)
@@ -150,7 +158,8 @@ static void book_blocks(struct drain *d, const struct pool_state *p, const struc
 		unrecorded[w] = 0;
 		while (live) {
 			uint32_t bit = (uint32_t)__builtin_ctzll(live);
-			uint32_t *slot = known ? slot_at(d->session, e->ref, w * 64 + bit) : NULL;
+			uint32_t *slot =
+				known ? pool_slot_at(d->session, e->ref, w * 64 + bit) : NULL;
 			uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
 
 			live &= live - 1;
@@ -171,6 +180,8 @@ static void on_pool(void *ctx, const struct pool_state *p)
 	const struct tm_dir_entry *e = dir_find(d->session, p->addr);
 	uint64_t unrecorded[POOL_BITMAP_WORDS], old[POOL_BITMAP_WORDS];
 
+	if (late_blocks_note(&d->pools_next, p))
+		d->err = -ENOMEM;
 	d->next.moving_pools += p->moving;
 	if (d->opts.pools_mode) {
 		book_pool(d, p, e);
@@ -245,6 +256,8 @@ static int read_live_table(struct drain *d)
 
 	for (uint32_t l = 0; l < s->level_count; l++) {
 		for (uint32_t b = 0; b < s->level_buckets[l]; b++) {
+			if (b % CANCEL_BUCKETS == 0 && cancel_asked(&d->cancel))
+				return -ECANCELED;
 			for (int way = 0; way < TM_LIVE_WAYS; way++) {
 				struct tm_live_entry *e = &s->levels[l][b].way[way];
 				uint64_t addr = __atomic_load_n(&e->addr, __ATOMIC_ACQUIRE);
@@ -262,23 +275,38 @@ static int read_live_table(struct drain *d)
 }
 
 /* Only what was touched: the tables are large and mostly empty. */
-static void reset_next(struct drain *d)
+static void result_reset(struct drain_result *r)
 {
-	struct drain_result *r = &d->next;
-
 	for (size_t i = 0; i < r->id_count; i++)
 		r->by_stack[r->ids[i]] = (struct stack_total){0};
 	*r = (struct drain_result){
 		.by_stack = r->by_stack, .stack_cap = r->stack_cap, .ids = r->ids};
 }
 
+static void result_add(struct drain_result *to, const struct drain_result *from)
+{
+	for (size_t i = 0; i < from->id_count; i++) {
+		const struct stack_total *t = &from->by_stack[from->ids[i]];
+
+		book(to, from->ids[i], t->bytes, t->blocks);
+	}
+}
+
 static int read_heap(struct drain *d, bool full)
 {
 	int err = collect_pools(d, full);
 
-	if (!err)
-		err = heap_reader_pools(d->heap, d->pools, d->pool_count, on_pool, d);
-	return err ? err : d->err;
+	for (size_t at = 0; !err && at < d->pool_count; at += CANCEL_POOLS) {
+		size_t left = d->pool_count - at;
+
+		if (cancel_asked(&d->cancel))
+			return -ECANCELED;
+		err = heap_reader_pools(d->heap, d->pools + at,
+					left < CANCEL_POOLS ? left : CANCEL_POOLS, on_pool, d);
+		if (!err)
+			err = d->err;
+	}
+	return err;
 }
 
 int drain_census(struct drain *d)
@@ -287,7 +315,7 @@ int drain_census(struct drain *d)
 
 	if (!d->heap || d->opts.pools_mode)
 		return 0;
-	reset_next(d);
+	result_reset(&d->next);
 	d->taking_census = true;
 	err = read_heap(d, true);
 	d->taking_census = false;
@@ -296,27 +324,88 @@ int drain_census(struct drain *d)
 	return 0;
 }
 
+/* For drain_read_ended(): a heap that was read whole, and the pools as they were then. */
+static void keep_heap(struct drain *d)
+{
+	struct late_blocks pools = d->pools_now;
+
+	result_reset(&d->heap_part);
+	result_add(&d->heap_part, &d->next);
+	d->pools_now = d->pools_next;
+	d->pools_next = pools;
+}
+
+static void swap_results(struct drain *d)
+{
+	struct drain_result swap = d->now;
+
+	d->now = d->next;
+	d->next = swap;
+}
+
 int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_result **out)
 {
 	int64_t start = monotonic_ns();
-	struct drain_result swap;
 	int err = 0;
 
 	*out = &d->now;
-	reset_next(d);
+	d->err = 0;
+	result_reset(&d->next);
+	late_blocks_reset(&d->pools_next);
 	d->epoch = epoch;
 	if (d->heap)
 		err = read_heap(d, full);
-	if (!err)
+	/* Also a read that came to its end while the memory was being taken away. */
+	if (!err && cancel_asked(&d->cancel))
+		err = -ECANCELED;
+	if (!err) {
+		keep_heap(d);
 		err = read_live_table(d);
+	}
 	if (err)
 		return err;
 	/* The list of pools keeps all that the census found, so every read is a read of the whole heap. */
 	census_sweep(d->census);
 	d->next.coverage_known = d->heap && !d->opts.pools_mode;
 	d->next.duration_ns = (uint64_t)(monotonic_ns() - start);
-	swap = d->now;
-	d->now = d->next;
-	d->next = swap;
+	swap_results(d);
+	return 0;
+}
+
+static void on_late_block(void *ctx, uint32_t stack_id, uint32_t bytes)
+{
+	struct drain *d = ctx;
+
+	book(&d->next, stack_id, bytes, 1);
+	d->late_bytes += bytes;
+	d->next.recorded_small++;
+}
+
+static void keep_facts(struct drain_result *to, const struct drain_result *from)
+{
+	to->recorded_small = from->recorded_small;
+	to->missed_small = from->missed_small;
+	to->moving_pools = from->moving_pools;
+	to->duration_ns = from->duration_ns;
+	to->coverage_known = from->coverage_known;
+}
+
+int drain_read_ended(struct drain *d, bool late, struct drain_ended *ended)
+{
+	int err;
+
+	*ended = (struct drain_ended){.result = &d->now, .has_heap = d->heap};
+	d->cancel = (struct cancel){0}; /* the end is what it asks for */
+	d->late_bytes = 0;
+	result_reset(&d->next);
+	keep_facts(&d->next, &d->now);
+	result_add(&d->next, &d->heap_part);
+	if (late && d->heap && !d->opts.pools_mode)
+		late_blocks_each(&d->pools_now, d->session, on_late_block, d);
+	err = read_live_table(d);
+	if (err)
+		return err;
+	ended->late_bytes = d->late_bytes;
+	swap_results(d);
 	return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "base/command.h"
 #include "base/log.h"
+#include "base/process_setup.h"
 #include "probe/session_priv.h"
 #include "probe/uprobe_link.h"
 #include "probe/uprobe_multi_abi.h"
@@ -114,6 +115,11 @@ static int load_failed(int err)
 				? command_as_root()
 				: "in a container: cap_bpf,cap_perfmon,cap_sys_ptrace and a seccomp profile that allows bpf()",
 			"the kernel does not permit loading BPF programs");
+	case EMFILE:
+		return log_coded_err(
+			err, "E602", "ulimit -n 65536, as root",
+			"at most %llu files may be open at once: too few for the BPF maps",
+			process_open_files_max());
 	case ENOMEM:
 		return log_coded_err(err, "E601", "raise the memory limit of tmbpf's own cgroup",
 				     "no memory for BPF maps");

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/slow_out.h"
 #include "report/report_ops.h"
 
 int report_new(FILE *out, const struct report_opts *opts, const struct report_ops *ops,
@@ -17,6 +18,7 @@ int report_new(FILE *out, const struct report_opts *opts, const struct report_op
 	report->ops = ops;
 	report->out = out;
 	report->opts = *opts;
+	report->slow = opts->cancel ? slow_out_open(fileno(out)) : -1;
 	*r = report;
 	return 0;
 }
@@ -25,6 +27,8 @@ void report_free(struct report *r)
 {
 	if (!r)
 		return;
+	if (r->slow >= 0)
+		slow_out_close(r->slow, fileno(r->out));
 	buf_release(&r->text);
 	history_release(&r->history);
 	short_paths_release(&r->paths);
@@ -38,6 +42,8 @@ static int flush_block(struct report *r)
 
 	if (r->text.oom)
 		return -ENOMEM;
+	if (r->slow >= 0)
+		return slow_out_write(r->slow, r->text.data, r->text.len, r->opts.cancel);
 	errno = 0;
 	if (r->text.len && fwrite(r->text.data, 1, r->text.len, r->out) != r->text.len)
 		err = errno ? -errno : -EIO;
@@ -51,7 +57,7 @@ int report_hello(struct report *r, const struct report_hello *h)
 	buf_reset(&r->text);
 	r->pid = h->pid;
 	r->frames = h->frames;
-	snprintf(r->mode, sizeof(r->mode), "%s", h->mode);
+	r->mode = h->mode;
 	r->ops->hello(r, h);
 	return flush_block(r);
 }

@@ -45,7 +45,7 @@ static void write_hello(struct report *r, const struct report_hello *h)
 	json_str(&w, "python", h->python_version);
 	json_str(&w, "libc", h->libc);
 	json_str(&w, "container", h->container);
-	json_str(&w, "mode", h->mode);
+	json_str(&w, "mode", trace_mode_key(h->mode));
 	json_str(&w, "mode_reason", h->mode_reason);
 	json_double(&w, "trial_events_per_s", h->trial ? h->trial_events_per_s : (double)NAN);
 	json_double(&w, "projected_cost_ratio",
@@ -180,13 +180,30 @@ static void write_warning(struct report *r, const char *code, const char *messag
 	end_line(&w);
 }
 
+/* How the target ended, by a number or null. */
+static void put_code(struct json_writer *w, const char *key, const struct trace_end *end,
+		     enum trace_end_reason reason)
+{
+	if (end->reason == reason && end->code_known)
+		json_i64(w, key, end->code);
+	else
+		json_null(w, key);
+}
+
 static void write_end(struct report *r, const struct report_end *end, const struct snapshot *last,
 		      const struct statistics *groups)
 {
 	struct json_writer w = begin_line(r, "end", false);
 
-	json_str(&w, "reason", end->reason);
+	json_str(&w, "reason", trace_end_key(end->end.reason));
 	json_i64(&w, "exit", end->exit_status);
+	if (trace_end_target_gone(end->end.reason)) {
+		put_code(&w, "target_status", &end->end, TRACE_END_TARGET_EXIT);
+		put_code(&w, "target_signal", &end->end, TRACE_END_TARGET_SIGNAL);
+		json_double(&w, "age_s", end->end.age_s);
+	}
+	if (end->end.interrupted)
+		json_bool(&w, "interrupted", true);
 	end_line(&w);
 }
 

@@ -27,7 +27,8 @@ struct report {
 	struct short_paths paths; /* text only */
 	int pid;
 	unsigned frames;
-	char mode[16]; /* the last one the reader was told */
+	enum trace_mode mode; /* printed last */
+	int slow;	      /* descriptor of slow_out.h; -1: write to out */
 };
 
 /** Returns: 0, -ENOMEM. */

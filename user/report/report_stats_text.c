@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "report/report_stats_priv.h"
 #include "report/report_text_line.h"
+#include "snapshot/trace_end.h"
 
 /* ---- what was left out, and how complete the rest is ---- */
 

@@ -44,10 +44,8 @@ static void put_fact(struct buf *b, const char *before, const char *fact)
 	text_put_clean(b, fact);
 }
 
-static void write_program(struct report *r, const struct report_hello *h)
+static void put_program(struct buf *b, const struct report_hello *h)
 {
-	struct buf *b = &r->text;
-
 	(void)buf_printf(b, "tmbpf %s: %d ", TMBPF_VERSION, h->pid);
 	text_put_clean(b, h->comm);
 	if (h->python_version)
@@ -61,25 +59,24 @@ static void write_program(struct report *r, const struct report_hello *h)
 	(void)buf_append_str(b, ")   nothing is injected\n");
 }
 
-static void write_mode(struct report *r, const char *mode, const char *reason)
+static void put_mode(struct buf *b, enum trace_mode mode, const char *reason)
 {
-	bool pools = !strcmp(mode, "pools");
+	const char *rule = trace_mode_rule(mode);
 
-	if (!pools && !reason)
+	if (!rule && !reason)
 		return;
-	(void)buf_printf(&r->text, "mode %s: %s", mode, pools ? POOLS_RULE : "");
+	(void)buf_printf(b, "mode %s: %s", trace_mode_key(mode), rule ? rule : "");
 	if (reason)
-		(void)buf_printf(&r->text, "%s%s", pools ? "; " : "", reason);
-	(void)buf_append_str(&r->text, "\n");
+		(void)buf_printf(b, "%s%s", rule ? "; " : "", reason);
+	(void)buf_append_str(b, "\n");
 }
 
-static void write_hello(struct report *r, const struct report_hello *h)
+void report_header_text(struct buf *b, const struct report_hello *h, const char *kept)
 {
-	struct buf *b = &r->text;
 	const char *sep = "";
 	char clock[16];
 
-	write_program(r, h);
+	put_program(b, h);
 	(void)buf_append_str(b, "tracing ");
 	for (int d = 0; d < SNAP_DOMAINS; d++) {
 		if (!h->domains[d])
@@ -89,18 +86,23 @@ static void write_hello(struct report *r, const struct report_hello *h)
 			(void)buf_append_str(b, " (blocks from malloc only)");
 		sep = "+";
 	}
-	(void)buf_printf(b, "%s, %s, %u %s; memory held before %s is not attributed\n",
-			 *sep ? "" : "nothing", h->mode, h->frames,
-			 plural(h->frames, "frame", "frames"), clock_text(clock, h->time_ns));
+	(void)buf_printf(b, "%s, %s, %u %s; memory held before %s is not %s\n",
+			 *sep ? "" : "nothing", trace_mode_key(h->mode), h->frames,
+			 plural(h->frames, "frame", "frames"), clock_text(clock, h->time_ns), kept);
 	if (h->trial && h->projected_cost_ratio >= 0)
 		(void)buf_printf(b,
 				 "a trial of %.0f ms saw %.0f allocations/s: exact is projected to "
 				 "cost %.1f%% of one CPU at that rate\n",
 				 h->trial_s * 1e3, h->trial_events_per_s,
 				 h->projected_cost_ratio * 100);
-	write_mode(r, h->mode, h->mode_reason);
+	put_mode(b, h->mode, h->mode_reason);
+}
+
+static void write_hello(struct report *r, const struct report_hello *h)
+{
+	report_header_text(&r->text, h, "attributed");
 	if (r->opts.verbose)
-		(void)buf_printf(b,
+		(void)buf_printf(&r->text,
 				 "probes: %zu pop sites, %zu new-reference sites, %zu libc sites\n",
 				 h->pop_sites, h->newref_sites, h->libc_sites);
 }
@@ -311,13 +313,15 @@ static void write_totals(struct report *r, const struct snapshot *now, const str
 static void write_interval(struct report *r, const struct snapshot *now,
 			   const struct snapshot *prev, const struct statistics *groups)
 {
-	write_totals(r, now, prev);
-	if (now->mode && strcmp(now->mode, r->mode) != 0) {
-		/* Nothing was said before when there was no hello. */
-		const char *reason = *r->mode ? "changed since the last report" : NULL;
+	enum trace_mode mode = trace_mode_of(now->mode);
 
-		snprintf(r->mode, sizeof(r->mode), "%s", now->mode);
-		write_mode(r, r->mode, reason);
+	write_totals(r, now, prev);
+	if (mode && mode != r->mode) {
+		/* There is none before it when there was no header. */
+		const char *reason = r->mode ? "changed since the last report" : NULL;
+
+		r->mode = mode;
+		put_mode(&r->text, r->mode, reason);
 	}
 	if (!r->opts.verbose)
 		learn_paths(r, groups);
@@ -468,22 +472,34 @@ static void write_next_step(struct report *r, bool gone)
 	(void)buf_printf(b, "%s\n", command_edited(json, ARRAY_LEN(json)));
 }
 
+/* How it ended, and of when the numbers are. */
+static void write_how(struct report *r, const struct trace_end *end, const struct snapshot *last)
+{
+	bool gone = trace_end_target_gone(end->reason);
+	char text[96], clock[16];
+	struct buf *b = &r->text;
+
+	if (!gone && !(end->interrupted && last))
+		return;
+	(void)buf_printf(b, "%d %s", r->pid,
+			 gone ? trace_end_text(end, text, sizeof(text))
+			      : "was let go during a report");
+	if (last)
+		(void)buf_printf(b, "; the numbers are those of %s",
+				 clock_text(clock, last->time_ns));
+	if (last && gone && end->age_s >= 0.05)
+		(void)buf_printf(b, ", %.1f s before the end", end->age_s);
+	(void)buf_append_str(b, ".\n");
+}
+
 static void write_end(struct report *r, const struct report_end *end, const struct snapshot *last,
 		      const struct statistics *groups)
 {
-	bool exec = !strcmp(end->reason, "target-exec");
+	enum trace_end_reason reason = end->end.reason;
 	struct buf *b = &r->text;
-	char clock[16];
 
-	if (end->target_gone || exec) {
-		(void)buf_printf(b, "%d %s", r->pid,
-				 exec ? "now runs another program" : "has exited");
-		if (last)
-			(void)buf_printf(b, "; the numbers are those of %s",
-					 clock_text(clock, last->time_ns));
-		(void)buf_append_str(b, ".\n");
-	}
-	if (!strcmp(end->reason, "error"))
+	write_how(r, &end->end, last);
+	if (reason == TRACE_END_ERROR)
 		(void)buf_printf(b, "%d: stopped by an error (exit %d).\n", r->pid,
 				 end->exit_status);
 	if (!last) {
@@ -491,7 +507,7 @@ static void write_end(struct report *r, const struct report_end *end, const stru
 		return;
 	}
 	write_summary(r, last, groups);
-	write_next_step(r, end->target_gone && !exec);
+	write_next_step(r, trace_end_target_gone(reason) && reason != TRACE_END_TARGET_EXEC);
 }
 
 static const struct report_ops text_ops = {

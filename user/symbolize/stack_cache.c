@@ -35,6 +35,8 @@ struct stack {
 	struct sym_frame native;
 };
 
+#define CANCEL_CODES 64 /* between two looks at the cancel */
+
 struct stack_cache {
 	struct target *target;
 	const struct python_target *py;
@@ -54,6 +56,7 @@ struct stack_cache {
 	str_id_t unknown;
 	uint32_t deaths_lost; /* the most that a record has said */
 	uint64_t unresolved;
+	const struct cancel *cancel;
 };
 
 int stack_cache_new(struct target *t, const struct python_target *py, struct intern *strings,
@@ -239,6 +242,11 @@ int stack_cache_feed(struct stack_cache *c, const void *rec, size_t len)
 	}
 }
 
+void stack_cache_set_cancel(struct stack_cache *c, const struct cancel *cancel)
+{
+	c->cancel = cancel;
+}
+
 /* Native leaves are resolved at once: the library may be gone later. */
 static void resolve_native(struct stack_cache *c)
 {
@@ -274,6 +282,10 @@ int stack_cache_resolve(struct stack_cache *c, int (*drain_ring)(void *ctx), voi
 	for (size_t i = 0; i < count; i++) {
 		const struct code_ref *ref = &c->refs[c->pending[i]];
 
+		if (i % CANCEL_CODES == CANCEL_CODES - 1 && cancel_asked(c->cancel)) {
+			count = i;
+			break;
+		}
 		/* A frame that is being torn down names no code object. */
 		status[i] =
 			ref->state == CODE_PENDING && ref->addr && c->py

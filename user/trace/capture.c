@@ -139,6 +139,7 @@ static int open_all(struct capture *c)
 		err = attach_all(c);
 	if (err)
 		return err;
+	memory_group_find(c->target->pid, &c->memory_group);
 	c->start_ns = c->last_snapshot_ns = monotonic_ns();
 	drain.pools_mode = c->pools_mode;
 	err = drain_new(c->session, c->target, c->alloc, &drain, &c->drain);

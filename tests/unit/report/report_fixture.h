@@ -109,7 +109,7 @@ static struct report_hello UNUSED_OK story_hello(void)
 		.python_version = "3.12.4",
 		.libc = "glibc 2.36",
 		.container = "3f9c1a0be2d4",
-		.mode = "exact",
+		.mode = TRACE_MODE_EXACT,
 		.frames = 25,
 		.domains = {true, true},
 		.pop_sites = 212,

@@ -30,7 +30,7 @@ static void every_block_is_flushed_at_once(void **state)
 {
 	struct report_hello h = story_hello();
 	_cleanup_(snapshot_freep) struct snapshot *s = story_interval(1);
-	struct report_end end = {"count", 0, false};
+	struct report_end end = {.end.reason = TRACE_END_COUNT};
 	char got[8192];
 	int fds[2];
 	FILE *to;
@@ -58,7 +58,7 @@ static void assert_all_calls_fail(FILE *to, int expected)
 {
 	struct report_hello h = story_hello();
 	_cleanup_(snapshot_freep) struct snapshot *s = story_interval(1);
-	struct report_end end = {"sigint", 0, false};
+	struct report_end end = {.end.reason = TRACE_END_SIGINT};
 	struct report *r = new_text(to);
 
 	assert_int_equal(report_hello(r, &h), expected);

@@ -31,7 +31,7 @@ static void hello_of_a_native_process_has_nulls(void **state)
 	struct report_hello h = {.pid = 1,
 				 .comm = "x\"y",
 				 .libc = "",
-				 .mode = "pools",
+				 .mode = TRACE_MODE_POOLS,
 				 .mode_reason = "too many events",
 				 .trial = true,
 				 .trial_events_per_s = 7,
@@ -141,7 +141,11 @@ static void an_empty_interval_has_no_sites(void **state)
 
 static void warnings_and_the_end_are_lines_too(void **state)
 {
-	struct report_end end = {"target-exit", 3, true};
+	struct report_end end = {.end = {.reason = TRACE_END_TARGET_EXIT,
+					 .code_known = true,
+					 .code = 7,
+					 .age_s = 0.5},
+				 .exit_status = 3};
 	struct report *r = new_report(STAT_LINENO, 0);
 
 	assert_int_equal(report_warning(r, "W101", "lost \"x\"", "--ring 64M"), 0);
@@ -150,7 +154,8 @@ static void warnings_and_the_end_are_lines_too(void **state)
 	assert_int_equal(report_warning(r, "W102", "m", NULL), 0);
 	assert_written("{\"type\":\"warning\",\"code\":\"W102\",\"message\":\"m\",\"fix\":null}\n");
 	assert_int_equal(report_end(r, &end, NULL), 0);
-	assert_written("{\"type\":\"end\",\"reason\":\"target-exit\",\"exit\":3}\n");
+	assert_written(
+		"{\"type\":\"end\",\"reason\":\"target-exit\",\"exit\":3,\"target_status\":7,\"target_signal\":null,\"age_s\":0.5}\n");
 	report_free(r);
 }
 

@@ -30,7 +30,7 @@ static void hello_of_a_native_process_in_pools_mode(void **state)
 	struct report_hello h = {.pid = 1,
 				 .comm = "evil\x1b[2J",
 				 .libc = "",
-				 .mode = "pools",
+				 .mode = TRACE_MODE_POOLS,
 				 .mode_reason = "90000 events/s; force with --mode exact",
 				 .trial = true,
 				 .trial_s = 0.02,
@@ -51,7 +51,7 @@ static void hello_of_a_native_process_in_pools_mode(void **state)
 		"pool; 90000 events/s; force with --mode exact\n"
 		"probes: 0 pop sites, 0 new-reference sites, 0 libc sites\n");
 	h.domains[SNAP_NATIVE] = false;
-	h.mode = "exact";
+	h.mode = TRACE_MODE_EXACT;
 	h.mode_reason = "forced";
 	h.projected_cost_ratio = -1;
 	assert_int_equal(report_hello(r, &h), 0);
@@ -67,7 +67,7 @@ static void two_intervals_and_the_end_read_as_in_the_interface(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *a = story_interval(1), *b = story_interval(2);
 	struct report_hello h = story_hello();
-	struct report_end end = {"sigint", 0, false};
+	struct report_end end = {.end.reason = TRACE_END_SIGINT};
 	struct report *r = new_report((struct report_opts){.top = 2});
 
 	a->coverage[SNAP_PYTHON].missed = b->coverage[SNAP_PYTHON].missed = 0;
@@ -187,7 +187,7 @@ static void by_filename_has_no_line_and_equal_names_get_their_folder(void **stat
 static void nothing_alive_is_said(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
-	struct report_end end = {"count", 0, false};
+	struct report_end end = {.end.reason = TRACE_END_COUNT};
 	struct report *r = new_report((struct report_opts){.verbose = true});
 
 	assert_int_equal(report_interval(r, s, NULL), 0);
@@ -204,7 +204,7 @@ static void nothing_alive_is_said(void **state)
 static void an_unknown_stack_is_shown_but_is_no_suspect(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
-	struct report_end end = {"sigterm", 0, false};
+	struct report_end end = {.end.reason = TRACE_END_SIGTERM};
 	struct report *r = new_report((struct report_opts){.by = STAT_TRACEBACK, .verbose = true});
 
 	assert_int_equal(snapshot_add(s, SNAP_PYTHON, NULL, 0, false, 9000, 1), 0);
@@ -312,7 +312,7 @@ static void by_module_function_thread_and_domain(void **state)
 static void losses_stand_in_the_interval_and_at_the_end(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
-	struct report_end end = {"target-exit", 0, true};
+	struct report_end end = {.end.reason = TRACE_END_TARGET_EXIT};
 	struct report *r = new_report((struct report_opts){.verbose = false});
 	static const char ledger[] =
 		"coverage python 50.00% (recorded 1, missed 1), native n/a; lost: ring_full 2\n"
@@ -345,7 +345,8 @@ static void losses_stand_in_the_interval_and_at_the_end(void **state)
 
 static void the_end_says_why_when_it_was_not_the_user(void **state)
 {
-	struct report_end exec = {"target-exec", 0, true}, error = {"error", 5, false};
+	struct report_end exec = {.end.reason = TRACE_END_TARGET_EXEC},
+			  error = {.end.reason = TRACE_END_ERROR, .exit_status = 5};
 	struct report *r = new_report((struct report_opts){.verbose = false});
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
 
