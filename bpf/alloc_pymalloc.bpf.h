@@ -82,13 +82,13 @@ static __always_inline void refill_record(__u64 block)
 static __always_inline void newref_record(struct pt_regs *ctx, __u64 cookie)
 {
 	__u64 op = reg_get(ctx, TM_COOKIE_REG(cookie));
-	struct tm_dir_entry *e = pool_find(op & ~(cfg_pool_bytes - 1));
+	__u64 pool = op & ~(cfg_pool_bytes - 1), place = pool_place(pool);
 	struct tm_site_count *count;
 	__u32 *slot, site = TM_COOKIE_IDX(cookie), stack, was;
 
-	if (!e)
+	if (!place)
 		return;
-	slot = slot_get(e, op);
+	slot = slot_get(place, pool, op);
 	if (!slot)
 		return;
 	was = *slot;
@@ -111,7 +111,7 @@ static __always_inline void newref_record(struct pt_regs *ctx, __u64 cookie)
 	*slot = stack;
 	/* With the mark of its pop and the same stack this may be that very allocation: counted there. */
 	if (stack && (!(was & TM_MARK_MASK) || (was & TM_STACK_ID_MASK) != stack))
-		stack_count(stack, class_bytes(TM_DIR_SZIDX(e->key)));
+		stack_count(stack, class_bytes(TM_PLACE_SZIDX(place)));
 }
 
 static __always_inline void pymalloc_record(struct pt_regs *ctx, __u64 cookie)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "analyze/completeness.h"
 
+#include <string.h>
+
 #include <math.h>
 
 #include "snapshot/trace_end.h"
@@ -17,6 +19,31 @@ double coverage_ratio(const struct snap_coverage *c)
 	return c->known && all > 0 ? (double)c->recorded / all : (double)NAN;
 }
 
+struct lost_lines completeness_without_line(const struct snapshot *s)
+{
+	struct lost_lines lost = {0};
+
+	for (size_t i = 0; i < s->stack_count; i++) {
+		const struct snap_stack *st = &s->stacks[i];
+
+		if (!st->frame_count ||
+		    strcmp(intern_get(s->strings, s->frames[st->first_frame].file), "<lost>") != 0)
+			continue;
+		lost.bytes += st->bytes;
+		lost.blocks += st->blocks;
+	}
+	return lost;
+}
+
+const char *completeness_lost_reason(const struct snapshot *s)
+{
+	if (s->drops[TM_DROP_STACK_TABLE])
+		return "the stack table was full (stack_table_full)";
+	if (s->drops[TM_DROP_RING_FULL])
+		return "the ring buffer was full (ring_full)";
+	return "their stacks were lost";
+}
+
 bool completeness_is_full(const struct snapshot *s)
 {
 	for (int d = 0; d < SNAP_DOMAINS; d++) {
@@ -27,7 +54,7 @@ bool completeness_is_full(const struct snapshot *s)
 		if (s->drops[i])
 			return false;
 	}
-	return true;
+	return !completeness_without_line(s).blocks;
 }
 
 /* Of all allocations since attach; of live blocks where allocations are not counted. */
@@ -49,8 +76,12 @@ static double lost_events_ratio(const struct snapshot *s)
 
 double completeness_lost_ratio(const struct snapshot *s)
 {
-	double lost = lost_events_ratio(s);
+	double lost = lost_events_ratio(s), without_line = 0;
 
+	if (s->live_blocks)
+		without_line = (double)completeness_without_line(s).blocks / (double)s->live_blocks;
+	if (without_line > lost)
+		lost = without_line;
 	for (int d = 0; d < SNAP_DOMAINS; d++) {
 		double missed = 1 - coverage_ratio(&s->coverage[d]);
 

@@ -12,6 +12,7 @@ enum {
 	OPT_MODE,
 	OPT_OVERHEAD,
 	OPT_BLOCKS,
+	OPT_STACKS,
 	OPT_NO_CACHE,
 	OPT_DOMAINS,
 	OPT_STOP_AFTER,
@@ -33,6 +34,8 @@ static const struct argp_option table[] = {
 	 "exact: every block; pools: attribute pool refills only (near-zero cost); auto: exact if it fits the budget (auto)",
 	 0},
 	{"overhead", OPT_OVERHEAD, "P%", 0, "budget of auto, in percent of one CPU (5%)", 0},
+	{"stacks", OPT_STACKS, "N", 0,
+	 "distinct stacks to keep at most, 400 bytes of tmbpf's memory each (1835008)", 0},
 	{"blocks", OPT_BLOCKS, "N", 0,
 	 "live blocks to prepare for, e.g. 32M (from the target's size)", 0},
 	{"no-cache", OPT_NO_CACHE, NULL, 0, "decode the files again, save nothing", 0},
@@ -151,6 +154,12 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		return units_parse_size(arg, &o->blocks) || !o->blocks || o->blocks > 1ull << 32
 			       ? options_bad(state, "--blocks", arg,
 					     "a number of blocks up to 4G, like 32M")
+			       : 0;
+	case OPT_STACKS:
+		return units_parse_size(arg, &o->stacks) || o->stacks < TM_STACK_WAYS ||
+				       o->stacks > 32u << 20
+			       ? options_bad(state, "--stacks", arg,
+					     "a number of stacks from 8 to 32M, like 4M")
 			       : 0;
 	case OPT_THREADS:
 		o->threads = true;

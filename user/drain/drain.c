@@ -9,8 +9,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/units.h"
+#include "drain/held_memory.h"
 #include "drain/late_blocks.h"
+#include "drain/stack_ids.h"
 
+#define MAINTAIN_EVERY_POOLS 4096	 /* 64 MiB of heap, some 10 ms */
+#define TAKE_BACK_EVERY_NS   200000000LL /* longer than any handler is under way */
 /* Between two looks at the cancel. */
 #define CANCEL_POOLS   256
 #define CANCEL_BUCKETS 4096
@@ -21,7 +26,10 @@ struct drain {
 	struct drain_opts opts;
 	struct heap_reader *heap; /* NULL: all blocks are in the live table */
 	struct census *census;
-	uint64_t *pools; /* addresses to read, sorted */
+	struct stack_ids *stack_ids;
+	bool ids_short;	       /* during this read */
+	int64_t taken_back_ns; /* when ids were looked through last */
+	uint64_t *pools;       /* addresses to read, sorted */
 	size_t pool_count, pool_cap;
 	struct drain_result now, next;
 	struct drain_result heap_part; /* of now: what the heap held, without the tables */
@@ -30,6 +38,8 @@ struct drain {
 	uint32_t epoch;
 	uint64_t late_bytes; /* of on_late_block() */
 	bool taking_census;
+	enum held_verdict held; /* of the last read */
+	unsigned pools_seen;
 	int err;
 };
 
@@ -51,7 +61,7 @@ int drain_new(struct bpf_session *s, struct target *t, const struct alloc_set *a
 	      const struct drain_opts *opts, struct drain **out)
 {
 	_cleanup_(drain_freep) struct drain *d = calloc(1, sizeof(*d));
-	size_t ids = TM_STACK_FIRST + (size_t)s->stack_buckets * TM_STACK_WAYS;
+	size_t ids = s->stack_ids_max; /* mostly never touched */
 	int err;
 
 	if (!d)
@@ -66,6 +76,8 @@ int drain_new(struct bpf_session *s, struct target *t, const struct alloc_set *a
 		err = result_new(&d->heap_part, ids);
 	if (!err)
 		err = census_new(&d->census);
+	if (!err)
+		err = stack_ids_new(s, &d->stack_ids);
 	if (!err)
 		err = alloc_liveness(alloc, &d->heap);
 	if (err)
@@ -85,6 +97,7 @@ void drain_free(struct drain *d)
 	late_blocks_release(&d->pools_next);
 	heap_reader_free(d->heap);
 	census_free(d->census);
+	stack_ids_free(d->stack_ids);
 	free(d->pools);
 	free(d);
 }
@@ -101,17 +114,15 @@ static int by_addr(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static const struct tm_dir_entry *dir_find(const struct bpf_session *s, uint64_t pool)
+static uint32_t *slot_at(const struct bpf_session *s, uint64_t ref, uint32_t block)
 {
-	uint64_t h = TM_POOL_HASH(pool);
-	uint32_t idx[2] = {TM_HASH_FIRST(h) & (s->dir_buckets - 1),
-			   TM_HASH_SECOND(h) & (s->dir_buckets - 1)};
+	uint32_t chunk = TM_DIR_CHUNK(ref) + block / TM_CHUNK_SLOTS;
 
-	for (int choice = 0; choice < 2; choice++)
-		for (int way = 0; way < TM_DIR_WAYS; way++)
-			if (TM_DIR_POOL(s->dir[idx[choice]].way[way].key) == pool)
-				return &s->dir[idx[choice]].way[way];
-	return NULL;
+	if (block / TM_CHUNK_SLOTS >= TM_DIR_CHUNKS(ref) ||
+	    chunk >> TM_SEG_SHIFT >= s->segment_count)
+		return NULL;
+	return &s->segments[chunk >> TM_SEG_SHIFT][chunk & (TM_SEG_CHUNKS - 1)]
+			.slot[block % TM_CHUNK_SLOTS];
 }
 
 /*
@@ -126,14 +137,24 @@ static void clean_mark(const struct drain *d, uint32_t *slot, uint32_t value)
 		__sync_bool_compare_and_swap(slot, value, value & TM_STACK_ID_MASK);
 }
 
+/* An id is listed with its first block: nothing is booked for nothing, or it would be listed again. */
 static void book(struct drain_result *r, uint32_t id, uint64_t bytes, uint64_t blocks)
 {
+	if (!blocks)
+		return;
 	if (id >= r->stack_cap)
 		id = TM_STACK_LOST;
 	if (!r->by_stack[id].blocks)
 		r->ids[r->id_count++] = id;
 	r->by_stack[id].bytes += bytes;
 	r->by_stack[id].blocks += blocks;
+	r->all_bytes += bytes;
+}
+
+static void book_small(struct drain_result *r, uint32_t id, uint64_t class_bytes, uint64_t blocks)
+{
+	book(r, id, class_bytes * blocks, blocks);
+	r->small_bytes += class_bytes * blocks;
 }
 
 /* In pools mode the first slot stands for all blocks of the pool. */
@@ -144,7 +165,7 @@ static void book_pool(struct drain *d, const struct pool_state *p, const struct 
 	uint32_t id = slot ? *slot & TM_STACK_ID_MASK : TM_STACK_NONE;
 
 	if (id)
-		book(&d->next, id, (uint64_t)p->ref_count * p->class_bytes, p->ref_count);
+		book_small(&d->next, id, p->class_bytes, p->ref_count);
 }
 
 static void book_blocks(struct drain *d, const struct pool_state *p, const struct tm_dir_entry *e,
@@ -168,21 +189,40 @@ static void book_blocks(struct drain *d, const struct pool_state *p, const struc
 				continue;
 			}
 			clean_mark(d, slot, value);
-			book(&d->next, value & TM_STACK_ID_MASK, p->class_bytes, 1);
-			d->next.recorded_small++;
+			book_small(&d->next, value & TM_STACK_ID_MASK, p->class_bytes, 1);
+			if ((value & TM_STACK_ID_MASK) == TM_STACK_LOST)
+				d->next.missed_small++; /* no line: as good as no record */
+			else
+				d->next.recorded_small++;
 		}
+	}
+}
+
+/* Caught in mid-change, any of its blocks may be alive. */
+static void keep_ids(struct drain *d, const struct pool_state *p, const struct tm_dir_entry *e)
+{
+	for (uint32_t i = 0; e && i < p->blocks; i++) {
+		const uint32_t *slot = slot_at(d->session, e->ref, i);
+
+		if (slot)
+			stack_ids_keep(d->stack_ids, *slot & TM_STACK_ID_MASK);
 	}
 }
 
 static void on_pool(void *ctx, const struct pool_state *p)
 {
 	struct drain *d = ctx;
-	const struct tm_dir_entry *e = dir_find(d->session, p->addr);
+	const struct tm_dir_entry *e = bpf_session_pool(d->session, p->addr);
 	uint64_t unrecorded[POOL_BITMAP_WORDS], old[POOL_BITMAP_WORDS];
 
 	if (late_blocks_note(&d->pools_next, p))
 		d->err = -ENOMEM;
+	/* A large heap takes seconds, in which the target goes on. */
+	if (++d->pools_seen % MAINTAIN_EVERY_POOLS == 0)
+		(void)bpf_session_maintain(d->session);
 	d->next.moving_pools += p->moving;
+	if (p->moving && d->ids_short)
+		keep_ids(d, p, e);
 	if (d->opts.pools_mode) {
 		book_pool(d, p, e);
 		return;
@@ -198,6 +238,25 @@ static void on_pool(void *ctx, const struct pool_state *p)
 	/* A pool caught in mid-change says nothing about what is missing. */
 	for (uint32_t w = 0; !p->moving && w < (p->blocks + 63) / 64; w++)
 		d->next.missed_small += (uint64_t)__builtin_popcountll(unrecorded[w] & ~old[w]);
+}
+
+static int collect_level(struct drain *d, const struct tm_dir_bucket *buckets, uint32_t count)
+{
+	for (uint32_t b = 0; b < count; b++) {
+		for (int way = 0; way < TM_DIR_WAYS; way++) {
+			uint64_t *grown;
+
+			if (!buckets[b].way[way].key)
+				continue;
+			grown = array_grow(d->pools, &d->pool_cap, d->pool_count + 1,
+					   sizeof(*d->pools));
+			if (!grown)
+				return -ENOMEM;
+			d->pools = grown;
+			d->pools[d->pool_count++] = TM_DIR_POOL(buckets[b].way[way].key);
+		}
+	}
+	return 0;
 }
 
 /* Every pool that BPF knows, and with full also every other one that can be found. */
@@ -220,20 +279,13 @@ static int collect_pools(struct drain *d, bool full)
 		d->pools = found;
 		d->pool_count = d->pool_cap = count;
 	}
-	for (uint32_t b = 0; b < s->dir_buckets; b++) {
-		for (int way = 0; way < TM_DIR_WAYS; way++) {
-			uint64_t *grown;
-
-			if (!s->dir[b].way[way].key)
-				continue;
-			grown = array_grow(d->pools, &d->pool_cap, d->pool_count + 1,
-					   sizeof(*d->pools));
-			if (!grown)
-				return -ENOMEM;
-			d->pools = grown;
-			d->pools[d->pool_count++] = TM_DIR_POOL(s->dir[b].way[way].key);
-		}
+	for (uint32_t level = 0; level < s->dir.count; level++) {
+		err = collect_level(d, s->dir.view[level], s->dir.buckets[level]);
+		if (err)
+			return err;
 	}
+	if (!d->pool_count)
+		return 0;
 	qsort(d->pools, d->pool_count, sizeof(*d->pools), by_addr);
 	for (size_t i = 0; i < d->pool_count; i++)
 		if (!kept || d->pools[kept - 1] != d->pools[i])
@@ -250,26 +302,35 @@ static void on_spilled(void *ctx, uint64_t addr, uint64_t meta)
 	book(&d->next, TM_LIVE_STACK(meta), TM_LIVE_BYTES(meta), 1);
 }
 
+static int read_live_level(struct drain *d, const struct tm_live_bucket *buckets, uint32_t count)
+{
+	for (uint32_t b = 0; b < count; b++) {
+		if (b % CANCEL_BUCKETS == 0 && cancel_asked(&d->cancel))
+			return -ECANCELED;
+		for (int way = 0; way < TM_LIVE_WAYS; way++) {
+			const struct tm_live_entry *e = &buckets[b].way[way];
+			uint64_t addr = __atomic_load_n(&e->addr, __ATOMIC_ACQUIRE);
+			uint64_t meta = __atomic_load_n(&e->meta, __ATOMIC_RELAXED);
+
+			/* 1 is a way being filled (bpf/live_table.bpf.h). */
+			if (addr <= 1 || __atomic_load_n(&e->addr, __ATOMIC_ACQUIRE) != addr)
+				continue;
+			book(&d->next, TM_LIVE_STACK(meta), TM_LIVE_BYTES(meta), 1);
+		}
+	}
+	return 0;
+}
+
 static int read_live_table(struct drain *d)
 {
-	const struct bpf_session *s = d->session;
+	struct bpf_session *s = d->session;
 
-	for (uint32_t l = 0; l < s->level_count; l++) {
-		for (uint32_t b = 0; b < s->level_buckets[l]; b++) {
-			if (b % CANCEL_BUCKETS == 0 && cancel_asked(&d->cancel))
-				return -ECANCELED;
-			for (int way = 0; way < TM_LIVE_WAYS; way++) {
-				struct tm_live_entry *e = &s->levels[l][b].way[way];
-				uint64_t addr = __atomic_load_n(&e->addr, __ATOMIC_ACQUIRE);
-				uint64_t meta = __atomic_load_n(&e->meta, __ATOMIC_RELAXED);
+	for (uint32_t l = 0; l < s->live.count; l++) {
+		int err = read_live_level(d, s->live.view[l], s->live.buckets[l]);
 
-				/* 1 is a way being filled (bpf/live_table.bpf.h). */
-				if (addr <= 1 ||
-				    __atomic_load_n(&e->addr, __ATOMIC_ACQUIRE) != addr)
-					continue;
-				book(&d->next, TM_LIVE_STACK(meta), TM_LIVE_BYTES(meta), 1);
-			}
-		}
+		if (err)
+			return err;
+		(void)bpf_session_maintain(s);
 	}
 	return bpf_session_each_spilled(s, on_spilled, d);
 }
@@ -343,9 +404,61 @@ static void swap_results(struct drain *d)
 	d->next = swap;
 }
 
+static bool holds_blocks(void *ctx, uint32_t id)
+{
+	const struct drain *d = ctx;
+
+	return d->next.by_stack[id].blocks;
+}
+
+/* Reads follow each other closely when they are asked for by a signal. */
+static void take_ids_back(struct drain *d)
+{
+	int64_t now = monotonic_ns();
+	size_t freed;
+
+	if (!d->ids_short || now - d->taken_back_ns < TAKE_BACK_EVERY_NS)
+		return;
+	d->taken_back_ns = now;
+	freed = stack_ids_take_back(d->stack_ids, holds_blocks, d);
+	if (freed)
+		log_info("%zu stack ids taken back", freed);
+}
+
+/* Warn once when it begins; memory may fit again later. */
+static void check_held(struct drain *d, const struct held_memory *before)
+{
+	const struct drain_result *r = &d->next;
+	char live[UNITS_LEN], held_text[UNITS_LEN];
+	struct held_memory held;
+	enum held_verdict was = d->held;
+
+	if (held_memory_read(d->target->pid, &held))
+		return;
+	held.resident = before->resident > held.resident ? before->resident : held.resident;
+	held.mapped = before->mapped > held.mapped ? before->mapped : held.mapped;
+	d->held = held_memory_judge(&held, r->small_bytes, r->all_bytes);
+	if (d->held == was || d->held == HELD_FITS)
+		return;
+	units_format_size(live, (int64_t)r->all_bytes, false);
+	units_format_size(held_text, (int64_t)held.resident, false);
+	if (d->held == HELD_EXCEEDED)
+		log_coded_warn("W104", "please report this with the output of -j -vv",
+			       "the numbers are too high: %s alive, but process %d holds only %s "
+			       "(RSS and swap)",
+			       live, (int)d->target->pid, held_text);
+	else
+		log_coded_warn(
+			"W105", NULL,
+			"%s alive, but process %d holds only %s (RSS and swap): the rest was "
+			"allocated and has not been written to",
+			live, (int)d->target->pid, held_text);
+}
+
 int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_result **out)
 {
 	int64_t start = monotonic_ns();
+	struct held_memory before = {0};
 	int err = 0;
 
 	*out = &d->now;
@@ -353,6 +466,8 @@ int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_re
 	result_reset(&d->next);
 	late_blocks_reset(&d->pools_next);
 	d->epoch = epoch;
+	(void)held_memory_read(d->target->pid, &before);
+	d->ids_short = stack_ids_are_short(d->stack_ids);
 	if (d->heap)
 		err = read_heap(d, full);
 	/* Also a read that came to its end while the memory was being taken away. */
@@ -367,6 +482,8 @@ int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_re
 	/* The list of pools keeps all that the census found, so every read is a read of the whole heap. */
 	census_sweep(d->census);
 	d->next.coverage_known = d->heap && !d->opts.pools_mode;
+	take_ids_back(d);
+	check_held(d, &before);
 	d->next.duration_ns = (uint64_t)(monotonic_ns() - start);
 	swap_results(d);
 	return 0;

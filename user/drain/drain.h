@@ -23,6 +23,7 @@ struct drain_result {
 	size_t id_count;
 	uint64_t recorded_small,
 		missed_small; /* pymalloc blocks born since attach: with, without a record */
+	uint64_t small_bytes, all_bytes; /* of pymalloc blocks; of all blocks */
 	uint64_t moving_pools;
 	uint64_t duration_ns;
 	bool coverage_known;

@@ -93,9 +93,12 @@ int bpf_session_each_spilled(const struct bpf_session *s,
 {
 	int fd = bpf_map__fd(s->skel->maps.live_spill);
 	uint64_t key = 0, next, meta;
-	uint32_t bound = bpf_map__max_entries(s->skel->maps.live_spill);
+	uint32_t bound;
 	void *prev = NULL;
 
+	if (!__atomic_load_n(&s->skel->bss->live_spilled, __ATOMIC_ACQUIRE))
+		return 0;
+	bound = bpf_map__max_entries(s->skel->maps.live_spill);
 	/* A key that is deleted under us restarts the walk: the bound ends it. */
 	for (uint32_t i = 0; i < bound; i++) {
 		if (bpf_map_get_next_key(fd, prev, &next))

@@ -58,6 +58,7 @@ static size_t count_truncated(const struct snapshot *s)
 
 void completeness_write(struct buf *out, const struct snapshot *s, unsigned frames)
 {
+	const struct lost_lines lost = completeness_without_line(s);
 	size_t truncated = count_truncated(s);
 
 	(void)buf_append_str(out, "coverage ");
@@ -67,6 +68,10 @@ void completeness_write(struct buf *out, const struct snapshot *s, unsigned fram
 		write_coverage(out, (enum snap_domain)d, &s->coverage[d]);
 	}
 	write_losses(out, s);
+	if (lost.blocks)
+		(void)buf_printf(out, "; no line for %.1f%% of the live bytes (<lost>)",
+				 lost.bytes ? 100.0 * (double)lost.bytes / (double)s->live_bytes
+					    : 0.0);
 	if (truncated)
 		(void)buf_printf(out, "; %zu of %zu stacks cut at %u frames", truncated,
 				 s->stack_count, frames);

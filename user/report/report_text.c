@@ -418,8 +418,16 @@ static void write_suspect(struct report *r, const struct statistics *groups)
 {
 	const struct statistic *site =
 		r->history.intervals < 2 ? find_biggest(groups) : find_suspect(r, groups);
+	const struct lost_lines lost = completeness_without_line(groups->snap);
 	struct buf *b = &r->text;
 
+	/* What has no line may be of any line: name none that holds less. */
+	if (lost.bytes && (!site || site->size <= lost.bytes)) {
+		(void)buf_printf(b, " No suspect: %.0f%% is of no known line, because %s.",
+				 100.0 * (double)lost.bytes / (double)groups->snap->live_bytes,
+				 completeness_lost_reason(groups->snap));
+		return;
+	}
 	if (!site) {
 		if (r->history.intervals >= 2 && groups->count)
 			(void)buf_append_str(b, " No suspect: nothing keeps growing.");

@@ -59,6 +59,7 @@ static int open_session(struct capture *c)
 {
 	struct session_opts so = {.frames = c->opts->frames,
 				  .blocks = c->opts->blocks,
+				  .stacks = c->opts->stacks,
 				  .alloc = c->alloc,
 				  .threads = c->opts->threads,
 				  .perf_links = c->opts->perf_links ||

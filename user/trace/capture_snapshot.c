@@ -75,6 +75,21 @@ void capture_set_cancel(struct capture *c, const struct cancel *cancel)
 	stack_cache_set_cancel(c->stacks, cancel);
 }
 
+/* The first time that a stack found no room. */
+static void warn_stacks_full(const struct capture *c)
+{
+	char fix[96];
+
+	if (!c->stats_at_drain.drops[TM_DROP_STACK_TABLE] || !log_ratelimit(1))
+		return;
+	snprintf(fix, sizeof(fix), "--stacks %llu, or fewer distinct stacks with --frames N",
+		 (unsigned long long)c->session->stacks_max * 4);
+	log_coded_warn("W106", fix,
+		       "the stack table is full: blocks of stacks that are not among its %llu have "
+		       "no line and count as <lost>",
+		       (unsigned long long)bpf_session_stacks_used(c->session));
+}
+
 /* Returns: 0; -ESRCH, the target has ended or will in a moment; -ECANCELED. */
 static int drain_now(struct capture *c, bool full)
 {
@@ -98,6 +113,7 @@ static int drain_now(struct capture *c, bool full)
 	err = bpf_session_stats(c->session, &c->stats_at_drain);
 	if (err)
 		return log_err(err, "cannot read the counters of losses");
+	warn_stacks_full(c);
 	if (full)
 		c->last_full_ns = now;
 	return 0;
@@ -142,8 +158,10 @@ static str_id_t thread_name(struct capture *c, uint32_t tid)
 static void add_history(struct capture *c, struct snapshot *s, uint32_t id, uint32_t tid)
 {
 	struct snap_stack *stack = &s->stacks[s->stack_count - 1];
-	const struct tm_stack_allocs *a = &c->session->stack_allocs[id];
+	const struct tm_stack_allocs *a = bpf_session_allocs(c->session, id);
 
+	if (!a)
+		return;
 	stack->alloc_blocks = __atomic_load_n(&a->blocks, __ATOMIC_RELAXED);
 	stack->alloc_bytes = __atomic_load_n(&a->bytes, __ATOMIC_RELAXED);
 	if (c->opts->threads && tid)
@@ -161,7 +179,8 @@ static int add_frames(struct capture *c, struct snapshot *s, uint32_t id,
 	info = stack_cache_get(c->stacks, id);
 	if (!info.known) {
 		frames[0] = (struct snap_frame){0};
-		if (intern_str(c->strings, "<lost>", &frames[0].file))
+		if (intern_str(c->strings, id == TM_STACK_GONE ? "<gone>" : "<lost>",
+			       &frames[0].file))
 			return -ENOMEM;
 		return snapshot_add(s, SNAP_PYTHON, frames, 1, true, t->bytes, t->blocks);
 	}
@@ -180,7 +199,7 @@ static int add_stack(struct capture *c, struct snapshot *s, uint32_t id,
 	uint32_t tid = 0;
 	int err = add_frames(c, s, id, t, &tid);
 
-	if (!err && id < c->session->stack_ids)
+	if (!err)
 		add_history(c, s, id, tid);
 	return err;
 }
@@ -190,12 +209,12 @@ static int add_freed(struct capture *c, struct snapshot *s)
 {
 	static const struct stack_total nothing;
 
-	for (uint32_t id = TM_STACK_LOST; id < c->session->stack_ids; id++) {
-		const struct tm_stack_allocs *a = &c->session->stack_allocs[id];
+	for (uint32_t id = TM_STACK_LOST; id < bpf_session_stack_ids(c->session); id++) {
+		const struct tm_stack_allocs *a = bpf_session_allocs(c->session, id);
 		bool live =
 			c->result && id < c->result->stack_cap && c->result->by_stack[id].blocks;
 
-		if (live || !__atomic_load_n(&a->blocks, __ATOMIC_RELAXED))
+		if (live || !a || !__atomic_load_n(&a->blocks, __ATOMIC_RELAXED))
 			continue;
 		int err = add_stack(c, s, id, &nothing);
 

@@ -22,6 +22,7 @@ struct options {
 	enum capture_mode mode;
 	double overhead;   /* of one CPU, 0.05 */
 	uint64_t blocks;   /* 0 = from RSS */
+	uint64_t stacks;   /* distinct stacks to keep at most; 0 = probe/session_tables.c */
 	enum tm_stop stop; /* --stop-after, for benchmarks */
 	bool perf_links;   /* --links perf */
 	bool json, verbose, use_cache;

@@ -69,7 +69,8 @@ static void only_regular_files_are_opened(void **state)
 	assert_int_equal(open_and_close(p->file), 0);
 	assert_int_equal(open_and_close(p->link), 0);
 	assert_int_equal(open_and_close(p->fifo), -EINVAL);
-	assert_int_equal(open_and_close("/dev/tty0"), access("/dev/tty0", F_OK) ? -ENOENT : -EINVAL);
+	assert_int_equal(open_and_close("/dev/tty0"),
+			 access("/dev/tty0", F_OK) ? -ENOENT : -EINVAL);
 	assert_int_equal(open_and_close(p->dir), -EINVAL);
 	assert_int_equal(open_and_close("/nowhere"), -ENOENT);
 }

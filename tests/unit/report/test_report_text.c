@@ -211,17 +211,23 @@ static void an_unknown_stack_is_shown_but_is_no_suspect(void **state)
 	ADD(s, SNAP_PYTHON, 5000, 2, frame("<lost>", 0, ""));
 	ADD(s, SNAP_PYTHON, 2000, 2, frame("/a.py", 5, "f"));
 	assert_int_equal(report_interval(r, s, NULL), 0);
-	assert_written("[14:02:10] live +15.6 KiB in 5 blocks since attach   RSS 391 MiB   cost "
-		       "unknown\n"
-		       "  +9000 B <unknown> (1 block)                                  +900 B/s\n"
-		       "    no frame of its stack is known\n"
-		       "  +5000 B <lost> (2 blocks)                                    +500 B/s\n"
-		       "  +2000 B /a.py:5 (2 blocks)                    f              +200 B/s\n"
-		       "coverage python n/a, native n/a; lost: nothing\n");
+	assert_written(
+		"[14:02:10] live +15.6 KiB in 5 blocks since attach   RSS 391 MiB   cost "
+		"unknown\n"
+		"  +9000 B <unknown> (1 block)                                  +900 B/s\n"
+		"    no frame of its stack is known\n"
+		"  +5000 B <lost> (2 blocks)                                    +500 B/s\n"
+		"  +2000 B /a.py:5 (2 blocks)                    f              +200 B/s\n"
+		"coverage python n/a, native n/a; lost: nothing; no line for 31.2% of the live "
+		"bytes (<lost>)\n");
 	assert_int_equal(report_end(r, &end, s), 0);
-	assert_written("0: 15.6 KiB still alive from 10.0 s of tracing; nothing lost. Biggest: "
-		       "/a.py:5 f (12%); a suspect takes two reports or more.\n"
-		       "Next: tmbpf -p 0 -j\n");
+	assert_written(
+		"0: 15.6 KiB still alive from 10.0 s of tracing; not everything was "
+		"recorded, see below. No suspect: 31% is of no known line, because their "
+		"stacks were lost.\n"
+		"coverage python n/a, native n/a; lost: nothing; no line for 31.2% of the live "
+		"bytes (<lost>)\n"
+		"Next: tmbpf -p 0 -j\n");
 	report_free(r);
 }
 
@@ -305,6 +311,43 @@ static void by_module_function_thread_and_domain(void **state)
 		text = strrchr(out_text, '[');
 		assert_non_null(strstr(text, rows[i].first));
 		assert_true(!rows[i].second || strstr(text, rows[i].second));
+		report_free(r);
+	}
+}
+
+/* Blamed is only what holds more than all that could be of any line. */
+static void a_suspect_holds_more_than_what_is_lost(void **state)
+{
+	struct report_end end = {"sigterm", 0, false};
+
+	for (int full = 0; full < 2; full++) {
+		_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
+		struct report *r = new_report((struct report_opts){.verbose = false});
+
+		ADD(s, SNAP_PYTHON, full ? 98000 : 1000, 2, frame("<lost>", 0, ""));
+		ADD(s, SNAP_PYTHON, 2000, 2, frame("/a.py", 5, "f"));
+		s->drops[TM_DROP_STACK_TABLE] = 17;
+		assert_int_equal(report_end(r, &end, s), 0);
+		if (full)
+			assert_written(
+				"0: 97.7 KiB still alive from 10.0 s of tracing; not everything was "
+				"recorded, see below. No suspect: 98% is of no known line, because "
+				"the stack table was full (stack_table_full).\n"
+				"coverage python n/a, native n/a; lost: stack_table_full 17; no line "
+				"for 98.0% of the live bytes (<lost>)\n"
+				"  lost stack_table_full: no room for another distinct stack; "
+				"attributed to <lost>\n"
+				"Next: tmbpf -p 0 --by traceback -v      or: tmbpf -p 0 -j\n");
+		else
+			assert_written(
+				"0: 3000 B still alive from 10.0 s of tracing; not everything was "
+				"recorded, see below. Biggest: a.py:5 f (67%); a suspect takes two "
+				"reports or more.\n"
+				"coverage python n/a, native n/a; lost: stack_table_full 17; no line "
+				"for 33.3% of the live bytes (<lost>)\n"
+				"  lost stack_table_full: no room for another distinct stack; "
+				"attributed to <lost>\n"
+				"Next: tmbpf -p 0 --by traceback -v      or: tmbpf -p 0 -j\n");
 		report_free(r);
 	}
 }
@@ -437,6 +480,7 @@ int main(void)
 		CASE(a_plateau_is_no_suspect_and_what_grows_is_even_if_it_is_smaller),
 		CASE(by_traceback_there_is_one_set_of_numbers),
 		CASE(by_module_function_thread_and_domain),
+		CASE(a_suspect_holds_more_than_what_is_lost),
 		CASE(losses_stand_in_the_interval_and_at_the_end),
 		CASE(the_end_says_why_when_it_was_not_the_user),
 		CASE(a_change_of_mode_is_said_once),

@@ -52,8 +52,9 @@ static void the_text_has_the_number_when_it_is_known(void **state)
 				       .code_known = true,
 				       .code = 11},
 		    "was ended by signal 11 (Segmentation fault)");
-	assert_text((struct trace_end){.reason = TRACE_END_TARGET_OOM, .code_known = true, .code = 9},
-		    "was killed by the kernel because memory ran out (OOM)");
+	assert_text(
+		(struct trace_end){.reason = TRACE_END_TARGET_OOM, .code_known = true, .code = 9},
+		"was killed by the kernel because memory ran out (OOM)");
 }
 
 static void a_mode_is_found_by_its_key(void **state)
