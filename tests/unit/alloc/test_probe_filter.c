@@ -24,7 +24,8 @@ static void choices_have_no_gap_after_a_filter(void **state)
 		struct probe_spec s = {.program = "record_site",
 				       .offset = i,
 				       .choice = i > 1 ? (uint16_t)(i - 1) : 0,
-				       .cookie = TM_COOKIE(5, TM_KIND_NEWREF, 1, i > 1 ? i - 2 : 77)};
+				       .cookie =
+					       TM_COOKIE(5, TM_KIND_NEWREF, 1, i > 1 ? i - 2 : 77)};
 
 		probe_list_add(&l, &s);
 	}
