@@ -47,6 +47,30 @@ enum libc_fn {
 	FN_COUNT
 };
 
+#define RESULT_SITES_MAX 24
+
+enum result_kind {
+	RESULT_BLOCK = 0,  /* reg holds what the function returns; 0 = it failed */
+	RESULT_NOTHING,	   /* it failed, or freed: no block comes */
+	RESULT_FORWARDED,  /* another function with probes of its own takes the call over */
+	RESULT_BY_POINTER, /* reg holds a status; the block is where the first argument points */
+};
+
+struct result_site { /* see fn_result.h */
+	uint64_t vaddr;
+	uint64_t file_off;
+	uint16_t sp_bytes; /* the return address is at [rsp + sp_bytes] */
+	uint8_t reg;
+	uint8_t kind;	  /* enum result_kind */
+	bool single_step; /* a ret or an indirect jump: no emulated instruction on that path */
+};
+
+struct fn_results {
+	struct result_site v[RESULT_SITES_MAX];
+	size_t count; /* 0: not proven, a return probe is needed */
+	unsigned crossed; /* at most so many of them in one call */
+};
+
 struct fn_site {
 	bool present;
 	uint64_t entry_vaddr; /* the function's first instruction */
@@ -57,6 +81,10 @@ struct fn_site {
 	uint64_t file_off;
 	uint8_t sp_bytes; /* pushed between entry and vaddr: return address at [rsp + sp_bytes] */
 	bool single_step; /* nothing emulated was found: vaddr is the entry, and expensive */
+	/* Where a debugger puts `break FUNCTION`: whoever ends first leaves the other's breakpoint behind. */
+	bool at_debugger;
+	struct fn_results results;
+	const char *unproven; /* why there are no results; NULL while there are */
 };
 
 struct python_sites {

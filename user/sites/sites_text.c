@@ -140,16 +140,49 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 	return ferror(out) ? -EIO : 0;
 }
 
-static void print_fn(FILE *out, const char *name, const struct fn_site *f)
+static void print_results(FILE *out, const struct fn_site *f, bool verbose)
+{
+	static const char *const kinds[] = {
+		[RESULT_BLOCK] = "the block",
+		[RESULT_NOTHING] = "failed",
+		[RESULT_FORWARDED] = "goes on in another function",
+		[RESULT_BY_POINTER] = "status, the block by its pointer",
+	};
+	size_t slow = 0;
+
+	for (size_t i = 0; i < f->results.count; i++)
+		slow += f->results.v[i].single_step;
+	if (!f->results.count) {
+		fprintf(out, "    result: return probe, because %s\n", f->unproven);
+		return;
+	}
+	fprintf(out, "    result: at %zu jumps inside, at most %u of them a call",
+		f->results.count - slow, f->results.crossed);
+	if (slow)
+		fprintf(out, ", and at %zu single-stepped exits where no path has a jump", slow);
+	fputc('\n', out);
+	for (size_t i = 0; verbose && i < f->results.count; i++) {
+		const struct result_site *r = &f->results.v[i];
+
+		fprintf(out, "      0x%-10" PRIx64 " %-4s %s, return address at [rsp+%u]%s\n",
+			r->vaddr, r->reg < 16 ? reg_names[r->reg] : "-", kinds[r->kind],
+			r->sp_bytes, r->single_step ? ", single-stepped" : "");
+	}
+}
+
+static void print_fn(FILE *out, const char *name, const struct fn_site *f, bool verbose)
 {
 	if (!f->present)
 		return;
 	fprintf(out, "  %-16s 0x%-8" PRIx64 " probe at +0x%-3" PRIx64 " ", name, f->entry_vaddr,
 		f->vaddr - f->entry_vaddr);
 	if (f->single_step)
-		fprintf(out, "single-stepped: expensive\n");
+		fprintf(out, "single-stepped: expensive");
 	else
-		fprintf(out, "emulated, return address at [rsp+%u]\n", f->sp_bytes);
+		fprintf(out, "emulated, return address at [rsp+%u]", f->sp_bytes);
+	fprintf(out, "%s\n", f->at_debugger ? "; a debugger breaks there, too" : "");
+	if (f->results.count || f->unproven)
+		print_results(out, f, verbose);
 }
 
 static void print_slow_calls(FILE *out, const struct elf_image *img, const struct libc_sites *s)
@@ -175,8 +208,8 @@ int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_s
 {
 	fprintf(out, "C allocator, build-id %s\n", img->build_id_len ? img->build_id_hex : "none");
 	for (int f = 0; f < FN_COUNT; f++)
-		print_fn(out, libc_fn_name((enum libc_fn)f), &s->fn[f]);
-	print_fn(out, "(slow malloc)", &s->slow_malloc);
+		print_fn(out, libc_fn_name((enum libc_fn)f), &s->fn[f], verbose);
+	print_fn(out, "(slow malloc)", &s->slow_malloc, verbose);
 	fprintf(out, "  %s\n", s->reason);
 	if (!verbose)
 		return ferror(out) ? -EIO : 0;
