@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 
@@ -21,6 +22,8 @@
 #define SP_BYTES_MAX  2040
 #define WORD	      8
 #define CANDIDATES    512
+#define EDGE_NEXT     1u
+#define EDGE_TAKEN    2u
 #define TEST_BACK     6 /* instructions from a jump back to its test */
 
 struct result_walk {
@@ -33,6 +36,7 @@ struct result_walk {
 	uint32_t *pred;
 	bool *stored; /* by node: after a store through the first argument */
 	bool *chosen;
+	uint8_t *edges; /* by node: of a conditional jump only these ways out are a site */
 	bool *mark;
 	uint32_t *stack;
 };
@@ -219,6 +223,11 @@ static void preds_count(struct result_walk *w)
 	w->preds[0]++; /* the caller */
 }
 
+static bool is_chosen(const struct result_walk *w, uint32_t idx)
+{
+	return w->chosen[idx];
+}
+
 /*
  * Visit what control can reach after node `from`, not through nodes for which blocks() holds (those are
  * visited, but not passed). Marks in w->mark.
@@ -238,7 +247,8 @@ static void reach_after(struct result_walk *w, uint32_t from,
 		if (idx != from && blocks && blocks(w, idx))
 			continue;
 		for (unsigned k = 0; k < ARRAY_LEN(to); k++) {
-			if (to[k] == FN_NODE_NONE || w->mark[to[k]])
+			if (to[k] == FN_NODE_NONE || w->mark[to[k]] ||
+			    (blocks == is_chosen && w->edges[idx] >> k & 1))
 				continue;
 			w->mark[to[k]] = true;
 			w->stack[len++] = to[k];
@@ -246,14 +256,9 @@ static void reach_after(struct result_walk *w, uint32_t from,
 	}
 }
 
-static bool is_chosen(const struct result_walk *w, uint32_t idx)
-{
-	return w->chosen[idx];
-}
-
 static bool is_without_block(const struct result_walk *w, uint32_t idx)
 {
-	return w->known[idx] & (IS_NOTHING | IS_FORWARDED);
+	return (w->known[idx] & (IS_NOTHING | IS_FORWARDED)) && !w->stored[idx];
 }
 
 /* An exit that control reaches without a chosen site, FN_NODE_NONE when all are covered. */
@@ -278,19 +283,25 @@ static bool can_be_site(const struct result_walk *w, uint32_t idx)
  * Run once a call, and last: a nested call of the family after it would pass for an outermost one, as
  * the outer one is finished by then.
  */
-static bool is_run_once_and_last(struct result_walk *w, uint32_t idx)
+static bool is_run_once_and_last(struct result_walk *w, uint32_t idx, uint32_t from)
 {
-	reach_after(w, idx, NULL);
-	if (w->mark[idx])
+	reach_after(w, from, NULL);
+	w->mark[from] = true;
+	if (from != idx && w->mark[idx])
 		return false;
 	for (size_t i = 0; i < w->g->count; i++) {
 		const struct fn_node *n = &w->g->nodes[i];
 
-		if ((w->mark[i] || i == idx) && n->in.op == OP_CALL &&
-		    fn_scope_has(w->scope, n->target))
+		if (w->mark[i] && n->in.op == OP_CALL && fn_scope_has(w->scope, n->target))
 			return false;
 	}
 	return true;
+}
+
+static bool is_in_loop(struct result_walk *w, uint32_t idx)
+{
+	reach_after(w, idx, NULL);
+	return w->mark[idx];
 }
 
 /* The emulated instructions at which the result is known, once a call. Returns: number of them. */
@@ -303,14 +314,98 @@ static size_t candidates_collect(struct result_walk *w, const struct result_quer
 		const struct fn_node *node = &w->g->nodes[i];
 
 		if (!node->exit && (node->in.flags & INSN_EMULATED) && w->known[i] &&
-		    node->vaddr != q->entry_site && can_be_site(w, i) && is_run_once_and_last(w, i))
+		    node->vaddr != q->entry_site && can_be_site(w, i) && !is_in_loop(w, i) &&
+		    is_run_once_and_last(w, i, i))
 			list[n++] = i;
 	}
 	return n;
 }
 
+/* Does a path to this ret end with nothing allocated, always? Then what it costs does not matter. */
+static bool is_only_failure(struct result_walk *w, uint32_t exit)
+{
+	if (w->g->nodes[exit].exit != FN_RET)
+		return false;
+	reach_after(w, 0, is_without_block);
+	return !w->mark[exit];
+}
+
+static uint32_t edge_target(const struct result_walk *w, uint32_t idx, unsigned edge)
+{
+	return edge == EDGE_NEXT ? w->g->nodes[idx].next : w->g->nodes[idx].taken;
+}
+
+/* Where the result is on one way out of a conditional jump. */
+static uint32_t known_on_edge(const struct result_walk *w, uint32_t idx, unsigned edge)
+{
+	uint32_t to = edge_target(w, idx, edge);
+
+	return to == FN_NODE_NONE ? 0 : w->known[to];
+}
+
+/* Does the way out lead to the exit without another site? */
+static bool edge_leads_to(struct result_walk *w, uint32_t idx, unsigned edge, uint32_t exit)
+{
+	uint32_t to = edge_target(w, idx, edge);
+
+	if (to == exit)
+		return true;
+	if (w->chosen[to])
+		return false;
+	reach_after(w, to, is_chosen);
+	return w->mark[exit];
+}
+
+/*
+ * A conditional jump can be a site for one of its ways out alone: the flags tell which one it will take.
+ * Take those that close the ways to this exit. Returns: false when that is not possible, nothing is chosen.
+ */
+static bool edges_choose(struct result_walk *w, const struct result_query *q, uint32_t exit)
+{
+	_cleanup_free_ uint8_t *was = calloc(w->g->count + 1, 1);
+	_cleanup_free_ bool *reached = calloc(w->g->count + 1, sizeof(*reached));
+
+	if (!was || !reached)
+		return false;
+	memcpy(was, w->edges, w->g->count);
+	reach_after(w, 0, is_chosen);
+	memcpy(reached, w->mark, w->g->count * sizeof(*reached));
+	for (uint32_t i = 1; i < w->g->count; i++) {
+		const struct fn_node *n = &w->g->nodes[i];
+
+		if (!reached[i] || w->chosen[i] || n->exit || n->in.op != OP_JCC ||
+		    !(n->in.flags & INSN_EMULATED) || n->vaddr == q->entry_site ||
+		    !can_be_site(w, i))
+			continue;
+		for (unsigned e = EDGE_NEXT; e <= EDGE_TAKEN; e++)
+			if (!(w->edges[i] & e) && known_on_edge(w, i, e) &&
+			    edge_leads_to(w, i, e, exit) &&
+			    is_run_once_and_last(w, i, edge_target(w, i, e)))
+				w->edges[i] |= (uint8_t)e;
+	}
+	reach_after(w, 0, is_chosen);
+	if (!w->mark[exit])
+		return true;
+	memcpy(w->edges, was, w->g->count);
+	return false;
+}
+
+static void edges_prune(struct result_walk *w)
+{
+	for (uint32_t i = 0; i < w->g->count; i++) {
+		uint8_t was = w->edges[i];
+
+		if (!was)
+			continue;
+		w->edges[i] = 0;
+		if (w->chosen[i] || uncovered_exit(w) == FN_NODE_NONE)
+			continue;
+		w->edges[i] = was;
+	}
+}
+
 /* Paths without any candidate get their exit instruction. Returns: 0, -ENOENT. */
-static int exits_choose(struct result_walk *w, const char **why)
+static int exits_choose(struct result_walk *w, const struct result_query *q, const char **why)
 {
 	for (;;) {
 		uint32_t idx = uncovered_exit(w);
@@ -320,6 +415,8 @@ static int exits_choose(struct result_walk *w, const char **why)
 		*why = "control leaves in a way that is not followed";
 		if (w->g->nodes[idx].exit == FN_LOST)
 			return -ENOENT;
+		if (!is_only_failure(w, idx) && edges_choose(w, q, idx))
+			continue;
 		*why = "a path goes on in another function without a jump to probe";
 		if (w->g->nodes[idx].exit == FN_TAIL)
 			return -ENOENT;
@@ -343,6 +440,11 @@ static void candidates_prune(struct result_walk *w, const uint32_t *list, size_t
 	}
 }
 
+static bool is_site(const struct result_walk *w, uint32_t idx)
+{
+	return w->chosen[idx] || w->edges[idx];
+}
+
 /* The most chosen sites that one call can run: the longest path by their number. Sites are in no loop. */
 static unsigned crossings_max(struct result_walk *w, uint32_t *count)
 {
@@ -350,7 +452,7 @@ static unsigned crossings_max(struct result_walk *w, uint32_t *count)
 	unsigned most = 0;
 
 	for (size_t i = 0; i < w->g->count; i++)
-		count[i] = w->chosen[i];
+		count[i] = is_site(w, (uint32_t)i);
 	while (changed) {
 		changed = false;
 		for (size_t i = 0; i < w->g->count; i++) {
@@ -359,9 +461,9 @@ static unsigned crossings_max(struct result_walk *w, uint32_t *count)
 			most = count[i] > most ? count[i] : most;
 			for (unsigned k = 0; k < ARRAY_LEN(to); k++) {
 				if (to[k] == FN_NODE_NONE ||
-				    count[to[k]] >= count[i] + w->chosen[to[k]])
+				    count[to[k]] >= count[i] + is_site(w, to[k]))
 					continue;
-				count[to[k]] = count[i] + w->chosen[to[k]];
+				count[to[k]] = count[i] + is_site(w, to[k]);
 				changed = true;
 			}
 		}
@@ -377,22 +479,27 @@ static uint8_t site_register(uint32_t known)
 	return REG_NONE;
 }
 
-static struct result_site site_of(const struct result_walk *w, uint32_t idx)
+/* edge: EDGE_*, 0 = the whole instruction */
+static struct result_site site_of(const struct result_walk *w, uint32_t idx, unsigned edge)
 {
 	const struct fn_node *n = &w->g->nodes[idx];
+	uint32_t known = edge ? known_on_edge(w, idx, edge) : w->known[idx];
 	struct result_site s = {.vaddr = n->vaddr,
 				.sp_bytes = (uint16_t)n->stack.depth,
+				.cc = RESULT_ALWAYS,
 				.single_step = !(n->in.flags & INSN_EMULATED)};
 
+	if (edge)
+		s.cc = edge == EDGE_TAKEN ? n->in.cc : n->in.cc ^ 1; /* Intel SDM vol. 2, B.1.4.7 */
 	if (w->first_arg && n->exit == FN_RET) {
 		s.kind = RESULT_BY_POINTER;
 		s.reg = REG_RAX;
 		return s;
 	}
-	s.reg = site_register(w->known[idx]);
-	s.kind = s.reg < 16			     ? RESULT_BLOCK
-		 : (w->known[idx] & IS_FORWARDED) ? RESULT_FORWARDED
-						     : RESULT_NOTHING;
+	s.reg = site_register(known);
+	s.kind = s.reg < 16		     ? RESULT_BLOCK
+		 : (known & IS_FORWARDED) ? RESULT_FORWARDED
+					     : RESULT_NOTHING;
 	return s;
 }
 
@@ -402,12 +509,16 @@ static int sites_take(const struct result_walk *w, struct fn_results *out, const
 	for (uint32_t i = 0; i < w->g->count; i++) {
 		struct result_site s;
 
-		if (!w->chosen[i])
+		if (!is_site(w, i))
 			continue;
+		/* Both ways out are known, but not to the same register: one probe cannot serve them. */
+		*why = "a jump has two results";
+		if (w->edges[i] == (EDGE_NEXT | EDGE_TAKEN))
+			return -ENOENT;
 		*why = "too many ways out";
 		if (out->count == RESULT_SITES_MAX)
 			return -ENOENT;
-		s = site_of(w, i);
+		s = site_of(w, i, w->edges[i]);
 		*why = "a site lies outside the file";
 		if (!elf_image_file_off(w->img, s.vaddr, &s.file_off))
 			return -ENOENT;
@@ -428,12 +539,13 @@ static int walk_init(struct result_walk *w, const struct fn_scope *scope,
 	w->pred = calloc(n, sizeof(*w->pred));
 	w->stored = calloc(n, sizeof(*w->stored));
 	w->chosen = calloc(n, sizeof(*w->chosen));
+	w->edges = calloc(n, sizeof(*w->edges));
 	w->mark = calloc(n, sizeof(*w->mark));
 	w->stack = calloc(n, sizeof(*w->stack));
 	if (by_pointer)
 		w->first_arg = calloc(n, sizeof(*w->first_arg));
-	if (!w->known || !w->preds || !w->pred || !w->stored || !w->chosen || !w->mark ||
-	    !w->stack || (by_pointer && !w->first_arg))
+	if (!w->known || !w->preds || !w->pred || !w->stored || !w->chosen || !w->edges ||
+	    !w->mark || !w->stack || (by_pointer && !w->first_arg))
 		return -ENOMEM;
 	preds_count(w);
 	if (by_pointer)
@@ -457,6 +569,7 @@ static void walk_release(struct result_walk *w)
 	free(w->pred);
 	free(w->stored);
 	free(w->chosen);
+	free(w->edges);
 	free(w->mark);
 	free(w->stack);
 }
@@ -475,9 +588,10 @@ static int results_choose(struct result_walk *w, const struct result_query *q,
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		w->chosen[list[i]] = true;
-	err = exits_choose(w, why);
+	err = exits_choose(w, q, why);
 	if (err)
 		return err;
+	edges_prune(w);
 	candidates_prune(w, list, n, false);
 	early = crossings_max(w, count);
 	candidates_prune(w, list, n, true);

@@ -48,6 +48,7 @@ enum libc_fn {
 };
 
 #define RESULT_SITES_MAX 24
+#define RESULT_ALWAYS	 16 /* as cc */
 
 enum result_kind {
 	RESULT_BLOCK = 0,  /* reg holds what the function returns; 0 = it failed */
@@ -62,6 +63,7 @@ struct result_site { /* see fn_result.h */
 	uint16_t sp_bytes; /* the return address is at [rsp + sp_bytes] */
 	uint8_t reg;
 	uint8_t kind;	  /* enum result_kind */
+	uint8_t cc;	  /* only when the flags fulfil this condition of a jump; RESULT_ALWAYS */
 	bool single_step; /* a ret or an indirect jump: no emulated instruction on that path */
 };
 

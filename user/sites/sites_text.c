@@ -164,9 +164,10 @@ static void print_results(FILE *out, const struct fn_site *f, bool verbose)
 	for (size_t i = 0; verbose && i < f->results.count; i++) {
 		const struct result_site *r = &f->results.v[i];
 
-		fprintf(out, "      0x%-10" PRIx64 " %-4s %s, return address at [rsp+%u]%s\n",
+		fprintf(out, "      0x%-10" PRIx64 " %-4s %s, return address at [rsp+%u]%s%s\n",
 			r->vaddr, r->reg < 16 ? reg_names[r->reg] : "-", kinds[r->kind],
-			r->sp_bytes, r->single_step ? ", single-stepped" : "");
+			r->sp_bytes, r->cc == RESULT_ALWAYS ? "" : ", one way out only",
+			r->single_step ? ", single-stepped" : "");
 	}
 }
 
