@@ -6,6 +6,13 @@
 #include "alloc/skeleton.h"
 #include "base/log.h"
 
+_Static_assert((int)RESULT_BLOCK == (int)TM_RESULT_BLOCK &&
+		       (int)RESULT_NOTHING == (int)TM_RESULT_NOTHING &&
+		       (int)RESULT_FORWARDED == (int)TM_RESULT_FORWARDED &&
+		       (int)RESULT_BY_POINTER == (int)TM_RESULT_BY_POINTER &&
+		       RESULT_ALWAYS == TM_RESULT_ALWAYS,
+	       "one numbering");
+
 static int not_found(const struct alloc_set *set, int err)
 {
 	if (set->python.found) {
@@ -77,17 +84,40 @@ static void add_enter(const struct alloc_set *set, const struct fn_site *f, uint
 static void add_return(const struct alloc_set *set, const struct fn_site *f, unsigned roles,
 		       struct probe_list *out)
 {
-	if (f->present)
+	probe_list_add(out, &(struct probe_spec){.program = "record_site",
+						 .object = set->libc.object,
+						 .part = PROBE_PART_MALLOC,
+						 .vaddr = f->ret_vaddr,
+						 .offset = f->ret_off,
+						 .cookie = TM_COOKIE(0, TM_KIND_ALLOC_RETURN, 0, 0),
+						 .kind = TM_PROG_MALLOC,
+						 .at_return = true,
+						 .roles = roles});
+}
+
+/* Where the result of a function is seen: inside it, or by a return probe where that is not proven. */
+static void add_results(const struct alloc_set *set, const struct fn_site *f, unsigned roles,
+			struct probe_list *out)
+{
+	if (!f->present)
+		return;
+	if (!f->results.count)
+		add_return(set, f, roles, out);
+	for (size_t i = 0; i < f->results.count; i++) {
+		const struct result_site *r = &f->results.v[i];
+
 		probe_list_add(out, &(struct probe_spec){
 					    .program = "record_site",
 					    .object = set->libc.object,
 					    .part = PROBE_PART_MALLOC,
-					    .vaddr = f->ret_vaddr,
-					    .offset = f->ret_off,
-					    .cookie = TM_COOKIE(0, TM_KIND_ALLOC_RETURN, 0, 0),
+					    .vaddr = r->vaddr,
+					    .offset = r->file_off,
+					    .cookie = TM_COOKIE(r->reg & 15, TM_KIND_ALLOC_RESULT,
+								TM_RESULT_FLAGS(r->kind, r->cc),
+								r->sp_bytes / 8),
 					    .kind = TM_PROG_MALLOC,
-					    .at_return = true,
 					    .roles = roles});
+	}
 }
 
 /* free first: a block whose end we miss would stay forever, one whose birth we miss is just not there. */
@@ -105,8 +135,8 @@ static void libc_plan(const struct alloc_set *set, const void *state, struct pro
 						 .roles = PROBE_EXACT | PROBE_GROWTH});
 	for (int fn = 0; fn < FN_COUNT; fn++)
 		if (fn != FN_FREE)
-			add_return(set, &libc->fn[fn], roles_of(libc, (enum libc_fn)fn), out);
-	add_return(set, &libc->slow_malloc, PROBE_GROWTH, out);
+			add_results(set, &libc->fn[fn], roles_of(libc, (enum libc_fn)fn), out);
+	add_results(set, &libc->slow_malloc, PROBE_GROWTH, out);
 	for (int fn = 0; fn < FN_COUNT; fn++) {
 		unsigned trial = fn == FN_MALLOC ? PROBE_TRIAL : 0;
 

@@ -181,6 +181,38 @@ static void results_find(struct fn_scope *scope, struct fn_site *f, bool by_poin
 	fn_graph_release(&g);
 }
 
+/* Functions that end in one common part (memalign, valloc) share its sites: one probe must serve them all. */
+static bool is_served_by(const struct result_site *a, const struct result_site *b)
+{
+	return a->vaddr != b->vaddr ||
+	       (a->reg == b->reg && a->kind == b->kind && a->sp_bytes == b->sp_bytes &&
+		a->cc == b->cc);
+}
+
+static bool results_agree(const struct fn_site *a, const struct fn_site *b)
+{
+	for (size_t i = 0; i < a->results.count; i++)
+		for (size_t k = 0; k < b->results.count; k++)
+			if (!is_served_by(&a->results.v[i], &b->results.v[k]))
+				return false;
+	return true;
+}
+
+static void disagreeing_drop(struct libc_sites *s)
+{
+	for (int f = 0; f < FN_COUNT; f++) {
+		struct fn_site *b = &s->fn[f];
+
+		for (int before = 0; before < f; before++) {
+			if (!b->present || !s->fn[before].present ||
+			    results_agree(&s->fn[before], b))
+				continue;
+			b->results.count = 0;
+			b->unproven = "it shares a jump with another function, in another state";
+		}
+	}
+}
+
 static void all_results_find(const struct elf_image *img, struct libc_sites *s)
 {
 	struct fn_scope scope = {.img = img};
@@ -191,6 +223,7 @@ static void all_results_find(const struct elf_image *img, struct libc_sites *s)
 	for (int f = 0; f < FN_COUNT; f++)
 		if (s->fn[f].present && f != FN_FREE)
 			results_find(&scope, &s->fn[f], f == FN_POSIX_MEMALIGN);
+	disagreeing_drop(s);
 	if (s->slow_malloc.present)
 		results_find(&scope, &s->slow_malloc, false);
 }
