@@ -29,6 +29,8 @@ struct site {
 	bool fresh_proven;
 	bool after_pop; /* pop sites of the second form: the jump behind the pop; block = see reg2 */
 	bool init;	/* the first block of a new pool, up to 3.8: see pool_init.h */
+	bool refill;	/* the refill function has returned: reg holds the first block of a new pool */
+	bool single_step; /* a refill site that the kernel does not emulate */
 	uint8_t reg2;	/* after_pop: holds the block that was popped; init: the size index */
 };
 
@@ -97,9 +99,9 @@ struct python_sites {
 	struct site *inits; /* up to 3.8, where there is no refill function */
 	size_t init_count;
 	size_t newref_disagree; /* candidates dropped because the two ways named different registers */
-	/* allocate_from_new_pool, behind endbr64: return probe. 0: there are inits instead. */
-	uint64_t refill_vaddr;
-	uint64_t refill_off;
+	struct site *refills; /* where the result of the refill function is seen; evidence 2 */
+	size_t refill_count;
+	uint64_t refill_vaddr; /* allocate_from_new_pool, after its endbr64. 0: there are inits instead */
 	size_t refill_calls;	       /* pop sites that lead to it */
 	uint64_t trace_word_vaddr;     /* the word that new-reference sites test */
 	char reason[SITES_REASON_LEN]; /* why it is believed, one line */

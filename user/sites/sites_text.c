@@ -90,6 +90,19 @@ static void print_proven(FILE *out, const struct site *v, size_t count)
 			proven);
 }
 
+static void print_refills(FILE *out, const struct python_sites *s)
+{
+	size_t slow = 0;
+
+	for (size_t i = 0; i < s->refill_count; i++)
+		slow += s->refills[i].single_step;
+	fprintf(out, "    %-24s at %zu jumps after its calls", "its result", s->refill_count - slow);
+	if (slow)
+		fprintf(out, ", and at %zu single-stepped instructions where there is no jump",
+			slow);
+	fputc('\n', out);
+}
+
 static void print_list(FILE *out, const struct elf_image *img, const char *what,
 		       const struct site *v, size_t count)
 {
@@ -123,11 +136,13 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 	if (s->newref_disagree)
 		fprintf(out, "    dropped %zu where the signs named different registers\n",
 			s->newref_disagree);
-	if (s->refill_vaddr)
+	if (s->refill_vaddr) {
 		fprintf(out,
 			"  refill function      0x%" PRIx64 "  (%s; reached from %zu pop sites)\n",
 			s->refill_vaddr, near_symbol(img, s->refill_vaddr, name, sizeof(name)),
 			s->refill_calls);
+		print_refills(out, s);
+	}
 	if (s->trace_word_vaddr)
 		fprintf(out, "  trace word           0x%" PRIx64 "\n", s->trace_word_vaddr);
 	fprintf(out, "  %s %s\n", s->pop_count ? "believed because:" : "not usable:", s->reason);
@@ -135,6 +150,7 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 		fprintf(out, "  kind   address      reg     signs proven nearest symbol\n");
 		print_list(out, img, "pop", s->pops, s->pop_count);
 		print_list(out, img, "init", s->inits, s->init_count);
+		print_list(out, img, "refill", s->refills, s->refill_count);
 		print_list(out, img, "newref", s->newrefs, s->newref_count);
 	}
 	return ferror(out) ? -EIO : 0;
