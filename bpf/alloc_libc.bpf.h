@@ -8,6 +8,9 @@
 #include "stack_intern.bpf.h"
 #include "stack_python.bpf.h"
 
+/* Linux arch/x86: xol_add_vma() takes the last page of user space. No text lies from there on. */
+#define TM_UPROBES_PAGE 0x7fffffffe000ull
+
 static __always_inline __u64 requested_bytes(const struct pt_regs *ctx, __u32 fn)
 {
 	switch (fn) {
@@ -44,6 +47,19 @@ static __always_inline __u64 caller_of(__u64 sp, __u32 fn)
 	return caller;
 }
 
+/*
+ * A return probe that another tracer has in this function has put the kernel's own address there by now. Then
+ * the caller is known only if the function that jumped here has seen it.
+ */
+static __always_inline __u64 caller_now(const struct tm_call *call, __u64 sp, __u32 fn)
+{
+	__u64 caller = caller_of(sp, fn);
+
+	if (caller < TM_UPROBES_PAGE)
+		return caller;
+	return call->forwarded_sp == sp ? call->caller : 0;
+}
+
 static __always_inline void alloc_begin(struct pt_regs *ctx, __u32 fn, __u32 sp_bytes)
 {
 	__u64 sp = ctx->sp + sp_bytes, bytes = requested_bytes(ctx, fn);
@@ -75,7 +91,8 @@ static __always_inline void alloc_begin(struct pt_regs *ctx, __u32 fn, __u32 sp_
 	call->bytes = bytes;
 	call->old_addr = 0;
 	call->out = fn == TM_FN_POSIX_MEMALIGN ? ctx->di : 0;
-	call->caller = caller_of(sp, fn);
+	call->caller = caller_now(call, sp, fn);
+	call->forwarded_sp = 0;
 	if ((fn == TM_FN_REALLOC || fn == TM_FN_REALLOCARRAY) && ctx->di) {
 		/* At entry: another thread may get the address as soon as the inner free is done. */
 		call->old_addr = ctx->di;
@@ -169,9 +186,11 @@ static __always_inline void alloc_result(struct pt_regs *ctx, __u64 cookie)
 		return;
 	if (cc < TM_RESULT_ALWAYS && !flags_fulfil(ctx->flags, cc))
 		return;
-	if (kind == TM_RESULT_FORWARDED)
-		call->sp = 0; /* the other function's entry begins a call of its own */
-	else if (kind == TM_RESULT_NOTHING)
+	if (kind == TM_RESULT_FORWARDED) {
+		/* The other function's entry begins a call of its own. */
+		call->forwarded_sp = call->sp;
+		call->sp = 0;
+	} else if (kind == TM_RESULT_NOTHING)
 		alloc_finish(call, 0);
 	else if (kind == TM_RESULT_BY_POINTER)
 		alloc_finish(call, block_by_pointer(ctx, call));
