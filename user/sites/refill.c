@@ -180,7 +180,18 @@ static bool result_at_once(const struct code *code, size_t call, struct site *ou
 	if (idx == CODE_NONE)
 		return false;
 	decode_branches_to(code, idx, &branches);
-	if (branches || (code->insns[idx].op != OP_MOV && code->insns[idx].op != OP_TEST))
+	switch (code->insns[idx].op) {
+	case OP_MOV:
+	case OP_LEA:
+	case OP_ADD:
+	case OP_POP:
+	case OP_RET:
+	case OP_TEST:
+		break;
+	default: /* a nop of several bytes must not be probed in mid-function; the others were not seen */
+		return false;
+	}
+	if (branches)
 		return false;
 	out->vaddr = insn_vaddr(code, idx);
 	out->reg = REG_RAX;

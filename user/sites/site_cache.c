@@ -65,6 +65,12 @@ static void put_sites(struct buf *b, const struct site *v, size_t count)
 	}
 }
 
+/* A site is at most one of: after a pop, proven fresh, a way into a new pool, after a refill. */
+static bool is_one_kind(uint32_t bits)
+{
+	return (bits & (bits - 1)) == 0 ? bits <= 8 : bits == (8 | 16);
+}
+
 /* Returns: 0, -EBADMSG (not sorted, not on an emulated jump, counts out of range), -ENOMEM. */
 static int get_sites(struct cursor *c, const struct elf_image *img, bool inits, bool refills,
 		     struct site **v, size_t *count)
@@ -91,8 +97,7 @@ static int get_sites(struct cursor *c, const struct elf_image *img, bool inits, 
 		s->refill = bits >> 19 & 1;
 		s->single_step = bits >> 20 & 1;
 		s->reg2 = (uint8_t)(bits >> 24);
-		if ((bits >> 16 & 0xff) > 24 || (s->fresh_proven && s->after_pop) ||
-		    s->init != inits || s->refill != refills || (s->single_step && !refills) || s->evidence > 2 || (i && s->vaddr <= list[i - 1].vaddr) ||
+		if (!is_one_kind(bits >> 16 & 0xff) || s->init != inits || s->refill != refills || s->evidence > 2 || (i && s->vaddr <= list[i - 1].vaddr) ||
 		    !elf_image_file_off(img, s->vaddr, &s->file_off) || !site_is_sound(img, s)) {
 			free(list);
 			return -EBADMSG;

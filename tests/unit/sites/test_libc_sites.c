@@ -247,7 +247,7 @@ static void real_libc_has_slow_calls(void **state)
 {
 	struct elf_image *img;
 	struct libc_sites s;
-	char text[4096];
+	char text[32768];
 	bool known;
 	FILE *f;
 
