@@ -5,6 +5,7 @@
 #include "alloc/provider.h"
 #include "alloc/skeleton.h"
 #include "base/log.h"
+#include "target/return_probe.h"
 
 _Static_assert((int)RESULT_BLOCK == (int)TM_RESULT_BLOCK &&
 		       (int)RESULT_NOTHING == (int)TM_RESULT_NOTHING &&
@@ -23,6 +24,38 @@ static int not_found(const struct alloc_set *set, int err)
 	return log_coded_err(err, "E302", NULL,
 			     "%d (%s) has no allocator that we know: neither CPython nor malloc",
 			     (int)set->target->pid, set->target->exe);
+}
+
+/*
+ * The functions whose result cannot be seen inside them need a return probe. Where that would kill the target
+ * they get no probe at all.
+ */
+static void return_probes_check(const struct alloc_set *set, struct libc_sites *sites)
+{
+	bool refused = return_probe_kills_process(set->target->pid);
+	char names[128];
+	size_t len = 0, count = 0;
+
+	for (int fn = 0; fn < FN_COUNT; fn++) {
+		if (!sites->fn[fn].present || fn == FN_FREE || sites->fn[fn].results.count)
+			continue;
+		len += (size_t)snprintf(names + len, len < sizeof(names) ? sizeof(names) - len : 0,
+					"%s%s", count ? ", " : "", libc_fn_name((enum libc_fn)fn));
+		len = len < sizeof(names) ? len : sizeof(names) - 1;
+		count++;
+		if (refused)
+			sites->fn[fn].present = false;
+	}
+	if (refused && !sites->slow_malloc.results.count)
+		sites->slow_malloc.present = false;
+	if (count && refused)
+		log_coded_warn("W128", NULL,
+			       "not probed, as a return probe would kill process %d (this kernel, and a "
+			       "seccomp filter): %s",
+			       (int)set->target->pid, names);
+	else
+		log_info("%zu return probes in %s%s%s", count, set->libc.object->path,
+			 count ? ": " : "", count ? names : "");
 }
 
 static void libc_release(void *state)
@@ -47,6 +80,7 @@ static int libc_find(struct alloc_set *set, void **state)
 	}
 	set->libc = libc;
 	*state = sites;
+	return_probes_check(set, sites);
 	if (set->python.found && set->python.py.allocator == PY_ALLOC_MALLOC)
 		log_coded_warn(
 			"W120", NULL,
