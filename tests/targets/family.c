@@ -13,10 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define THREADS	 3
-#define SLOTS	 400
-#define STEPS	 6000
-#define NOINLINE __attribute__((noinline))
+#define THREADS	  3
+#define SLOTS	  400
+#define STEPS	  6000
+#define NOINLINE  __attribute__((noinline))
 #define HUGE_SIZE ((size_t)1 << 62)
 
 struct slot {
@@ -197,12 +197,15 @@ static const struct {
 	const char *name;
 	void (*step)(struct worker *w, struct slot *s, unsigned self);
 } steps[] = {
-#define NAMED(f) {#f, f}
-	NAMED(step_malloc),	   NAMED(step_calloc),	      NAMED(step_realloc),
-	NAMED(step_realloc_near),  NAMED(step_realloc_fails), NAMED(step_reallocarray),
-	NAMED(step_memalign),	   NAMED(step_aligned_alloc), NAMED(step_posix_memalign),
-	NAMED(step_valloc),	   NAMED(step_pvalloc),	      NAMED(step_malloc_fails),
-	NAMED(step_longjmp),	   NAMED(step_free),
+#define NAMED(f)      \
+	{             \
+#f, f \
+	}
+	NAMED(step_malloc),	  NAMED(step_calloc),	     NAMED(step_realloc),
+	NAMED(step_realloc_near), NAMED(step_realloc_fails), NAMED(step_reallocarray),
+	NAMED(step_memalign),	  NAMED(step_aligned_alloc), NAMED(step_posix_memalign),
+	NAMED(step_valloc),	  NAMED(step_pvalloc),	     NAMED(step_malloc_fails),
+	NAMED(step_longjmp),	  NAMED(step_free),
 };
 
 #define STEP_COUNT (sizeof(steps) / sizeof(steps[0]))

@@ -49,10 +49,11 @@ static void return_probes_check(const struct alloc_set *set, struct libc_sites *
 	if (refused && !sites->slow_malloc.results.count)
 		sites->slow_malloc.present = false;
 	if (count && refused)
-		log_coded_warn("W128", NULL,
-			       "not probed, as a return probe would kill process %d (this kernel, and a "
-			       "seccomp filter): %s",
-			       (int)set->target->pid, names);
+		log_coded_warn(
+			"W128", NULL,
+			"not probed, as a return probe would kill process %d (this kernel, and a "
+			"seccomp filter): %s",
+			(int)set->target->pid, names);
 	else
 		log_info("%zu return probes in %s%s%s", count, set->libc.object->path,
 			 count ? ": " : "", count ? names : "");

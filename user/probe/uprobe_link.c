@@ -130,9 +130,10 @@ static void detach_is_slow(void)
 	static bool logged;
 
 	if (!logged)
-		log_coded_warn("W136", NULL,
-			       "detaching takes longer than a second: the kernel waits until no task "
-			       "can be on its way through a probe any more; the target runs on");
+		log_coded_warn(
+			"W136", NULL,
+			"detaching takes longer than a second: the kernel waits until no task "
+			"can be on its way through a probe any more; the target runs on");
 	logged = true;
 }
 

@@ -10,13 +10,13 @@
 #include "base/cleanup.h"
 #include "sites/site_check.h"
 
-#define WINDOW_BYTES 1024 /* decoded at a time */
-#define WINDOWS_MAX  512
-#define INSN_MAX     15	  /* bytes of the longest instruction; Intel SDM vol. 2, 2.3.11 */
+#define WINDOW_BYTES  1024 /* decoded at a time */
+#define WINDOWS_MAX   512
+#define INSN_MAX      15 /* bytes of the longest instruction; Intel SDM vol. 2, 2.3.11 */
 #define CALLEE_LEVELS 2
-#define CALLEE_NODES 1500 /* a callee that is longer is taken to return */
-#define PLT_BYTES    16	  /* System V ABI 5.2 */
-#define PLT_RELOCS   4096
+#define CALLEE_NODES  1500 /* a callee that is longer is taken to return */
+#define PLT_BYTES     16   /* System V ABI 5.2 */
+#define PLT_RELOCS    4096
 
 /* First bytes of a PLT entry: jmp *mem, bnd jmp *mem, endbr64; Intel SDM vol. 2, appendix A */
 #define OPCODE_GROUP5 0xff
@@ -25,9 +25,19 @@
 
 /* Functions that never return, by name: where the search for such callees ends. */
 static const char *const noreturn_names[] = {
-	"abort",	 "exit",	       "_exit",	    "__assert_fail", "__assert",
-	"__chk_fail",	 "__stack_chk_fail",   "__libc_fatal", "__fortify_fail",  "longjmp",
-	"__longjmp_chk", "Py_FatalError",      "_Py_FatalErrorFunc",
+	"abort",
+	"exit",
+	"_exit",
+	"__assert_fail",
+	"__assert",
+	"__chk_fail",
+	"__stack_chk_fail",
+	"__libc_fatal",
+	"__fortify_fail",
+	"longjmp",
+	"__longjmp_chk",
+	"Py_FatalError",
+	"_Py_FatalErrorFunc",
 };
 
 static uint64_t vaddr_hash(uint64_t vaddr)
@@ -56,26 +66,32 @@ static void slot_set(struct fn_graph *g, uint32_t idx)
 	g->slots[h & (g->slot_count - 1)] = idx + 1;
 }
 
-/* The file bytes at vaddr, as many as there are up to WINDOW_BYTES. */
+/* The file bytes at vaddr, as many as its segment has, up to WINDOW_BYTES. */
 static const uint8_t *window_bytes(const struct elf_image *img, uint64_t vaddr, size_t *len)
 {
-	const uint8_t *p = NULL;
-
 	if (!address_is_code(img, vaddr))
 		return NULL;
-	for (*len = WINDOW_BYTES; *len && !p; *len = p ? *len : *len / 2)
-		p = elf_image_bytes(img, vaddr, *len);
-	return p;
+	for (size_t i = 0; i < img->segment_count; i++) {
+		const struct elf_segment *s = &img->segments[i];
+		uint64_t left = s->file_len - (vaddr - s->vaddr);
+
+		if (!s->exec || vaddr < s->vaddr || vaddr - s->vaddr >= s->file_len)
+			continue;
+		*len = left < WINDOW_BYTES ? left : WINDOW_BYTES;
+		return elf_image_bytes(img, vaddr, *len);
+	}
+	return NULL;
 }
 
-static bool window_has(const struct code *w, uint64_t vaddr, size_t *idx)
+/* Its last instructions may be cut off, unless the segment ends there. */
+static bool window_has(const struct elf_image *img, const struct code *w, uint64_t vaddr,
+		       size_t *idx)
 {
 	const struct insn *last = &w->insns[w->count - 1];
+	uint64_t end = w->base_vaddr + last->off + last->len;
 
 	*idx = decode_find(w, vaddr);
-	/* The last instructions may be cut off. */
-	return *idx != CODE_NONE &&
-	       (last->off < INSN_MAX || vaddr - w->base_vaddr <= last->off - INSN_MAX);
+	return *idx != CODE_NONE && (vaddr + INSN_MAX <= end || !address_is_code(img, end));
 }
 
 /* Decode the instruction at vaddr. Returns: 0, -ENOENT, -ENOMEM, -EFBIG. */
@@ -87,7 +103,7 @@ static int insn_fetch(const struct elf_image *img, struct fn_graph *g, struct fn
 	int err;
 
 	for (size_t i = g->window_count; i-- > 0;) {
-		if (!window_has(&g->windows[i], n->vaddr, &idx))
+		if (!window_has(img, &g->windows[i], n->vaddr, &idx))
 			continue;
 		n->in = g->windows[i].insns[idx];
 		n->target = insn_target_vaddr(&g->windows[i], idx);
@@ -134,8 +150,8 @@ static struct fn_facts facts_after(const struct fn_graph *g, const struct fn_nod
 {
 	const struct insn *in = &n->in;
 	struct fn_facts f = n->facts;
-	bool from_held = in->src == OPERAND_REG && in->src_reg < 16 &&
-			 (n->facts.held >> in->src_reg & 1);
+	bool from_held =
+		in->src == OPERAND_REG && in->src_reg < 16 && (n->facts.held >> in->src_reg & 1);
 
 	f.held &= (uint16_t)~in->writes;
 	if (in->dst == OPERAND_REG && in->dst_reg < 16 && in->width >= 4) {
@@ -192,12 +208,11 @@ static int node_reach(const struct fn_scope *scope, struct fn_graph *g, uint64_t
 	if (!bigger)
 		return -ENOMEM;
 	g->nodes = bigger;
-	g->nodes[g->count] = (struct fn_node){
-		.vaddr = vaddr,
-		.next = FN_NODE_NONE,
-		.taken = FN_NODE_NONE,
-		.stack = from->stack,
-		.facts = from->facts};
+	g->nodes[g->count] = (struct fn_node){.vaddr = vaddr,
+					      .next = FN_NODE_NONE,
+					      .taken = FN_NODE_NONE,
+					      .stack = from->stack,
+					      .facts = from->facts};
 	err = insn_fetch(scope->img, g, &g->nodes[g->count]);
 	if (err == -ENOENT || err == -EFBIG) {
 		g->nodes[g->count].exit = FN_LOST;

@@ -27,7 +27,7 @@ enum fn_exit {
  * first argument. Two paths that meet keep what they agree on.
  */
 struct fn_facts {
-	uint16_t held;	/* registers that hold the constant that the function was called with */
+	uint16_t held;	    /* registers that hold the constant that the function was called with */
 	bool taken_nonzero; /* ZF is clear: such a register was tested, and it is not 0 */
 	bool rdi_known;
 	int32_t rdi; /* the constant in rdi, for a call from here */

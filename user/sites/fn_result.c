@@ -12,19 +12,19 @@
 
 #include "base/cleanup.h"
 
-#define IN_REG(r)     (1u << (r))
-#define IS_NOTHING    (1u << 16) /* 0, or nothing more will be stored */
-#define IS_FORWARDED  (1u << 17)
-#define ANYTHING      0x3ffffu
-#define REGISTERS     0xffffu
-#define CALLER_SAVED  0x0fc7u /* System V ABI 3.2.1 */
+#define IN_REG(r)    (1u << (r))
+#define IS_NOTHING   (1u << 16) /* 0, or nothing more will be stored */
+#define IS_FORWARDED (1u << 17)
+#define ANYTHING     0x3ffffu
+#define REGISTERS    0xffffu
+#define CALLER_SAVED 0x0fc7u /* System V ABI 3.2.1 */
 
-#define SP_BYTES_MAX  2040
-#define WORD	      8
-#define CANDIDATES    512
-#define EDGE_NEXT     1u
-#define EDGE_TAKEN    2u
-#define TEST_BACK     6 /* instructions from a jump back to its test */
+#define SP_BYTES_MAX 2040
+#define WORD	     8
+#define CANDIDATES   512
+#define EDGE_NEXT    1u
+#define EDGE_TAKEN   2u
+#define TEST_BACK    6 /* instructions from a jump back to its test */
 
 struct result_walk {
 	const struct fn_scope *scope;
@@ -375,7 +375,7 @@ static bool edges_choose(struct result_walk *w, const struct result_query *q, ui
 
 		if (!reached[i] || w->chosen[i] || n->exit || n->in.op != OP_JCC ||
 		    !(n->in.flags & INSN_EMULATED) || n->vaddr == q->entry_site ||
-		    !can_be_site(w, i))
+		    !can_be_site(w, i) || is_in_loop(w, i))
 			continue;
 		for (unsigned e = EDGE_NEXT; e <= EDGE_TAKEN; e++)
 			if (!(w->edges[i] & e) && known_on_edge(w, i, e) &&
@@ -497,9 +497,9 @@ static struct result_site site_of(const struct result_walk *w, uint32_t idx, uns
 		return s;
 	}
 	s.reg = site_register(known);
-	s.kind = s.reg < 16		     ? RESULT_BLOCK
+	s.kind = s.reg < 16		  ? RESULT_BLOCK
 		 : (known & IS_FORWARDED) ? RESULT_FORWARDED
-					     : RESULT_NOTHING;
+					  : RESULT_NOTHING;
 	return s;
 }
 
@@ -528,8 +528,8 @@ static int sites_take(const struct result_walk *w, struct fn_results *out, const
 	return out->count ? 0 : -ENOENT;
 }
 
-static int walk_init(struct result_walk *w, const struct fn_scope *scope,
-		     const struct fn_graph *g, bool by_pointer)
+static int walk_init(struct result_walk *w, const struct fn_scope *scope, const struct fn_graph *g,
+		     bool by_pointer)
 {
 	size_t n = g->count + 1;
 

@@ -16,7 +16,7 @@
 #define BODY_MAX   4096 /* bytes of one function that we decode */
 #define BODY_GUESS 512	/* when its symbol has no size */
 
-#define REG_RBP    5
+#define REG_RBP	   5
 
 #define ARG1	   (1u << REG_RDI)
 #define ARG2	   (ARG1 | 1u << REG_RSI)
@@ -184,9 +184,8 @@ static void results_find(struct fn_scope *scope, struct fn_site *f, bool by_poin
 /* Functions that end in one common part (memalign, valloc) share its sites: one probe must serve them all. */
 static bool is_served_by(const struct result_site *a, const struct result_site *b)
 {
-	return a->vaddr != b->vaddr ||
-	       (a->reg == b->reg && a->kind == b->kind && a->sp_bytes == b->sp_bytes &&
-		a->cc == b->cc);
+	return a->vaddr != b->vaddr || (a->reg == b->reg && a->kind == b->kind &&
+					a->sp_bytes == b->sp_bytes && a->cc == b->cc);
 }
 
 static bool results_agree(const struct fn_site *a, const struct fn_site *b)

@@ -130,7 +130,7 @@ struct walk_place {
 struct stack_walk {
 	const struct code *body;
 	struct walk_place *at; /* by instruction */
-	size_t *todo;		/* at most one entry an instruction */
+	size_t *todo;	       /* at most one entry an instruction */
 	size_t len;
 };
 
@@ -178,12 +178,14 @@ static void slow_calls_take(const struct stack_walk *w, struct libc_sites *s)
 {
 	for (size_t i = 0; i < w->body->count && s->slow_call_count < SLOW_CALLS_MAX; i++) {
 		const struct insn *in = &w->body->insns[i];
-		int32_t up = w->at[i].stack.depth + WORD; /* the call pushes its own return address */
+		int32_t up =
+			w->at[i].stack.depth + WORD; /* the call pushes its own return address */
 
 		if (in->op != OP_CALL ||
 		    insn_target_vaddr(w->body, i) != s->slow_malloc.entry_vaddr)
 			continue;
-		if (!w->at[i].seen || w->at[i].stack.depth == STACK_LOST || up % WORD || up > UP_MAX)
+		if (!w->at[i].seen || w->at[i].stack.depth == STACK_LOST || up % WORD ||
+		    up > UP_MAX)
 			continue;
 		s->slow_calls[s->slow_call_count++] = (struct slow_call){
 			.ret_vaddr = insn_vaddr(w->body, i) + in->len, .up_bytes = (uint16_t)up};

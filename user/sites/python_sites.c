@@ -44,8 +44,8 @@ static const struct site *first_unsound(const struct elf_image *img, struct site
 }
 
 /* Where what the refill function returns is seen: after each call of it, else at its rets. */
-static int take_refill_results(const struct elf_image *img, const struct code *code,
-			       uint64_t vaddr, struct python_sites *s)
+static int take_refill_results(const struct elf_image *img, const struct code *code, uint64_t vaddr,
+			       struct python_sites *s)
 {
 	struct site_list list = {0};
 	size_t uncovered;

@@ -59,8 +59,7 @@ static void put_sites(struct buf *b, const struct site *v, size_t count)
 		put_u32(b, (uint32_t)v[i].reg | (uint32_t)v[i].evidence << 8 |
 				   (uint32_t)v[i].after_pop << 16 |
 				   (uint32_t)v[i].fresh_proven << 17 | (uint32_t)v[i].init << 18 |
-				   (uint32_t)v[i].refill << 19 |
-				   (uint32_t)v[i].single_step << 20 |
+				   (uint32_t)v[i].refill << 19 | (uint32_t)v[i].single_step << 20 |
 				   (uint32_t)v[i].reg2 << 24);
 	}
 }
@@ -97,7 +96,8 @@ static int get_sites(struct cursor *c, const struct elf_image *img, bool inits, 
 		s->refill = bits >> 19 & 1;
 		s->single_step = bits >> 20 & 1;
 		s->reg2 = (uint8_t)(bits >> 24);
-		if (!is_one_kind(bits >> 16 & 0xff) || s->init != inits || s->refill != refills || s->evidence > 2 || (i && s->vaddr <= list[i - 1].vaddr) ||
+		if (!is_one_kind(bits >> 16 & 0xff) || s->init != inits || s->refill != refills ||
+		    s->evidence > 2 || (i && s->vaddr <= list[i - 1].vaddr) ||
 		    !elf_image_file_off(img, s->vaddr, &s->file_off) || !site_is_sound(img, s)) {
 			free(list);
 			return -EBADMSG;
@@ -148,8 +148,7 @@ static int get_all(const struct elf_image *img, unsigned minor, const struct buf
 	s.refill_calls = cursor_u64(&c);
 	s.trace_word_vaddr = cursor_u64(&c);
 	s.newref_disagree = cursor_u64(&c);
-	if (!get_reason(&c, s.reason) ||
-	    (s.refill_vaddr && !address_is_code(img, s.refill_vaddr)))
+	if (!get_reason(&c, s.reason) || (s.refill_vaddr && !address_is_code(img, s.refill_vaddr)))
 		err = -EBADMSG;
 	if (!err)
 		err = get_sites(&c, img, false, false, &s.pops, &s.pop_count);

@@ -29,9 +29,9 @@ struct site {
 	bool fresh_proven;
 	bool after_pop; /* pop sites of the second form: the jump behind the pop; block = see reg2 */
 	bool init;	/* the first block of a new pool, up to 3.8: see pool_init.h */
-	bool refill;	/* the refill function has returned: reg holds the first block of a new pool */
+	bool refill; /* the refill function has returned: reg holds the first block of a new pool */
 	bool single_step; /* a refill site that the kernel does not emulate */
-	uint8_t reg2;	/* after_pop: holds the block that was popped; init: the size index */
+	uint8_t reg2;	  /* after_pop: holds the block that was popped; init: the size index */
 };
 
 /* One libc entry point at its cheap instruction. */
@@ -71,7 +71,7 @@ struct result_site { /* see fn_result.h */
 
 struct fn_results {
 	struct result_site v[RESULT_SITES_MAX];
-	size_t count; /* 0: not proven, a return probe is needed */
+	size_t count;	  /* 0: not proven, a return probe is needed */
 	unsigned crossed; /* at most so many of them in one call */
 };
 
@@ -101,7 +101,8 @@ struct python_sites {
 	size_t newref_disagree; /* candidates dropped because the two ways named different registers */
 	struct site *refills; /* where the result of the refill function is seen; evidence 2 */
 	size_t refill_count;
-	uint64_t refill_vaddr; /* allocate_from_new_pool, after its endbr64. 0: there are inits instead */
+	uint64_t
+		refill_vaddr; /* allocate_from_new_pool, after its endbr64. 0: there are inits instead */
 	size_t refill_calls;	       /* pop sites that lead to it */
 	uint64_t trace_word_vaddr;     /* the word that new-reference sites test */
 	char reason[SITES_REASON_LEN]; /* why it is believed, one line */

@@ -96,7 +96,8 @@ static void print_refills(FILE *out, const struct python_sites *s)
 
 	for (size_t i = 0; i < s->refill_count; i++)
 		slow += s->refills[i].single_step;
-	fprintf(out, "    %-24s at %zu jumps after its calls", "its result", s->refill_count - slow);
+	fprintf(out, "    %-24s at %zu jumps after its calls", "its result",
+		s->refill_count - slow);
 	if (slow)
 		fprintf(out, ", and at %zu single-stepped instructions where there is no jump",
 			slow);
@@ -220,6 +221,15 @@ static void print_slow_calls(FILE *out, const struct elf_image *img, const struc
 	}
 }
 
+static size_t return_probe_count(const struct libc_sites *s)
+{
+	size_t count = s->slow_malloc.present && !s->slow_malloc.results.count;
+
+	for (int f = 0; f < FN_COUNT; f++)
+		count += s->fn[f].present && f != FN_FREE && !s->fn[f].results.count;
+	return count;
+}
+
 int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_sites *s,
 		     bool verbose)
 {
@@ -228,6 +238,7 @@ int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_s
 		print_fn(out, libc_fn_name((enum libc_fn)f), &s->fn[f], verbose);
 	print_fn(out, "(slow malloc)", &s->slow_malloc, verbose);
 	fprintf(out, "  %s\n", s->reason);
+	fprintf(out, "  return probes: %zu\n", return_probe_count(s));
 	if (!verbose)
 		return ferror(out) ? -EIO : 0;
 	print_slow_calls(out, img, s);
