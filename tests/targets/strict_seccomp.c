@@ -55,14 +55,14 @@ __attribute__((noinline)) void *keep(size_t bytes)
 
 int main(int argc, char **argv)
 {
-	int count = argc > 1 ? atoi(argv[1]) : 100;
+	long count = argc > 1 ? strtol(argv[1], NULL, 10) : 100;
 	void *volatile block = NULL;
 
 	filter_install();
 	if (write(1, "READY\n", 6) < 0)
 		return 1;
 	wait_line();
-	for (int i = 0; i < count; i++) {
+	for (long i = 0; i < count; i++) {
 		block = keep(3000);
 		block = realloc(malloc(10), 200000 + (size_t)i);
 		free(block);

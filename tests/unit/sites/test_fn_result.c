@@ -59,8 +59,9 @@ ASM_CODE(elsewhere, "push %rbx\n mov %rsi,%rbx\n call 9f\n mov %rax,%rdx\n test 
 extern const uint8_t elsewhere_ret[] __attribute__((visibility("hidden")));
 
 /* `other` has probes of its own: a call of it after the jump would look like an outermost one. */
-ASM_CODE(nesting, "push %rbx\n mov %rdi,%rbx\n test %rsi,%rsi\n je 1f\n call 9f\n 1: mov %rbx,%rax\n"
-		  "pop %rbx\n nesting_ret: ret\n 9: mov %rdi,%rax\n ret\n");
+ASM_CODE(nesting,
+	 "push %rbx\n mov %rdi,%rbx\n test %rsi,%rsi\n je 1f\n call 9f\n 1: mov %rbx,%rax\n"
+	 "pop %rbx\n nesting_ret: ret\n 9: mov %rdi,%rax\n ret\n");
 extern const uint8_t nesting_ret[] __attribute__((visibility("hidden")));
 
 /* Checks, then jumps to another function; or fails. */
@@ -69,11 +70,12 @@ ASM_CODE(forwarder, "mul %rdx\n jo 1f\n forwarder_jump: jmp 9f\n 1: xor %eax,%ea
 extern const uint8_t forwarder_jump[] __attribute__((visibility("hidden")));
 
 /* A message function that comes back or not by its first argument, as __libc_message() of glibc. */
-ASM_CODE(argument, "sub $8,%rsp\n test %rsi,%rsi\n je 1f\n call 9f\n test $15,%al\n"
-		   "argument_known: jne 1f\n add $8,%rsp\n ret\n"
-		   "1: xor %eax,%eax\n mov $1,%edi\n call 8f\n mov $2,%eax\n add $8,%rsp\n ret\n"
-		   "8: push %rbx\n and $1,%edi\n mov %edi,%ebx\n call 9f\n test %ebx,%ebx\n jne 7f\n"
-		   "pop %rbx\n ret\n 7: ud2\n 9: mov %rdi,%rax\n ret\n");
+ASM_CODE(argument,
+	 "sub $8,%rsp\n test %rsi,%rsi\n je 1f\n call 9f\n test $15,%al\n"
+	 "argument_known: jne 1f\n add $8,%rsp\n ret\n"
+	 "1: xor %eax,%eax\n mov $1,%edi\n call 8f\n mov $2,%eax\n add $8,%rsp\n ret\n"
+	 "8: push %rbx\n and $1,%edi\n mov %edi,%ebx\n call 9f\n test %ebx,%ebx\n jne 7f\n"
+	 "pop %rbx\n ret\n 7: ud2\n 9: mov %rdi,%rax\n ret\n");
 extern const uint8_t argument_known[] __attribute__((visibility("hidden")));
 
 struct found {
@@ -112,7 +114,7 @@ static const struct result_site *site_at(const struct found *f, const uint8_t *c
 	return NULL;
 }
 
-#define FIND(name)	    find(name, ASM_LEN(name), 0, false)
+#define FIND(name)		 find(name, ASM_LEN(name), 0, false)
 #define SITE(found, code, label) site_at(&(found), code, label)
 
 static void the_register_that_holds_the_result_is_followed(void **state)

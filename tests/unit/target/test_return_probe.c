@@ -17,11 +17,16 @@ static void only_three_kernels_kill_and_only_with_a_filter(void **state)
 		const char *release, *status;
 		bool kills;
 	} cases[] = {
-		{"6.10.9", STATUS("2"), false},	      {"6.11.0", STATUS("2"), true},
-		{"6.12.9-amd64", STATUS("2"), true},  {"6.13.0-rc1", STATUS("1"), true},
-		{"6.14.0", STATUS("2"), false},	      {"6.12.9-amd64", STATUS("0"), false},
-		{"5.12.1", STATUS("2"), false},	      {"7.12.0", STATUS("2"), false},
-		{"6.1.0-13-amd64", STATUS("2"), false}, {"odd", STATUS("2"), false},
+		{"6.10.9", STATUS("2"), false},
+		{"6.11.0", STATUS("2"), true},
+		{"6.12.9-amd64", STATUS("2"), true},
+		{"6.13.0-rc1", STATUS("1"), true},
+		{"6.14.0", STATUS("2"), false},
+		{"6.12.9-amd64", STATUS("0"), false},
+		{"5.12.1", STATUS("2"), false},
+		{"7.12.0", STATUS("2"), false},
+		{"6.1.0-13-amd64", STATUS("2"), false},
+		{"odd", STATUS("2"), false},
 		{"6.12.0", "", true}, /* not readable: not risked */
 		{"6.12.0", "Name:\tx\nSeccomp:\t\n", true},
 		{"6.12.0", "Name:\tSeccomp:\t2\nSeccomp:\t0\n", false},
