@@ -35,7 +35,7 @@ ifeq ($(WERROR),1)
 WARN     += -Werror
 BPF_WERR := -Werror
 endif
-LIBS := -lbpf -lelf -lZydis -lZycore -lz -lsqlite3
+LIBS := -lbpf -lelf -lZydis -lZycore -lz -lsqlite3 -lnettle
 
 SRCS     := $(foreach r,$(ROOMS),$(wildcard user/$(r)/*.c))
 OBJS     := $(SRCS:%.c=$(OUTPUT)/%.o) $(OUTPUT)/user/main.o

@@ -8,17 +8,10 @@
 #include "stack_intern.bpf.h"
 #include "stack_python.bpf.h"
 
-/* struct pool_header from freeblock to szidx, Objects/obmalloc.c (Include/internal/pycore_obmalloc.h) */
-struct pool_head {
-	__u64 freeblock;	  /* @8 */
-	__u64 nextpool, prevpool; /* @16, @24 */
-	__u32 arenaindex, szidx;  /* @32, @36 */
-};
-
 static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 {
 	__u64 pool = reg_get(ctx, TM_COOKIE_REG(cookie)), block;
-	struct pool_head head;
+	struct tm_pool_head head;
 	__u32 *slot, stack;
 
 	if (TM_COOKIE_FLAGS(cookie) & TM_POP_INIT) {
@@ -31,7 +24,7 @@ static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 			return;
 		block = 0;
 	}
-	if (bpf_probe_read_user(&head, sizeof(head), (void *)(pool + 8))) {
+	if (bpf_probe_read_user(&head, sizeof(head), (void *)pool)) {
 		tm_drop(TM_DROP_POOL_READ);
 		return;
 	}
@@ -67,12 +60,12 @@ static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 static __always_inline void refill_record(__u64 block)
 {
 	__u64 pool = block & ~(cfg_pool_bytes - 1);
-	struct pool_head head;
+	struct tm_pool_head head;
 	__u32 *slot, stack;
 
 	if (!block)
 		return;
-	if (bpf_probe_read_user(&head, sizeof(head), (void *)(pool + 8))) {
+	if (bpf_probe_read_user(&head, sizeof(head), (void *)pool)) {
 		tm_drop(TM_DROP_POOL_READ);
 		return;
 	}
@@ -89,13 +82,13 @@ static __always_inline void refill_record(__u64 block)
 static __always_inline void newref_record(struct pt_regs *ctx, __u64 cookie)
 {
 	__u64 op = reg_get(ctx, TM_COOKIE_REG(cookie));
-	struct tm_dir_entry *e = pool_find(op & ~(cfg_pool_bytes - 1));
+	__u64 pool = op & ~(cfg_pool_bytes - 1), place = pool_place(pool);
 	struct tm_site_count *count;
 	__u32 *slot, site = TM_COOKIE_IDX(cookie), stack, was;
 
-	if (!e)
+	if (!place)
 		return;
-	slot = slot_get(e, op);
+	slot = slot_get(place, pool, op);
 	if (!slot)
 		return;
 	was = *slot;
@@ -118,7 +111,7 @@ static __always_inline void newref_record(struct pt_regs *ctx, __u64 cookie)
 	*slot = stack;
 	/* With the mark of its pop and the same stack this may be that very allocation: counted there. */
 	if (stack && (!(was & TM_MARK_MASK) || (was & TM_STACK_ID_MASK) != stack))
-		stack_count(stack, class_bytes(TM_DIR_SZIDX(e->key)));
+		stack_count(stack, class_bytes(TM_PLACE_SZIDX(place)));
 }
 
 static __always_inline void pymalloc_record(struct pt_regs *ctx, __u64 cookie)

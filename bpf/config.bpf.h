@@ -61,8 +61,7 @@ const volatile __u64 cfg_interp_lo = 0, cfg_interp_hi = 0;
 const volatile __u64 cfg_slow_ret[TM_SLOW_CALLS] = {};
 const volatile __u32 cfg_slow_up[TM_SLOW_CALLS] = {};
 
-/* Table sizes: bucket counts, powers of two. */
-const volatile __u32 cfg_dir_mask = 0;
+/* Buckets of the stack table's first level, less one: ids are counted from it. */
 const volatile __u32 cfg_stack_mask = 0;
 
 /* ---- moved while running; one writer (user space), except where said ---- */
@@ -72,14 +71,18 @@ __u32 run_pools_mode = 0;     /* book a whole pool to the stack that opened it *
 __u32 run_epoch = 1;	      /* learning epoch, 1..15 */
 __u64 run_min_bytes = 0;      /* malloc blocks below this are not recorded */
 __u32 run_chunks_avail = 0;   /* slot chunks that have a segment */
-__u32 run_live_levels = 1;    /* levels of the live table that exist */
-__u32 run_live_mask[TM_LIVE_LEVELS] = {};
+
+/* Tables that grow: user space writes all but `used`. */
+struct tm_levels dir_tab __attribute__((aligned(64))) = {};
+struct tm_levels live_tab __attribute__((aligned(64))) = {};
+struct tm_levels stack_tab __attribute__((aligned(64))) = {};
 
 /* Written here, read by user space. */
 struct tm_proc_state proc_state = {}; /* by proc_events.bpf.h */
+__u32 memory_shared = 0; /* processes started in the target's memory; share_watch.bpf.h */
 __u32 chunks_used = 0;
-__u32 deaths_lost = 0;		      /* records of code deaths */
-__u32 code_gens[TM_CODE_GENS] = {};   /* deaths of code objects, by their address */
-__u64 live_used[TM_LIVE_LEVELS] = {}; /* entries taken per level: tells when to add one */
+__u32 deaths_lost = 0;		    /* records of code deaths */
+__u32 code_gens[TM_CODE_GENS] = {}; /* deaths of code objects, by their address */
+__u64 live_spilled = 0;		    /* entries of live_spill */
 
 #endif

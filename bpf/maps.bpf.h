@@ -6,8 +6,9 @@
 #include "tmbpf.h"
 
 /*
- * pool address -> where its slots are. Hash buckets of one cache line, two choices.
- * Sized from RSS or --blocks; BPF inserts, user space reads through mmap. Full: POOL_DIR.
+ * pool address -> where its slots are: first level of dir_tab, a map of its own because a lookup in it is three
+ * instructions, in an inner map of any size a call. Sized from RSS or --blocks; BPF inserts, user space reads
+ * through mmap. Full: POOL_DIR.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -16,6 +17,22 @@ struct {
 	__type(key, __u32);
 	__type(value, struct tm_dir_bucket);
 } pool_dir SEC(".maps");
+
+struct dir_level {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP); /* INNER_MAP: levels differ in size */
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct tm_dir_bucket));
+};
+
+/* level, from 1 on -> as pool_dir, twice the size of the level before. User space adds them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, TM_DIR_LEVELS);
+	__type(key, __u32);
+	__array(values, struct dir_level);
+} dir_levels SEC(".maps");
 
 struct slot_segment {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -38,16 +55,13 @@ struct {
 
 struct live_level {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP); /* INNER_MAP: levels differ in size */
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(struct tm_live_bucket));
 };
 
-/*
- * level -> table of malloc blocks. Each level is twice the one before; new blocks go to the newest.
- * User space adds a level when the newest is 60 % full. Full: live_spill, then LIVE_TABLE.
- */
+/* level -> table of malloc blocks (live_tab). User space adds levels. Full: live_spill, then LIVE_TABLE. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, TM_LIVE_LEVELS);
@@ -55,7 +69,7 @@ struct {
 	__array(values, struct live_level);
 } live_levels SEC(".maps");
 
-/* address -> meta, for blocks whose two buckets are full. */
+/* address -> meta, for blocks whose two buckets of the last level are full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -64,7 +78,10 @@ struct {
 	__type(value, __u64);
 } live_spill SEC(".maps");
 
-/* Hashes of known stacks; the position is the id. Full: STACK_TABLE. */
+/*
+ * Hashes of known stacks, first level of stack_tab; the position is the id. User space adds levels, and takes
+ * ids back from stacks that hold nothing when the table gets short. Full: STACK_TABLE.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -74,8 +91,8 @@ struct {
 } stack_table SEC(".maps");
 
 /*
- * stack id -> what it has allocated so far. As many entries as the stack table has ids; BPF adds, user space
- * reads through mmap. Never full.
+ * What the stacks of the first level have allocated so far, by id. BPF adds, user space reads through mmap.
+ * Never full.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -84,6 +101,38 @@ struct {
 	__type(key, __u32);
 	__type(value, struct tm_stack_allocs);
 } stack_allocs SEC(".maps");
+
+struct stack_level {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct tm_stack_bucket));
+};
+
+/* level, from 1 on -> as stack_table. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, TM_STACK_LEVELS);
+	__type(key, __u32);
+	__array(values, struct stack_level);
+} stack_levels SEC(".maps");
+
+struct alloc_level {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct tm_stack_allocs));
+};
+
+/* level, from 1 on -> as stack_allocs, by tm_stack_index(). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, TM_STACK_LEVELS);
+	__type(key, __u32);
+	__array(values, struct alloc_level);
+} alloc_levels SEC(".maps");
 
 /* Code objects that stand in a known stack: only their deaths matter. Full: CODE_TABLE. */
 struct {

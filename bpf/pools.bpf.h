@@ -17,6 +17,17 @@ static __always_inline __u32 class_bytes(__u32 szidx)
 	return (szidx + 1) << cfg_pool_align_shift;
 }
 
+static __always_inline struct tm_dir_bucket *dir_bucket(__u32 level, __u32 h)
+{
+	__u32 idx = h & dir_tab.mask[level & (TM_LEVELS_MAX - 1)];
+	void *inner;
+
+	if (!level)
+		return bpf_map_lookup_elem(&pool_dir, &idx);
+	inner = bpf_map_lookup_elem(&dir_levels, &level);
+	return inner ? bpf_map_lookup_elem(inner, &idx) : NULL;
+}
+
 static __always_inline struct tm_dir_entry *bucket_find(struct tm_dir_bucket *b, __u64 pool)
 {
 	int way;
@@ -27,46 +38,133 @@ static __always_inline struct tm_dir_entry *bucket_find(struct tm_dir_bucket *b,
 	return NULL;
 }
 
-static __always_inline struct tm_dir_entry *pool_find(__u64 pool)
+static __always_inline struct tm_dir_entry *dir_level_find(__u32 level, __u64 pool)
 {
 	__u64 h = TM_POOL_HASH(pool);
-	__u32 idx = TM_HASH_FIRST(h) & cfg_dir_mask;
-	struct tm_dir_bucket *b = bpf_map_lookup_elem(&pool_dir, &idx);
-	struct tm_dir_entry *e;
+	struct tm_dir_bucket *b = dir_bucket(level, TM_HASH_FIRST(h));
+	struct tm_dir_entry *e = b ? bucket_find(b, pool) : NULL;
 
-	if (!b)
-		return NULL;
-	e = bucket_find(b, pool);
 	if (e)
 		return e;
-	idx = TM_HASH_SECOND(h) & cfg_dir_mask;
-	b = bpf_map_lookup_elem(&pool_dir, &idx);
+	b = dir_bucket(level, TM_HASH_SECOND(h));
 	return b ? bucket_find(b, pool) : NULL;
 }
 
-static __always_inline struct tm_dir_entry *bucket_take(struct tm_dir_bucket *b, __u64 key)
+/*
+ * An entry in one word, which a function that the verifier checks once can return:
+ * first chunk << 16 | chunks << 8 | szidx + 1. 0: the pool is not known.
+ */
+#define TM_PLACE_SZIDX(p)  ((__u32)((p)&0xff) - 1)
+#define TM_PLACE_CHUNKS(p) ((__u32)((p) >> 8) & 0xff)
+#define TM_PLACE_CHUNK(p)  ((__u32)((p) >> 16))
+
+static __always_inline __u64 entry_place(const struct tm_dir_entry *e)
+{
+	__u64 ref = e->ref;
+
+	return (ref & ~0xffffull) | (ref & 0xff) << 8 | (e->key & 0xff);
+}
+
+__noinline __u64 dir_level_place(__u32 level, __u64 pool)
+{
+	struct tm_dir_entry *e = dir_level_find(level, pool);
+
+	return e ? entry_place(e) : 0;
+}
+
+/* From the newest level down: it is as large as all others together. */
+__noinline __u64 levels_place(__u64 pool)
+{
+	__u32 level = dir_tab.count, n;
+
+	for (n = 0; n < TM_DIR_LEVELS && level--; n++) {
+		__u64 place = 0;
+
+		if (dir_tab.used[level & (TM_LEVELS_MAX - 1)])
+			place = dir_level_place(level, pool);
+		if (place)
+			return place;
+	}
+	return 0;
+}
+
+/* Most pools are in their first bucket of the first level: found without a call. */
+static __always_inline __u64 pool_place(__u64 pool)
+{
+	__u64 h = TM_POOL_HASH(pool);
+	struct tm_dir_bucket *b = dir_bucket(0, TM_HASH_FIRST(h));
+	struct tm_dir_entry *e = b ? bucket_find(b, pool) : NULL;
+
+	return e ? entry_place(e) : levels_place(pool);
+}
+
+/* Give a known pool its slots and class. False: it is not in this level. */
+__noinline int dir_level_set(__u32 level, __u64 pool, __u64 ref, __u32 szidx)
+{
+	struct tm_dir_entry *e = dir_level_find(level, pool);
+
+	if (!e)
+		return 0;
+	e->ref = ref;
+	e->key = pool | (szidx + 1);
+	return 1;
+}
+
+static __always_inline __u32 dir_taken_ways(const struct tm_dir_bucket *b)
+{
+	__u32 n = 0;
+	int way;
+
+	for (way = 0; way < TM_DIR_WAYS; way++)
+		n += tm_is_set(b->way[way].key);
+	return n;
+}
+
+static __always_inline bool bucket_take(struct tm_dir_bucket *b, __u64 key)
 {
 	int way;
 
 	for (way = 0; way < TM_DIR_WAYS; way++)
 		if (!b->way[way].key && !__sync_val_compare_and_swap(&b->way[way].key, 0, key))
-			return &b->way[way];
-	return NULL;
+			return true;
+	return false;
 }
 
-static __always_inline struct tm_dir_entry *pool_insert(__u64 pool, __u32 szidx)
+/* The first bucket while it is nearly empty, since lookups begin there; else the emptier of the two. */
+__noinline int dir_level_take(__u32 level, __u64 pool, __u32 szidx)
 {
 	__u64 h = TM_POOL_HASH(pool), key = pool | (szidx + 1);
-	__u32 idx = TM_HASH_FIRST(h) & cfg_dir_mask;
-	struct tm_dir_bucket *b = bpf_map_lookup_elem(&pool_dir, &idx);
-	struct tm_dir_entry *e = b ? bucket_take(b, key) : NULL;
+	struct tm_dir_bucket *a = dir_bucket(level, TM_HASH_FIRST(h));
+	struct tm_dir_bucket *b = dir_bucket(level, TM_HASH_SECOND(h));
 
-	if (!e) {
-		idx = TM_HASH_SECOND(h) & cfg_dir_mask;
-		b = bpf_map_lookup_elem(&pool_dir, &idx);
-		e = b ? bucket_take(b, key) : NULL;
+	if (!a || !b)
+		return 0;
+	if (dir_taken_ways(a) > 1 && dir_taken_ways(b) < dir_taken_ways(a)) {
+		struct tm_dir_bucket *fuller = a;
+
+		a = b;
+		b = fuller;
 	}
-	return e;
+	if (!bucket_take(a, key) && !bucket_take(b, key))
+		return 0;
+	__sync_fetch_and_add(&dir_tab.used[level & (TM_LEVELS_MAX - 1)], 1);
+	return 1;
+}
+
+/* False: no level takes it. */
+__noinline int pool_insert(__u64 pool, __u32 szidx)
+{
+	__u32 level;
+
+	for (level = 0; level < TM_DIR_LEVELS && level < dir_tab.count; level++) {
+		__u32 i = level & (TM_LEVELS_MAX - 1);
+
+		if (level + 1 < dir_tab.count && dir_tab.used[i] >= dir_tab.limit[i])
+			continue;
+		if (dir_level_take(level, pool, szidx))
+			return 1;
+	}
+	return 0;
 }
 
 static __always_inline struct tm_chunk *chunk_get(__u32 chunk)
@@ -107,18 +205,16 @@ static __always_inline __u64 chunks_take(__u32 n)
  */
 __noinline int pool_setup(__u64 pool, __u32 szidx)
 {
-	struct tm_dir_entry *e = pool_find(pool);
-	__u32 need = run_pools_mode ? 1 : class_chunks(szidx), have, i;
-	__u64 ref;
+	__u32 need = run_pools_mode ? 1 : class_chunks(szidx), have, first, i, level;
+	__u64 place = pool_place(pool), ref;
 
-	if (!e)
-		e = pool_insert(pool, szidx);
-	if (!e) {
+	if (!place && !pool_insert(pool, szidx)) {
 		tm_drop(TM_DROP_POOL_DIR);
 		return -1;
 	}
-	ref = e->ref;
-	have = TM_DIR_CHUNKS(ref);
+	have = TM_PLACE_CHUNKS(place);
+	first = TM_PLACE_CHUNK(place);
+	ref = (__u64)first << 16 | have;
 	if (have < need) {
 		__u32 take = need;
 
@@ -131,31 +227,32 @@ __noinline int pool_setup(__u64 pool, __u32 szidx)
 			tm_drop(TM_DROP_SLOTS);
 			return -1;
 		}
+		first = TM_DIR_CHUNK(ref);
 	}
 	for (i = 0; i < TM_POOL_CHUNKS_MAX && i < need; i++) {
-		struct tm_chunk *c = chunk_get(TM_DIR_CHUNK(ref) + i);
+		struct tm_chunk *c = chunk_get(first + i);
 
 		if (c)
 			__builtin_memset(c, 0, sizeof(*c));
 	}
-	e->ref = ref;
-	e->key = pool | (szidx + 1);
-	return 0;
+	for (level = 0; level < TM_DIR_LEVELS && level < dir_tab.count; level++)
+		if (dir_level_set(level, pool, ref, szidx))
+			return 0;
+	return -1;
 }
 
 /* The slot of the block that holds addr, NULL when there is none. */
-static __always_inline __u32 *slot_get(const struct tm_dir_entry *e, __u64 addr)
+static __always_inline __u32 *slot_get(__u64 place, __u64 pool, __u64 addr)
 {
-	__u64 pool = TM_DIR_POOL(e->key), ref = e->ref;
 	__u32 off = (__u32)(addr - pool), block;
 	struct tm_chunk *c;
 
-	if (off < TM_POOL_HEADER || !ref)
+	if (off < TM_POOL_HEADER)
 		return NULL;
-	block = (off - TM_POOL_HEADER) / class_bytes(TM_DIR_SZIDX(e->key));
-	if (block / TM_CHUNK_SLOTS >= TM_DIR_CHUNKS(ref))
+	block = (off - TM_POOL_HEADER) / class_bytes(TM_PLACE_SZIDX(place));
+	if (block / TM_CHUNK_SLOTS >= TM_PLACE_CHUNKS(place))
 		return NULL;
-	c = chunk_get(TM_DIR_CHUNK(ref) + block / TM_CHUNK_SLOTS);
+	c = chunk_get(TM_PLACE_CHUNK(place) + block / TM_CHUNK_SLOTS);
 	return c ? &c->slot[block % TM_CHUNK_SLOTS] : NULL;
 }
 
@@ -165,7 +262,7 @@ static __always_inline __u32 *slot_get(const struct tm_dir_entry *e, __u64 addr)
  */
 static __always_inline __u32 *slot_claim(__u64 pool, __u64 block, __u32 szidx)
 {
-	struct tm_dir_entry *e;
+	__u64 place;
 	__u32 *slot;
 
 	if (szidx >= TM_SIZE_CLASSES || block - pool < TM_POOL_HEADER ||
@@ -173,15 +270,13 @@ static __always_inline __u32 *slot_claim(__u64 pool, __u64 block, __u32 szidx)
 		tm_drop(TM_DROP_POOL_BAD);
 		return NULL;
 	}
-	e = pool_find(pool);
-	if (!e || TM_DIR_SZIDX(e->key) != szidx || !e->ref) {
+	place = pool_place(pool);
+	if (!place || TM_PLACE_SZIDX(place) != szidx || !TM_PLACE_CHUNKS(place)) {
 		if (pool_setup(pool, szidx))
 			return NULL;
-		e = pool_find(pool);
-		if (!e)
-			return NULL;
+		place = pool_place(pool);
 	}
-	slot = slot_get(e, block);
+	slot = slot_get(place, pool, block);
 	if (!slot)
 		tm_drop(TM_DROP_SLOTS);
 	return slot;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stack -> id. The id is the position of the stack's 64-bit hash in a table of cache-line buckets;
+ * Stack -> id. The id is the position of the stack's 64-bit hash in levels of cache-line buckets;
  * only a stack seen for the first time goes through the ring buffer.
  *
  * The hash contains how many code objects have died at the addresses of its frames: a new code object at an
@@ -59,63 +59,121 @@ __noinline int stack_publish(struct tm_scratch *s, __u32 id)
 		sizeof(s->rec) - sizeof(s->rec.frames) + n * sizeof(struct tm_frame), ring_flags());
 }
 
-static __always_inline __u32 stack_find(struct tm_stack_bucket *b, __u32 idx, __u64 hash)
+static __always_inline struct tm_stack_bucket *stack_bucket(__u32 level, __u32 idx)
+{
+	void *inner;
+
+	if (!level)
+		return bpf_map_lookup_elem(&stack_table, &idx);
+	inner = bpf_map_lookup_elem(&stack_levels, &level);
+	return inner ? bpf_map_lookup_elem(inner, &idx) : NULL;
+}
+
+static __always_inline __u32 stack_find(struct tm_stack_bucket *b, __u32 first_id, __u64 hash)
 {
 	int way;
 
 	for (way = 0; way < TM_STACK_WAYS; way++)
 		if (b->hash[way] == hash)
-			return TM_STACK_FIRST + idx * TM_STACK_WAYS + way;
+			return first_id + way;
+	return TM_STACK_NONE;
+}
+
+/* Id of a known stack in one level, or TM_STACK_NONE. */
+__noinline __u32 stack_level_find(__u32 level, __u64 hash)
+{
+	__u32 mask = stack_tab.mask[level & (TM_LEVELS_MAX - 1)];
+	__u32 base = TM_STACK_BASE(cfg_stack_mask, level & (TM_LEVELS_MAX - 1));
+	__u32 first = TM_HASH_FIRST(hash) & mask, second = TM_HASH_SECOND(hash) & mask, id;
+	struct tm_stack_bucket *b = stack_bucket(level, first);
+
+	id = b ? stack_find(b, base + first * TM_STACK_WAYS, hash) : TM_STACK_NONE;
+	if (id)
+		return id;
+	b = stack_bucket(level, second);
+	return b ? stack_find(b, base + second * TM_STACK_WAYS, hash) : TM_STACK_NONE;
+}
+
+static __always_inline __u32 stack_lookup(__u64 hash)
+{
+	__u32 first = TM_HASH_FIRST(hash) & cfg_stack_mask, level, id;
+	struct tm_stack_bucket *b = bpf_map_lookup_elem(&stack_table, &first);
+
+	id = b ? stack_find(b, TM_STACK_FIRST + first * TM_STACK_WAYS, hash) : TM_STACK_NONE;
+	if (id)
+		return id;
+	for (level = 0; level < TM_STACK_LEVELS && level < stack_tab.count; level++) {
+		id = stack_level_find(level, hash);
+		if (id)
+			return id;
+	}
 	return TM_STACK_NONE;
 }
 
 static __always_inline __u32 stack_insert(struct tm_scratch *s, struct tm_stack_bucket *b,
-					  __u32 idx, __u64 hash)
+					  __u32 first_id, __u64 hash)
 {
 	int way;
 
 	for (way = 0; way < TM_STACK_WAYS; way++) {
-		__u32 id = TM_STACK_FIRST + idx * TM_STACK_WAYS + way;
-
 		if (b->hash[way] || __sync_val_compare_and_swap(&b->hash[way], 0, hash))
 			continue;
-		if (stack_publish(s, id)) {
+		if (stack_publish(s, first_id + way)) {
 			/* Free it again: the next hit of this stack tries once more. */
 			b->hash[way] = 0;
 			tm_drop(TM_DROP_RING_FULL);
 			return TM_STACK_LOST;
 		}
-		return id;
+		return first_id + way;
 	}
 	return TM_STACK_NONE;
 }
 
+static __always_inline __u32 stack_taken_ways(const struct tm_stack_bucket *b)
+{
+	__u32 n = 0;
+	int way;
+
+	for (way = 0; way < TM_STACK_WAYS; way++)
+		n += tm_is_set(b->hash[way]);
+	return n;
+}
+
+/* Into the first bucket up to half, since lookups begin there; else into the emptier of the two. */
+__noinline __u32 stack_level_add(struct tm_scratch *s, __u32 level, __u64 hash)
+{
+	__u32 mask = stack_tab.mask[level & (TM_LEVELS_MAX - 1)];
+	__u32 base = TM_STACK_BASE(cfg_stack_mask, level & (TM_LEVELS_MAX - 1));
+	__u32 idx = TM_HASH_FIRST(hash) & mask, second = TM_HASH_SECOND(hash) & mask, id;
+	struct tm_stack_bucket *a = stack_bucket(level, idx), *b = stack_bucket(level, second);
+
+	if (!s || !a || !b)
+		return TM_STACK_NONE;
+	if (stack_taken_ways(a) > TM_STACK_WAYS / 2 && stack_taken_ways(b) < stack_taken_ways(a)) {
+		a = b;
+		idx = second;
+	}
+	id = stack_insert(s, a, base + idx * TM_STACK_WAYS, hash);
+	if (id >= TM_STACK_FIRST)
+		__sync_fetch_and_add(&stack_tab.used[level & (TM_LEVELS_MAX - 1)], 1);
+	return id;
+}
+
 __noinline __u32 stack_add(struct tm_scratch *s, __u64 hash)
 {
-	__u32 first = (__u32)hash & cfg_stack_mask, second = (__u32)(hash >> 32) & cfg_stack_mask;
-	struct tm_stack_bucket *b;
-	__u32 id;
+	__u32 level, id;
 
 	if (!s)
 		return TM_STACK_LOST;
-	b = bpf_map_lookup_elem(&stack_table, &second);
-	if (!b)
-		return TM_STACK_LOST;
-	id = stack_find(b, second, hash);
-	if (id)
-		return id;
-	b = bpf_map_lookup_elem(&stack_table, &first);
-	if (!b)
-		return TM_STACK_LOST;
-	id = stack_insert(s, b, first, hash);
-	if (id)
-		return id;
-	b = bpf_map_lookup_elem(&stack_table, &second);
-	if (!b)
-		return TM_STACK_LOST;
-	id = stack_insert(s, b, second, hash);
-	if (id)
-		return id;
+	for (level = 0; level < TM_STACK_LEVELS && level < stack_tab.count; level++) {
+		__u32 i = level & (TM_LEVELS_MAX - 1);
+
+		if (level + 1 < stack_tab.count && stack_tab.used[i] >= stack_tab.limit[i])
+			continue;
+		id = stack_level_add(s, level, hash);
+		if (id)
+			return id;
+	}
 	tm_drop(TM_DROP_STACK_TABLE);
 	return TM_STACK_LOST;
 }
@@ -127,9 +185,8 @@ __noinline __u32 stack_add(struct tm_scratch *s, __u64 hash)
 __noinline __u32 stack_current(__u32 domain, __u64 native_ip)
 {
 	struct tm_scratch *s = scratch_claim();
-	struct tm_stack_bucket *b;
-	__u32 idx, id;
 	__u64 hash;
+	__u32 id;
 
 	if (!s)
 		return TM_STACK_NONE;
@@ -147,18 +204,25 @@ __noinline __u32 stack_current(__u32 domain, __u64 native_ip)
 		scratch_release(s);
 		return TM_STACK_NONE;
 	}
-	hash = s->hash | (s->hash == 0);
+	hash = s->hash < TM_STACK_HASH_MIN ? TM_STACK_HASH_MIN : s->hash;
 	if (!s->frame_count && !native_ip) {
 		scratch_release(s);
 		return TM_STACK_UNKNOWN;
 	}
-	idx = (__u32)hash & cfg_stack_mask;
-	b = bpf_map_lookup_elem(&stack_table, &idx);
-	id = b ? stack_find(b, idx, hash) : TM_STACK_LOST;
+	id = stack_lookup(hash);
 	if (!id)
 		id = stack_add(s, hash);
 	scratch_release(s);
 	return id;
+}
+
+static __always_inline struct tm_stack_allocs *level_allocs(__u32 stack)
+{
+	__u32 level = tm_stack_level(cfg_stack_mask, stack);
+	__u32 idx = tm_stack_index(cfg_stack_mask, level, stack);
+	void *inner = bpf_map_lookup_elem(&alloc_levels, &level);
+
+	return inner ? bpf_map_lookup_elem(inner, &idx) : NULL;
 }
 
 /* Book an allocation to a stack; whether the block still lives is another question. */
@@ -166,6 +230,8 @@ static __always_inline void stack_count(__u32 stack, __u64 bytes)
 {
 	struct tm_stack_allocs *a = bpf_map_lookup_elem(&stack_allocs, &stack);
 
+	if (!a)
+		a = level_allocs(stack);
 	if (!a)
 		return;
 	__sync_fetch_and_add(&a->blocks, 1);

@@ -24,6 +24,7 @@
 #include "config.bpf.h"
 #include "maps.bpf.h"
 #include "proc_events.bpf.h"
+#include "share_watch.bpf.h"
 #include "stats.bpf.h"
 #include "tmbpf.h"
 
@@ -125,5 +126,14 @@ SEC("raw_tp/mark_victim")
 int process_oom(struct bpf_raw_tracepoint_args *ctx)
 {
 	proc_oom_victim(ctx->args[0]);
+	return 0;
+}
+
+/* Loaded where the kernel has bpf_task_pt_regs() (5.15). */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(memory_share, struct task_struct *parent)
+{
+	if (is_target())
+		share_watch((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
 	return 0;
 }

@@ -20,8 +20,8 @@
 #define TM_FRAMES_WALK \
 	(TM_FRAMES_MAX + 1) /* one more: the innermost may be incomplete and skipped */
 #define TM_SIZE_CLASSES 64  /* 3.6, 3.7 have 64 classes of 8 bytes, later ones 32 of 16 */
-#define TM_POOL_HEADER	48  /* sizeof(struct pool_header), Objects/obmalloc.c */
-#define TM_SLOW_CALLS	16  /* sites/sites.h: SLOW_CALLS_MAX */
+#define TM_POOL_HEADER	48  /* sizeof(struct tm_pool_head) */
+#define TM_SLOW_CALLS	16  /* of _int_malloc() in malloc and calloc; the others have no leaf */
 #define TM_SITES_MAX	4096
 
 /*
@@ -92,6 +92,7 @@ enum { TM_DOMAIN_PYTHON = 0, TM_DOMAIN_NATIVE = 1 };
 #define TM_STACK_NONE	 0u
 #define TM_STACK_LOST	 1u /* recorded, but its stack was dropped (counted) */
 #define TM_STACK_UNKNOWN 2u /* recorded, no Python frame and no native leaf */
+#define TM_STACK_GONE	 3u /* what stacks had allocated, all of it freed, whose ids were taken back */
 #define TM_STACK_FIRST	 16u
 #define TM_STACK_ID_MASK 0x0fffffffu
 /*
@@ -101,9 +102,61 @@ enum { TM_DOMAIN_PYTHON = 0, TM_DOMAIN_NATIVE = 1 };
 #define TM_MARK_SHIFT 28
 #define TM_MARK_MASK  0xf0000000u
 
-/* ---- pool directory: mmap-able array of buckets, one cache line each ---- */
+/* ---- tables that grow: levels (inner maps) of cache-line buckets, two choices each ---- */
 
-#define TM_DIR_WAYS 4
+#define TM_LEVELS_MAX 8
+
+/* Per cent of a level that is filled before the next one is begun: see tests/unit/bpf/test_tables.c. */
+#define TM_FILL_4_WAYS 55
+#define TM_FILL_8_WAYS 75
+
+/*
+ * Finalizer of David Stafford's variant 13 of MurmurHash3's, as in SplitMix64. Addresses come in arithmetic
+ * progressions: one multiplication maps those to a few windows of buckets (51 % of blocks 64 bytes apart found
+ * both buckets full at a load of 0.6), this to all of them (0.03 %; at the 0.55 that is used 0.01 %).
+ */
+static inline __u64 tm_hash(__u64 x)
+{
+	x ^= x >> 30;
+	x *= 0xbf58476d1ce4e5b9ull;
+	x ^= x >> 27;
+	x *= 0x94d049bb133111ebull;
+	return x ^ x >> 31;
+}
+
+/* 1 unless x is 0, without a branch: each would double what the verifier has to follow. */
+static inline __u32 tm_is_set(__u64 x)
+{
+	__u64 minus = -x;
+
+	/* Else the compiler makes a comparison of it, and of that a branch. */
+	asm volatile("" : "+r"(minus));
+	return (__u32)((x | minus) >> 63);
+}
+
+/* The two buckets of a key, independent of each other. */
+#define TM_HASH_FIRST(h)  ((__u32)((h) >> 32))
+#define TM_HASH_SECOND(h) ((__u32)(h))
+
+/*
+ * One table, shared by BPF and user space. User space adds levels ahead of need, each twice the one before,
+ * and publishes them by count; BPF puts a new entry into the first level that is below its limit, the last one
+ * takes all it can.
+ */
+struct tm_levels {
+	__u32 count;
+	__u32 mask[TM_LEVELS_MAX]; /* buckets - 1 */
+	__u32 _pad;
+	__u64 limit[TM_LEVELS_MAX]; /* entries */
+	__u64 _line[3];
+	__u64 used[TM_LEVELS_MAX]; /* entries; in a cache line apart from what every event reads */
+};
+TM_STATIC_ASSERT(__builtin_offsetof(struct tm_levels, used) == 128);
+
+/* ---- pool directory ---- */
+
+#define TM_DIR_WAYS   4
+#define TM_DIR_LEVELS 7
 
 /*
  * key: pool address | szidx + 1 (the address has 12 zero bits); 0 = free.
@@ -119,16 +172,19 @@ struct tm_dir_bucket {
 };
 TM_STATIC_ASSERT(sizeof(struct tm_dir_bucket) == 64);
 
-/* The two buckets of a pool or an address: from the high and the middle bits of one multiplication. */
-#define TM_HASH(x)	   ((__u64)(x)*0x9e3779b97f4a7c15ull)
-#define TM_POOL_HASH(p)	   TM_HASH((p) >> 12)
-#define TM_HASH_FIRST(h)   ((__u32)((h) >> 32))
-#define TM_HASH_SECOND(h)  ((__u32)((h) >> 14))
-
+#define TM_POOL_HASH(p)	   tm_hash((p) >> 12)
 #define TM_DIR_POOL(key)   ((key) & ~0xfffull)
 #define TM_DIR_SZIDX(key)  ((__u32)((key)&0xff) - 1)
 #define TM_DIR_CHUNK(ref)  ((__u32)((ref) >> 16))
-#define TM_DIR_CHUNKS(ref) ((__u32)((ref)&0xffff))
+#define TM_DIR_CHUNKS(ref) ((__u32)((ref)&0xff))
+
+/* struct pool_header, CPython Objects/obmalloc.c, from 3.10 on Include/internal/pycore_obmalloc.h; same since 3.6 */
+struct tm_pool_head {
+	__u32 ref_count, _pad0;
+	__u64 freeblock, nextpool, prevpool;
+	__u32 arenaindex, szidx, nextoffset, maxnextoffset;
+};
+TM_STATIC_ASSERT(sizeof(struct tm_pool_head) == TM_POOL_HEADER);
 
 /* ---- slots: segments (inner maps) of chunks of 32 slots ---- */
 
@@ -144,12 +200,12 @@ struct tm_chunk {
 };
 TM_STATIC_ASSERT(sizeof(struct tm_chunk) == 128);
 
-/* ---- live table of malloc blocks: levels (inner maps) of buckets ---- */
+/* ---- live table of malloc blocks ---- */
 
 #define TM_LIVE_WAYS   4
 #define TM_LIVE_LEVELS 8
 
-/* addr 0 = free; meta: stack id (28 bits) | bytes << 28 (36 bits: 64 GiB - 1, larger is clamped). */
+/* addr 0 = free, 1 = being filled; meta: stack id (28 bits) | bytes << 28 (36 bits: 64 GiB - 1, larger is clamped). */
 struct tm_live_entry {
 	__u64 addr;
 	__u64 meta;
@@ -166,16 +222,39 @@ TM_STATIC_ASSERT(sizeof(struct tm_live_bucket) == 64);
 #define TM_LIVE_STACK(meta) ((__u32)((meta)&TM_STACK_ID_MASK))
 #define TM_LIVE_BYTES(meta) ((meta) >> 28)
 
+#define TM_LIVE_HASH(addr)  tm_hash(addr)
+
 /* ---- stack table: 64-bit hashes, 8 a bucket; the position is the id ---- */
 
-#define TM_STACK_WAYS 8
+#define TM_STACK_WAYS	  8
+#define TM_STACK_LEVELS	  3
+#define TM_STACK_HELD	  1ull /* in place of a hash: the id was taken back and is not free yet */
+#define TM_STACK_HASH_MIN 2ull
 
 struct tm_stack_bucket {
 	__u64 hash[TM_STACK_WAYS]; /* 0 = free */
 };
 TM_STATIC_ASSERT(sizeof(struct tm_stack_bucket) == 64);
 
-/* What a stack has allocated since attach, freed or not; index: stack id. */
+/*
+ * First id of a level, of a table whose first level has `mask` + 1 buckets: each level is twice the one
+ * before.
+ */
+#define TM_STACK_BASE(mask, level) \
+	(TM_STACK_FIRST + (((mask) + 1) * ((1u << (level)) - 1)) * TM_STACK_WAYS)
+
+static inline __u32 tm_stack_level(__u32 mask, __u32 id)
+{
+	return id < TM_STACK_BASE(mask, 1) ? 0 : id < TM_STACK_BASE(mask, 2) ? 1 : 2;
+}
+
+/* Place of an id in the tables of its level; the first level begins with TM_STACK_NONE. */
+static inline __u32 tm_stack_index(__u32 mask, __u32 level, __u32 id)
+{
+	return level ? id - TM_STACK_BASE(mask, level) : id;
+}
+
+/* What a stack has allocated since attach, freed or not. */
 struct tm_stack_allocs {
 	__u64 blocks, bytes;
 };
@@ -295,10 +374,11 @@ struct tm_cpu_stats {
  * alloc_enter:  enum tm_fn | sp_bytes << 8
  * The owner is set by whoever collects the probes: whose site this is, and what a hit counts as.
  */
-#define TM_COOKIE_REG(c)   ((c)&0xf)
-#define TM_COOKIE_KIND(c)  (((c) >> 4) & 0xf)
-#define TM_COOKIE_FLAGS(c) (((c) >> 8) & 0xff)
-#define TM_COOKIE_IDX(c)   (((c) >> 16) & 0xffff)
+#define TM_COOKIE_REG(c)	   ((c)&0xf)
+#define TM_COOKIE_KIND(c)	   (((c) >> 4) & 0xf)
+#define TM_COOKIE_FLAGS(c)	   (((c) >> 8) & 0xff)
+#define TM_COOKIE_IDX(c)	   (((c) >> 16) & 0xffff)
+#define TM_COOKIE_WITH_IDX(c, idx) (((c) & ~(0xffffull << 16)) | (__u64)(idx) << 16)
 #define TM_COOKIE(reg, kind, flags, idx) \
 	((__u64)(reg) | (__u64)(kind) << 4 | (__u64)(flags) << 8 | (__u64)(idx) << 16)
 
@@ -333,18 +413,20 @@ enum tm_result {
 #define TM_RESULT_KIND(flags)	  ((flags)&3)
 #define TM_RESULT_CC(flags)	  ((flags) >> 2)
 
-/* Functions of alloc_enter; sites/sites.h numbers them the same way (asserted in probe/probes.c). */
+/* Functions of alloc_enter: the entry points of a C library, and what is none. */
 enum tm_fn {
 	TM_FN_MALLOC = 0,
 	TM_FN_CALLOC = 1,
 	TM_FN_REALLOC = 2,
+	TM_FN_FREE = 3,
 	TM_FN_MEMALIGN = 4,
 	TM_FN_POSIX_MEMALIGN = 5,
 	TM_FN_VALLOC = 6,
 	TM_FN_PVALLOC = 7,
 	TM_FN_REALLOCARRAY = 8,
-	TM_FN_ALIGNED_ALLOC = 9,
-	TM_FN_SLOW_MALLOC = 10, /* glibc's _int_malloc(arena, bytes) */
+	TM_FN_ALIGNED_ALLOC = 9, /* where it is a function of its own (glibc 2.37+) */
+	TM_FN_COUNT,
+	TM_FN_SLOW_MALLOC = TM_FN_COUNT, /* glibc's _int_malloc(arena, bytes) */
 };
 
 /* The jump behind the pop: reg holds the pool, TM_COOKIE_IDX the block's register. */

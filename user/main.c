@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/command.h"
+#include "base/process_setup.h"
 #include "cli/cmd.h"
 
 const char *argp_program_version = "tmbpf " TMBPF_VERSION;
@@ -32,6 +34,8 @@ const char *cmd_verbs(void)
 
 int main(int argc, char **argv)
 {
+	command_remember(argc, argv);
+	process_setup();
 	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(verbs); i++)
 		if (!strcmp(argv[1], verbs[i].name))
 			return verbs[i].run(argc - 1, argv + 1);

@@ -50,7 +50,7 @@ fuzz_one() { # source: build and run; says how it went, and counts in NAME.resul
 	mkdir -p "$work"
 	echo failed >"$out/$name.result"
 	if ! "$clang" "${cflags[@]}" -fsanitize=fuzzer,address,undefined -o "$bin" "$src" "$out/rooms.a" \
-		-lelf -lZydis -lZycore -lz -lbpf -lsqlite3 >"$log" 2>&1; then
+		-lelf -lZydis -lZycore -lz -lbpf -lsqlite3 -lnettle >"$log" 2>&1; then
 		echo "fuzz $name: does not build"
 		sed 's/^/    /' "$log"
 		return

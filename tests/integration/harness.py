@@ -409,6 +409,18 @@ def status_kib(pid, key):
     return None
 
 
+def process_state(pid):
+    """The letter of /proc/PID/stat; Z also for a process whose main thread alone has ended."""
+    with open("/proc/%d/stat" % pid) as f:
+        return f.read().rsplit(")", 1)[1].split()[0]
+
+
+def text_mismatches_of_thread(pid):
+    """As text_mismatches(), of a process whose main thread has ended: through one that runs."""
+    tids = [int(t) for t in os.listdir("/proc/%d/task" % pid)]
+    return text_mismatches(next(t for t in tids if process_state(t) != "Z"))
+
+
 def text_mismatches(pid):
     """Compare every executable file mapping of a process with its file: list of differences."""
     bad = []

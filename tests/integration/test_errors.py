@@ -153,7 +153,7 @@ def test_target_killed_gives_the_last_report(debian, program, tool, target_scrip
     p.proc.send_signal(signal.SIGKILL)
     assert t.read_to_end(30) == 0
     interval, sites, end = t.last()
-    assert "exit" in end["reason"]
+    assert end["reason"] == "target-signal" and end["target_signal"] == signal.SIGKILL
     assert sites and sites[0]["file"] == target_script("leaky_cache.py")
 
 

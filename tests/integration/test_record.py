@@ -189,7 +189,7 @@ def test_the_end_of_the_target_is_a_last_snapshot(debian, program, target_script
     time.sleep(2.5)
     p.proc.kill()
     assert r.proc.wait(60) == 0, r.said()
-    assert check_readable(path) == [1] and meta(path)["end_reason"] == "target-exit"
+    assert check_readable(path) == [1] and meta(path)["end_reason"] == "target-signal"
     assert rows(path, "SELECT live_bytes FROM snapshot")[0][0] > 0
 
 

@@ -88,4 +88,4 @@ def test_text_report_names_the_suspect(debian, program, target_script):
                 break
             text.append(line)
         assert "page_cache.py" in "\n".join(text) + t.stderr()
-        assert "Suspect: " in "\n".join(text) + t.stderr()
+        assert "Biggest: " in "\n".join(text) + t.stderr()

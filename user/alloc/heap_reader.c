@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Liveness of pymalloc blocks. Layout: struct pool_header, CPython Include/internal/pycore_obmalloc.h. */
+/* Liveness of pymalloc blocks. Layout: struct tm_pool_header, CPython Include/internal/pycore_obmalloc.h. */
 #include "alloc/heap_reader.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "target/target_task.h"
 
-#define HEAD_BYTES	 48	       /* sizeof(struct pool_header) */
+#define HEAD_BYTES	 TM_POOL_HEADER
 #define BATCH_POOLS	 64	       /* 1 MiB of 16 KiB pools at once */
 #define ARENAS_MAX_BYTES (64ull << 30) /* no heap; a sanitizer's shadow, say, of terabytes */
 #define RETRIES		 3
@@ -21,19 +21,12 @@
 #define PRESENT		 (1ull << 63) /* Documentation/admin-guide/mm/pagemap.rst */
 #define SWAPPED		 (1ull << 62)
 
-struct pool_head {
-	uint32_t ref_count, _pad0;
-	uint64_t freeblock, nextpool, prevpool;
-	uint32_t arenaindex, szidx, nextoffset, maxnextoffset;
-};
-_Static_assert(sizeof(struct pool_head) == HEAD_BYTES, "pool_header has 48 bytes");
-
 struct heap_reader {
 	const struct target *target;
 	const struct py_offsets *offsets;
 	uint32_t pool_bytes;
-	uint8_t *images;		     /* BATCH_POOLS pools */
-	struct pool_head heads[BATCH_POOLS]; /* read again behind the images */
+	uint8_t *images;			/* BATCH_POOLS pools */
+	struct tm_pool_head heads[BATCH_POOLS]; /* read again behind the images */
 	struct iovec local[BATCH_POOLS], remote[BATCH_POOLS];
 };
 
@@ -65,7 +58,7 @@ void heap_reader_free(struct heap_reader *r)
 }
 
 /* A header that obmalloc could have written for a pool at addr. */
-static bool head_is_sane(const struct py_offsets *o, uint64_t addr, const struct pool_head *h)
+static bool head_is_sane(const struct py_offsets *o, uint64_t addr, const struct tm_pool_head *h)
 {
 	uint32_t size;
 
@@ -85,8 +78,8 @@ static bool head_is_sane(const struct py_offsets *o, uint64_t addr, const struct
 }
 
 /* Take the free list out of the bitmap. False when it leaves the pool or loops. */
-static bool clear_free_list(struct pool_state *p, const uint8_t *image, const struct pool_head *h,
-			    uint32_t used)
+static bool clear_free_list(struct pool_state *p, const uint8_t *image,
+			    const struct tm_pool_head *h, uint32_t used)
 {
 	uint64_t at = h->freeblock;
 
@@ -110,7 +103,7 @@ static bool clear_free_list(struct pool_state *p, const uint8_t *image, const st
 bool pool_decode(const struct py_offsets *offsets, uint64_t addr, const void *image,
 		 struct pool_state *out)
 {
-	struct pool_head h;
+	struct tm_pool_head h;
 	uint32_t used;
 
 	memcpy(&h, image, sizeof(h));
@@ -124,7 +117,7 @@ bool pool_decode(const struct py_offsets *offsets, uint64_t addr, const void *im
 	out->ref_count = h.ref_count;
 	if (!h.ref_count || out->blocks > TM_POOL_SLOTS_MAX)
 		return out->blocks <= TM_POOL_SLOTS_MAX;
-	used = (h.nextoffset - HEAD_BYTES) / out->class_bytes;
+	used = out->used = (h.nextoffset - HEAD_BYTES) / out->class_bytes;
 	for (uint32_t i = 0; i < used / 64; i++)
 		out->live[i] = ~0ull;
 	if (used % 64)
@@ -141,7 +134,7 @@ bool pool_decode(const struct py_offsets *offsets, uint64_t addr, const void *im
 	return true;
 }
 
-static bool head_changed(const struct pool_head *before, const struct pool_head *after)
+static bool head_changed(const struct tm_pool_head *before, const struct tm_pool_head *after)
 {
 	return before->ref_count != after->ref_count || before->freeblock != after->freeblock ||
 	       before->szidx != after->szidx || before->nextoffset != after->nextoffset;
@@ -157,7 +150,7 @@ static bool target_lost(ssize_t err)
 static int read_again(struct heap_reader *r, uint64_t addr, uint8_t *image, struct pool_state *out,
 		      bool *valid)
 {
-	struct pool_head after;
+	struct tm_pool_head after;
 
 	for (int i = 0; i < RETRIES; i++) {
 		int err = target_read(r->target, addr, image, r->pool_bytes);
@@ -170,7 +163,7 @@ static int read_again(struct heap_reader *r, uint64_t addr, uint8_t *image, stru
 			return target_lost(err) ? err : 0;
 		}
 		if (*valid && !out->moving &&
-		    !head_changed((const struct pool_head *)(const void *)image, &after))
+		    !head_changed((const struct tm_pool_head *)(const void *)image, &after))
 			return 0;
 	}
 	out->moving = true;
@@ -188,7 +181,7 @@ static int batch_emit(struct heap_reader *r, const uint64_t *addrs, size_t image
 		int err = 0;
 
 		if (i >= heads || !valid || state.moving ||
-		    head_changed((const struct pool_head *)(void *)image, &r->heads[i]))
+		    head_changed((const struct tm_pool_head *)(void *)image, &r->heads[i]))
 			err = read_again(r, addrs[i], image, &state, &valid);
 		if (err)
 			return err;

@@ -20,8 +20,9 @@ struct pool_state { /* one pool at one moment */
 	uint64_t addr;
 	uint32_t szidx, class_bytes, blocks; /* blocks: that fit the pool */
 	uint32_t ref_count;		     /* blocks handed out, from the header */
-	bool moving;			     /* changed during every read; this is the last one */
-	uint64_t live[POOL_BITMAP_WORDS];    /* bit i: block i is handed out */
+	uint32_t used; /* blocks from the beginning that were handed out at some time */
+	bool moving;   /* changed during every read; this is the last one */
+	uint64_t live[POOL_BITMAP_WORDS]; /* bit i: block i is handed out */
 };
 
 struct heap_reader;

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "alloc/heap_reader.h"
+#include "base/command.h"
 #include "base/log.h"
 #include "sites/python_slot.h"
 
@@ -12,7 +13,7 @@
 
 static void warn_not_python(const struct target *t)
 {
-	char child[96] = "";
+	char child[512] = "";
 
 	(void)python_target_hint_child(t->pid, child, sizeof(child));
 	log_coded_warn("W302", child[0] ? child : NULL,
@@ -46,7 +47,7 @@ static int find_threads(struct target *t, struct python_target *py)
 static int not_found(const struct target *t, const struct alloc_opts *opts, struct interpreter *in)
 {
 	if (!opts->native)
-		return log_coded_err(-ENOENT, "E302", "tmbpf -p PID --domains native",
+		return log_coded_err(-ENOENT, "E302", command_with("--domains", "native"),
 				     "%d is %s, not CPython", (int)t->pid, t->exe);
 	warn_not_python(t);
 	in->later = true;
@@ -133,7 +134,7 @@ int interpreter_plan(const struct interpreter *in, struct probe_list *out)
 	uint64_t vaddr = in->py.code_dealloc_addr - in->py.object->bias, off;
 
 	if (!elf_image_file_off(in->py.object->image, vaddr, &off))
-		return log_coded_err(-EBADMSG, "E304", "--domains native still works",
+		return log_coded_err(-EBADMSG, "E304", command_with("--domains", "native"),
 				     "code_dealloc is not in %s", in->py.object->path);
 	probe_list_add(out, &(struct probe_spec){.program = "code_dealloc",
 						 .object = in->py.object,

@@ -36,7 +36,7 @@ static void add_hooks(const struct python_target *py, struct buf *text)
 void interpreter_warn_hooks(const struct python_target *py)
 {
 	const char *unknown = py->allocator == PY_ALLOC_UNKNOWN
-				      ? "; what stands behind them is not known, taken for pymalloc"
+				      ? "; underlying allocator unknown, assuming pymalloc"
 				      : "";
 	struct buf text = {0};
 

@@ -36,11 +36,11 @@ static void return_probes_check(const struct alloc_set *set, struct libc_sites *
 	char names[128];
 	size_t len = 0, count = 0;
 
-	for (int fn = 0; fn < FN_COUNT; fn++) {
-		if (!sites->fn[fn].present || fn == FN_FREE || sites->fn[fn].results.count)
+	for (int fn = 0; fn < TM_FN_COUNT; fn++) {
+		if (!sites->fn[fn].present || fn == TM_FN_FREE || sites->fn[fn].results.count)
 			continue;
 		len += (size_t)snprintf(names + len, len < sizeof(names) ? sizeof(names) - len : 0,
-					"%s%s", count ? ", " : "", libc_fn_name((enum libc_fn)fn));
+					"%s%s", count ? ", " : "", libc_fn_name((enum tm_fn)fn));
 		len = len < sizeof(names) ? len : sizeof(names) - 1;
 		count++;
 		if (refused)
@@ -94,9 +94,9 @@ static int libc_find(struct alloc_set *set, void **state)
 /*
  * malloc and calloc are seen where they reach the slow path when only growth is followed, if that was found.
  */
-static unsigned roles_of(const struct libc_sites *libc, enum libc_fn fn)
+static unsigned roles_of(const struct libc_sites *libc, enum tm_fn fn)
 {
-	if (libc->slow_malloc.present && (fn == FN_MALLOC || fn == FN_CALLOC))
+	if (libc->slow_malloc.present && (fn == TM_FN_MALLOC || fn == TM_FN_CALLOC))
 		return PROBE_EXACT;
 	return PROBE_EXACT | PROBE_GROWTH;
 }
@@ -159,7 +159,7 @@ static void add_results(const struct alloc_set *set, const struct fn_site *f, un
 static void libc_plan(const struct alloc_set *set, const void *state, struct probe_list *out)
 {
 	const struct libc_sites *libc = state;
-	const struct fn_site *free_site = &libc->fn[FN_FREE];
+	const struct fn_site *free_site = &libc->fn[TM_FN_FREE];
 
 	probe_list_add(out, &(struct probe_spec){.program = "free_enter",
 						 .object = set->libc.object,
@@ -168,16 +168,16 @@ static void libc_plan(const struct alloc_set *set, const void *state, struct pro
 						 .offset = free_site->file_off,
 						 .kind = TM_PROG_FREE,
 						 .roles = PROBE_EXACT | PROBE_GROWTH});
-	for (int fn = 0; fn < FN_COUNT; fn++)
-		if (fn != FN_FREE)
-			add_results(set, &libc->fn[fn], roles_of(libc, (enum libc_fn)fn), out);
+	for (int fn = 0; fn < TM_FN_COUNT; fn++)
+		if (fn != TM_FN_FREE)
+			add_results(set, &libc->fn[fn], roles_of(libc, (enum tm_fn)fn), out);
 	add_results(set, &libc->slow_malloc, PROBE_GROWTH, out);
-	for (int fn = 0; fn < FN_COUNT; fn++) {
-		unsigned trial = fn == FN_MALLOC ? PROBE_TRIAL : 0;
+	for (int fn = 0; fn < TM_FN_COUNT; fn++) {
+		unsigned trial = fn == TM_FN_MALLOC ? PROBE_TRIAL : 0;
 
-		if (fn != FN_FREE)
+		if (fn != TM_FN_FREE)
 			add_enter(set, &libc->fn[fn], (uint32_t)fn,
-				  roles_of(libc, (enum libc_fn)fn) | trial, out);
+				  roles_of(libc, (enum tm_fn)fn) | trial, out);
 	}
 	add_enter(set, &libc->slow_malloc, TM_FN_SLOW_MALLOC, PROBE_GROWTH, out);
 }
@@ -186,7 +186,6 @@ static void libc_configure(const struct alloc_set *set, const void *state, struc
 {
 	const struct libc_sites *libc = state;
 
-	_Static_assert(TM_SLOW_CALLS == SLOW_CALLS_MAX, "one list");
 	for (size_t i = 0; i < libc->slow_call_count && i < TM_SLOW_CALLS; i++) {
 		skel->rodata->cfg_slow_ret[i] =
 			libc->slow_calls[i].ret_vaddr + set->libc.object->bias;
@@ -199,7 +198,7 @@ static void libc_facts(const struct alloc_set *set, const void *state, struct al
 	const struct libc_sites *libc = state;
 	const struct interpreter *in = &set->python;
 
-	for (int fn = 0; fn < FN_COUNT; fn++)
+	for (int fn = 0; fn < TM_FN_COUNT; fn++)
 		out->libc_functions += libc->fn[fn].present;
 	/* The interpreter's objects, or what tracemalloc keeps of each. */
 	if (in->found && (in->py.allocator == PY_ALLOC_MALLOC || in->py.hooks.tracemalloc))

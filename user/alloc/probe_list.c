@@ -20,6 +20,27 @@ void probe_list_add(struct probe_list *l, const struct probe_spec *spec)
 	l->specs[l->count++] = *spec;
 }
 
+size_t probe_list_filter(struct probe_list *l, bool (*keep)(void *ctx, const struct probe_spec *s),
+			 void *ctx)
+{
+	size_t kept = 0, before = l->count;
+	uint16_t choices = 0;
+
+	for (size_t i = 0; i < before; i++) {
+		struct probe_spec s = l->specs[i];
+
+		if (!keep(ctx, &s))
+			continue;
+		if (s.choice) {
+			s.choice = ++choices;
+			s.cookie = TM_COOKIE_WITH_IDX(s.cookie, choices - 1u);
+		}
+		l->specs[kept++] = s;
+	}
+	l->count = kept;
+	return before - kept;
+}
+
 void probe_list_release(struct probe_list *l)
 {
 	free(l->specs);

@@ -58,6 +58,13 @@ struct probe_list {
 void probe_list_add(struct probe_list *l, const struct probe_spec *spec);
 void probe_list_release(struct probe_list *l);
 
+/**
+ * Drop the specs for which keep() is false; choices are numbered again from 1 on, in the cookies as well. Before
+ * the list is lent to anyone. Returns: how many went.
+ */
+size_t probe_list_filter(struct probe_list *l, bool (*keep)(void *ctx, const struct probe_spec *s),
+			 void *ctx);
+
 /** Specs with a choice; they are numbered 1 to this. */
 size_t probe_list_choices(const struct probe_list *l);
 

@@ -4,6 +4,7 @@
 
 #include "alloc/provider.h"
 #include "alloc/skeleton.h"
+#include "base/command.h"
 #include "base/log.h"
 
 #define ROLES_GROWTH (PROBE_EXACT | PROBE_GROWTH)
@@ -15,9 +16,11 @@
  */
 static int not_recognised(const struct alloc_set *set)
 {
-	const char *fix = "tmbpf sites FILE shows what was found; please report the build";
 	const struct interpreter *in = &set->python;
+	char fix[512];
 
+	snprintf(fix, sizeof(fix), "please report the build, with the output of: %s",
+		 command_other("sites -p %d", (int)set->target->pid));
 	if (!set->opts.native)
 		return log_coded_err(-ENOENT, "E304", fix, "no allocation sites in %s: %s",
 				     in->py.object->path, in->sites.reason);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "analyze/stat_group.h"
 #include "analyze/stat_key.h"
 #include "analyze/stat_table.h"
 #include "base/buf.h"
@@ -69,52 +70,39 @@ static int new_line(struct leak_lines *l, const struct leak_name *name, uint64_t
 	return 0;
 }
 
-/* The group that the stack would be alone, whether or not it holds something now. */
-static int name_stack(enum stat_key key, const struct snapshot *s, const struct snap_stack *st,
-		      struct leak_name *out)
+/* Returns: the line of the stack, made when it is new; LEAK_LINE_NONE: no memory. */
+static uint32_t line_of(struct leak_lines *l, struct stat_namer *namer, const struct snap_stack *st)
 {
-	const struct stat_opts opts = {.key = key};
-	struct snap_stack alone = *st;
-	struct snapshot only = *s;
-	struct statistics made;
-	int err;
+	struct leak_name name = {.in = {.snap = namer->snap, .key = l->key}};
+	uint64_t hash;
+	uint32_t line;
 
-	alone.blocks = 1;
-	only.stacks = &alone;
-	only.stack_count = 1;
-	err = statistics_make(&only, &opts, &made);
-	if (err)
-		return err;
-	*out = (struct leak_name){.in = {.snap = s, .key = key}, .group = made.items[0]};
-	out->group.biggest = st;
-	statistics_release(&made);
-	return 0;
+	if (stat_group_of(namer, st, &name.group))
+		return LEAK_LINE_NONE;
+	hash = statistic_hash(&name.in, &name.group);
+	line = find_line(l, &name, hash);
+	if (line != LEAK_LINE_NONE)
+		return line;
+	line = (uint32_t)l->count;
+	return new_line(l, &name, hash) ? LEAK_LINE_NONE : line;
 }
 
 int leak_lines_add(struct leak_lines *l, const struct snapshot *s, const uint8_t *skip,
 		   uint32_t *map)
 {
-	for (size_t i = 0; i < s->stack_count; i++) {
-		struct leak_name name;
-		uint64_t hash;
-		int err;
+	struct stat_namer namer;
+	int err = stat_namer_init(&namer, s, l->key);
 
+	for (size_t i = 0; !err && i < s->stack_count; i++) {
 		map[i] = LEAK_LINE_NONE;
 		if (skip && skip[i])
 			continue;
-		err = name_stack(l->key, s, &s->stacks[i], &name);
-		if (err)
-			return err;
-		hash = statistic_hash(&name.in, &name.group);
-		map[i] = find_line(l, &name, hash);
-		if (map[i] != LEAK_LINE_NONE)
-			continue;
-		map[i] = (uint32_t)l->count;
-		err = new_line(l, &name, hash);
-		if (err)
-			return err;
+		map[i] = line_of(l, &namer, &s->stacks[i]);
+		if (map[i] == LEAK_LINE_NONE)
+			err = -ENOMEM;
 	}
-	return 0;
+	stat_namer_release(&namer);
+	return err;
 }
 
 size_t leak_lines_count(const struct leak_lines *l)

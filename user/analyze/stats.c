@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/stat_group.h"
 #include "analyze/stat_key.h"
-#include "analyze/stat_module.h"
 #include "analyze/stat_order.h"
 #include "analyze/stat_table.h"
 #include "base/buf.h"
@@ -44,10 +44,7 @@ bool stat_key_can_cumulate(enum stat_key key)
 struct grouping {
 	struct statistics *out;
 	const struct stat_opts *opts;
-	struct intern *strings;
-	struct snap_frame unknown;    /* stands for the frames of a stack that has none */
-	struct stat_modules *modules; /* STAT_MODULE only */
-	str_id_t all_threads, domain_ids[UINT8_MAX + 1];
+	struct stat_namer namer;
 	size_t item_cap;
 	struct stat_table index;
 	const struct snap_stack **last_stack; /* STAT_EACH_STACK: that a group has counted */
@@ -62,53 +59,6 @@ static uint64_t add_capped(uint64_t a, uint64_t b)
 	if (__builtin_add_overflow(a, b, &sum) || sum > INT64_MAX)
 		return INT64_MAX;
 	return sum;
-}
-
-static int domain_name(struct grouping *g, uint8_t domain, str_id_t *id)
-{
-	char text[32];
-	int err = 0;
-
-	if (!g->domain_ids[domain].v) {
-		snprintf(text, sizeof(text), "domain %u",
-			 (unsigned)snapshot_domain_number(g->out->snap, domain));
-		err = intern_str(g->strings,
-				 domain == SNAP_PYTHON	 ? "python"
-				 : domain == SNAP_NATIVE ? "native"
-							 : text,
-				 &g->domain_ids[domain]);
-	}
-	*id = g->domain_ids[domain];
-	return err;
-}
-
-/* The name of the group that a frame of a stack belongs to. */
-static int name_group(struct grouping *g, const struct snap_stack *st, const struct snap_frame *f,
-		      struct snap_frame *top)
-{
-	const struct intern *strings = g->out->snap->strings;
-
-	*top = (struct snap_frame){0};
-	switch (g->opts->key) {
-	case STAT_FILENAME:
-		top->file = f->file;
-		return 0;
-	case STAT_FUNCTION:
-		top->file = f->file;
-		top->function = f->function;
-		return 0;
-	case STAT_MODULE:
-		return stat_modules_get(g->modules, f->file,
-					stat_frame_is_native(strings, st->domain, f), &top->file);
-	case STAT_THREAD:
-		top->file = st->thread.v ? st->thread : g->all_threads;
-		return 0;
-	case STAT_DOMAIN:
-		return domain_name(g, st->domain, &top->file);
-	default:
-		*top = stat_place(strings, st->domain, f);
-		return 0;
-	}
 }
 
 static struct statistic *find_group(struct grouping *g, const struct statistic *like, uint64_t hash)
@@ -183,24 +133,16 @@ static int count_stack(struct grouping *g, const struct snap_stack *st,
 
 static int group_stack(struct grouping *g, const struct snap_stack *st)
 {
-	size_t count = st->frame_count;
-	const struct snap_frame *frames =
-		count ? g->out->snap->frames + st->first_frame : &g->unknown;
-	struct statistic like = {.biggest = st, .domain = st->domain};
+	bool once = !st->frame_count || g->opts->cumulative == STAT_OWN;
+	struct statistic like;
 	int err = 0;
 
-	if (g->opts->key == STAT_TRACEBACK) {
-		like.top = g->unknown;
-		like.frames = count ? frames : NULL;
-		like.frame_count = (uint16_t)count;
-		return count_stack(g, st, &like);
+	if (once) {
+		err = stat_group_of(&g->namer, st, &like);
+		return err ? err : count_stack(g, st, &like);
 	}
-	if (!count || g->opts->cumulative == STAT_OWN)
-		count = 1;
-	for (size_t i = 0; !err && i < count; i++) {
-		like.is_native =
-			stat_frame_is_native(g->out->snap->strings, st->domain, &frames[i]);
-		err = name_group(g, st, &frames[i], &like.top);
+	for (size_t i = 0; !err && i < st->frame_count; i++) {
+		err = stat_group_of_frame(&g->namer, st, i, &like);
 		if (!err)
 			err = count_stack(g, st, &like);
 	}
@@ -258,19 +200,15 @@ int statistics_make(const struct snapshot *s, const struct stat_opts *opts, stru
 {
 	struct statistics made = {
 		.snap = s, .key = opts->key, .split_domains = opts->split_domains};
-	struct grouping g = {.out = &made, .opts = opts, .strings = s->strings};
+	struct grouping g = {.out = &made, .opts = opts};
 	int err;
 
 	if (opts->cumulative != STAT_OWN && !stat_key_can_cumulate(opts->key))
 		return -EINVAL;
-	err = intern_str(s->strings, "<unknown>", &g.unknown.file);
-	if (!err && opts->key == STAT_THREAD)
-		err = intern_str(s->strings, "<all threads>", &g.all_threads);
-	if (!err && opts->key == STAT_MODULE)
-		err = stat_modules_new(s->strings, &g.modules);
+	err = stat_namer_init(&g.namer, s, opts->key);
 	if (!err)
 		err = group_all(&g);
-	stat_modules_free(g.modules);
+	stat_namer_release(&g.namer);
 	stat_table_release(&g.index);
 	free(g.last_stack);
 	if (err) {

@@ -37,6 +37,10 @@ static const struct code_row code_rows[] = {
 	 "prints what was found: please report the build."},
 	{"E305", "the process has exited and waits for its parent",
 	 "A zombie has no memory of its own any more.", "Trace another process."},
+	{"E306", "needed instructions cannot be probed",
+	 "A debugger's breakpoint, or other code than in the file, stands where the end of blocks or of "
+	 "code objects is probed, and nothing would be left to trace.",
+	 "Delete the breakpoints in the debugger, or detach it, then try again."},
 	{"E311", "the file cannot be opened or read",
 	 "It does not exist, or an I/O error occurred.",
 	 "Check the name. `tmbpf record` and `tmbpf snap` write such files."},
@@ -92,6 +96,10 @@ static const struct code_row code_rows[] = {
 	{"E601", "no memory for the BPF maps",
 	 "The memory limit of tmbpf's own cgroup (or RLIMIT_MEMLOCK) is too low for the tables.",
 	 "Raise the limit, lower --blocks, or use --mode pools."},
+	{"E602", "too few open files are allowed",
+	 "BPF maps and probes are descriptors; the limit of open files (already raised to what is "
+	 "allowed) is too low for them.",
+	 "Raise it as root: `ulimit -n 65536`, or `LimitNOFILE=` of the service."},
 	{"E610", "more is missing than --max-lost allows",
 	 "Blocks without a record or lost events exceed the limit that was asked for.",
 	 "The completeness line of the report names the losses; `tmbpf explain LOSS` has the remedy."},
@@ -161,9 +169,41 @@ static const struct code_row code_rows[] = {
 	{"W140", "tracing costs more than --overhead",
 	 "The target allocates faster now than in the trial before the attach.",
 	 "Run with --mode pools, or raise --overhead."},
-	{"W150", "the process ended; the numbers are older",
-	 "The last snapshot was taken before it ended.",
-	 "Shorten the interval to lose less at the end."},
+	{"W141", "a debugger is attached to the target",
+	 "Its breakpoints on probed instructions do not stop the process, and when it removes them, the "
+	 "probes go with them.",
+	 "Nothing, or detach it. See docs/safety.md."},
+	{"W142", "sites are left out",
+	 "The target's memory differs from its file there, the page was made writable, or a debugger's "
+	 "breakpoint stands there. Blocks that pass there are not seen; coverage shows how many.",
+	 "Delete the debugger's breakpoints, then start tmbpf again."},
+	{"W143", "breakpoints stay until the debugger has left",
+	 "A debugger may have taken them for the program's code; removed before, they would come back with "
+	 "nobody to handle them, and end the target with SIGTRAP.",
+	 "Detach the debugger. The process that the message names then ends by itself."},
+	{"W144", "breakpoints are gone",
+	 "A debugger wrote over them, or the main thread of the target has ended and another tool left the "
+	 "same file. Blocks that pass there are no longer seen.",
+	 "Start tmbpf again."},
+	{"W145", "another process runs in the target's memory",
+	 "It was started with CLONE_VM and without CLONE_THREAD. Blocks that it allocates are not seen, "
+	 "those that it frees stay in the numbers.",
+	 "None: probes follow one process."},
+	{"W150", "the process has ended: how old the last numbers are",
+	 "It exited, was ended by a signal or for lack of memory, or started another program. Blocks of "
+	 "malloc are in tables of tmbpf and as of the end, unless it exited by itself; small objects are "
+	 "as of the last look at the heap.",
+	 "Nothing to do: the message names the age. A shorter interval, or `tmbpf record --every`, "
+	 "makes it smaller."},
+	{"W151", "reports or snapshots were skipped",
+	 "One took longer than the interval: a large heap, many stacks, or an output that is read slowly.",
+	 "Use a longer interval, or fewer lines (`-T`)."},
+	{"W152", "the output was not written to its end",
+	 "tmbpf was told to end while the reader of its output did not read.",
+	 "Read the output to its end; a second signal ends tmbpf at once."},
+	{"W153", "the output holds only what came after the interpreter started",
+	 "A recording to stdout is one file, and starting again with the interpreter begins another.",
+	 "Record to a directory with `-o DIR`: both parts are kept."},
 	{"W204", "the two sides of a diff do not compare",
 	 "They differ in mode, process, attach, interpreter or number of frames, as the message lists.",
 	 "Compare snapshots of one recording."},

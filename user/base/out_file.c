@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/out_file.h"
+#include "base/command.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +45,7 @@ static int say(const char *path, int err)
 						     "cannot write to stdout: %s", strerror(-err));
 	switch (err) {
 	case -EEXIST:
-		return log_coded_err(err, "E702", "--force replaces it", "%s exists", path);
+		return log_coded_err(err, "E702", command_with("--force", NULL), "%s exists", path);
 	case -ENOSPC:
 	case -EDQUOT:
 		return log_coded_err(err, "E704", "free space, or write to another place with -o",

@@ -12,6 +12,7 @@ enum {
 	OPT_MODE,
 	OPT_OVERHEAD,
 	OPT_BLOCKS,
+	OPT_STACKS,
 	OPT_NO_CACHE,
 	OPT_DOMAINS,
 	OPT_STOP_AFTER,
@@ -30,12 +31,14 @@ static const struct argp_option table[] = {
 	 "tell the stacks of threads apart (more stacks; for statistics by thread)", 0},
 	{"domains", OPT_DOMAINS, "LIST", 0, "python,native (both)", 0},
 	{"mode", OPT_MODE, "MODE", 0,
-	 "exact: every block; pools: where the heap grows, about free of cost; auto: exact if it fits the budget (auto)",
+	 "exact: every block; pools: attribute pool refills only (near-zero cost); auto: exact if it fits the budget (auto)",
 	 0},
 	{"overhead", OPT_OVERHEAD, "P%", 0, "budget of auto, in percent of one CPU (5%)", 0},
+	{"stacks", OPT_STACKS, "N", 0,
+	 "distinct stacks to keep at most, 400 bytes of tmbpf's memory each (1835008)", 0},
 	{"blocks", OPT_BLOCKS, "N", 0,
 	 "live blocks to prepare for, e.g. 32M (from the target's size)", 0},
-	{"no-cache", OPT_NO_CACHE, NULL, 0, "decode the files anew, remember nothing", 0},
+	{"no-cache", OPT_NO_CACHE, NULL, 0, "decode the files again, save nothing", 0},
 	{"links", OPT_LINKS, "KIND", 0,
 	 "multi (one link for all sites) or perf (one event a site, for kernels before 6.6) (multi where it exists)",
 	 0},
@@ -126,7 +129,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (!o->pid)
-			argp_error(state, "which process? give its number with -p PID");
+			argp_error(state, "-p PID is required");
 		return 0;
 	case OPT_MODE:
 		return parse_mode(state, arg, o);
@@ -151,6 +154,12 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		return units_parse_size(arg, &o->blocks) || !o->blocks || o->blocks > 1ull << 32
 			       ? options_bad(state, "--blocks", arg,
 					     "a number of blocks up to 4G, like 32M")
+			       : 0;
+	case OPT_STACKS:
+		return units_parse_size(arg, &o->stacks) || o->stacks < TM_STACK_WAYS ||
+				       o->stacks > 32u << 20
+			       ? options_bad(state, "--stacks", arg,
+					     "a number of stacks from 8 to 32M, like 4M")
 			       : 0;
 	case OPT_THREADS:
 		o->threads = true;

@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "analyze/leaks_input.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "cli/cmd.h"
-#include "cli/leaks_input.h"
 #include "cli/stats_options.h"
 #include "cli/stats_output.h"
 #include "report/report_leaks.h"

@@ -11,8 +11,8 @@
 enum { OPT_EVERY = 1200, OPT_KEEP, OPT_FORCE };
 
 static const struct argp_option table[] = {
-	{"output", 'o', "DIR|FILE", 0,
-	 "the file, or a directory that gets one named by process and time (.)", 1},
+	{"output", 'o', "DIR|FILE|-", 0,
+	 "the file, a directory that gets one named by process and time (.), or - for stdout", 1},
 	{"every", OPT_EVERY, "TIME", 0, "between two snapshots (60s)", 1},
 	{"duration", 'd', "TIME", 0, "stop after that long (until Ctrl-C)", 1},
 	{"keep", OPT_KEEP, "N", 0,
@@ -77,7 +77,7 @@ int cmd_record(int argc, char **argv)
 		       "SIGUSR1 takes a snapshot at once. The file can be read while it is written:\n"
 		       "docs/snapshot-format.md.\n"
 		       "Exit status: 0 done, also when the target ended; 2 usage, 3 no such target or not "
-		       "supported in it, 4 not permitted, 5 this kernel cannot, 7 cannot write the file.",
+		       "supported in it, 4 not permitted, 5 kernel not supported, 7 cannot write the file.",
 		.children = children,
 	};
 	struct recorder_opts o;

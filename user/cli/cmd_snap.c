@@ -10,8 +10,8 @@
 enum { OPT_FORCE = 1300 };
 
 static const struct argp_option table[] = {
-	{"output", 'o', "DIR|FILE", 0,
-	 "the file, or a directory that gets one named by process and time (.)", 1},
+	{"output", 'o', "DIR|FILE|-", 0,
+	 "the file, a directory that gets one named by process and time (.), or - for stdout", 1},
 	{"duration", 'd', "TIME", 0, "how long to trace before the snapshot is taken (10s)", 1},
 	{"force", OPT_FORCE, NULL, 0, "replace a file that is there", 1},
 	{"quiet", 'q', NULL, 0, "say nothing but errors and warnings", 2},
@@ -65,7 +65,7 @@ int cmd_snap(int argc, char **argv)
 		       "  sudo tmbpf snap -p 4711 -o b.tmb -d 1m ; tmbpf report b.tmb\n\n"
 		       "SIGUSR1 takes it before the time is up. To compare two moments of one process, record them in one series: tmbpf record.\n"
 		       "Exit status: 0 done, 2 usage, 3 no such target or not supported in it, 4 not "
-		       "permitted, 5 this kernel cannot, 7 cannot write the file.",
+		       "permitted, 5 kernel not supported, 7 cannot write the file.",
 		.children = children,
 	};
 	struct recorder_opts o;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/completeness.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -40,7 +41,8 @@ static const struct argp_option table[] = {
 	{"limit-frames", OPT_LIMIT, "N", 0,
 	 "--by traceback: frames to print, the N most recent; negative: all but the -N most recent",
 	 1},
-	{"most-recent-first", OPT_RECENT, NULL, 0, "--by traceback: the other way round", 1},
+	{"most-recent-first", OPT_RECENT, NULL, 0,
+	 "--by traceback: print the most recent call first", 1},
 	{"source", OPT_SOURCE, NULL, 0,
 	 "--by traceback: source text, from the files on this machine", 1},
 	{"json", 'j', NULL, 0, "one JSON object a line (schema tmbpf/1)", 1},
@@ -50,7 +52,8 @@ static const struct argp_option table[] = {
 	 "no stack whose innermost frame is in such a file", 2},
 	{"all-frames", OPT_ALL_FRAMES, NULL, 0, "the same for any frame of a stack", 2},
 	{"domain", OPT_DOMAIN, "NAME|N", 0,
-	 "only this domain: python, native or tracemalloc's number; like another --include", 2},
+	 "select a domain: python, native or tracemalloc's number; combined with --include by OR",
+	 2},
 	{"exclude-domain", OPT_NOT_DOMAIN, "NAME|N", 0, "not this domain", 2},
 	{"no-default-filters", OPT_NO_DEFAULTS, NULL, 0,
 	 "keep what <frozen importlib._bootstrap> and its _external allocated", 2},
@@ -395,7 +398,7 @@ struct stats_view stats_options_view(const struct stats_options *o, const char *
 int stats_options_check_lost(const struct stats_options *o, const struct snapshot *s,
 			     const char *name)
 {
-	double lost = report_lost_ratio(s);
+	double lost = completeness_lost_ratio(s);
 
 	if (o->max_lost < 0 || lost <= o->max_lost)
 		return 0;

@@ -43,7 +43,7 @@ int stats_output_check(int err)
 
 int stats_output_end(int err, int status)
 {
-	struct report_end end = {.reason = err ? "error" : "done"};
+	struct report_end end = {.end.reason = err ? TRACE_END_ERROR : TRACE_END_DONE};
 
 	log_set_sink(NULL, NULL);
 	if (err && err != -EPIPE)

@@ -16,7 +16,8 @@ enum { OPT_BY = 1000 };
 
 static const struct argp_option table[] = {
 	{"top", 'T', "N", 0, "lines to show (10); 0 = all", 2},
-	{"by", OPT_BY, "WHAT", 0, "group by lineno, traceback or filename (lineno)", 2},
+	{"by", OPT_BY, "WHAT", 0,
+	 "group by lineno, filename, traceback, function, module, thread or domain (lineno)", 2},
 	{"json", 'j', NULL, 0, "one JSON object a line (schema tmbpf/1)", 2},
 	{"verbose", 'v', NULL, 0, "full traceback of the first line; twice: debug messages", 2},
 	{NULL, 's', "X", OPTION_HIDDEN, NULL, 0},
@@ -26,15 +27,13 @@ static const struct argp_option table[] = {
 
 static int parse_by(struct argp_state *state, char *arg, struct options *o)
 {
-	static const char *const names[] = {"lineno", "traceback", "filename"};
-
-	for (unsigned i = 0; i < 3; i++) {
-		if (!strcmp(arg, names[i])) {
-			o->by = (enum group_by)i;
-			return 0;
-		}
-	}
-	return options_bad(state, "--by", arg, "lineno, traceback or filename");
+	if (stat_key_parse(arg, &o->by))
+		return options_bad(
+			state, "--by", arg,
+			"lineno, filename, traceback, function, module, thread or domain");
+	/* By thread there is nothing to see when the stacks of threads are not told apart. */
+	o->threads |= o->by == STAT_THREAD;
+	return 0;
 }
 
 static int parse_positional(struct argp_state *state, char *arg, struct options *o)
@@ -110,7 +109,7 @@ void options_parse(int argc, char **argv, struct options *out)
 		       "  tmbpf sites /usr/bin/python3   which instructions would be probed\n\n"
 		       "Verbs: watch (the default), sites, record, snap, ls, report, diff, leaks, export, explain.\n"
 		       "Exit status: 0 done, 2 usage, 3 no such target or not supported in it, 4 not permitted, "
-		       "5 this kernel cannot, 7 cannot write output.",
+		       "5 kernel not supported, 7 cannot write output.",
 	};
 
 	capture_options_init(out);

@@ -21,6 +21,14 @@ struct session_opts {
 	const struct alloc_set *alloc; /* what was found in it; borrowed during the call */
 	bool threads;		       /* tell the stacks of threads apart */
 	bool perf_links;	       /* perf events even where uprobe_multi exists */
+	uint64_t stacks; /* distinct stacks to keep at most; 0 = TM_STACK_LEVELS levels */
+};
+
+/* A table that grows, as user space sees it: a view of each level (struct tm_levels). */
+struct session_table {
+	void *view[TM_LEVELS_MAX];
+	uint32_t buckets[TM_LEVELS_MAX];
+	uint32_t count;
 };
 
 struct tmbpf_bpf; /* the skeleton */
@@ -32,17 +40,15 @@ struct bpf_session {
 	bool multi;		  /* programs are loaded for uprobe_multi */
 
 	/* Views of the maps, read-only in spirit; valid until bpf_session_close(). */
-	struct tm_dir_bucket *dir;
-	uint32_t dir_buckets;
 	struct tm_chunk *segments[TM_SEGS_MAX];
 	uint32_t segment_count;
-	struct tm_live_bucket *levels[TM_LIVE_LEVELS];
-	uint32_t level_buckets[TM_LIVE_LEVELS];
-	uint32_t level_count;
-	struct tm_stack_bucket *stacks;
-	uint32_t stack_buckets;
-	struct tm_stack_allocs *stack_allocs; /* index: stack id */
-	uint32_t stack_ids;		      /* entries of stack_allocs */
+	struct session_table dir;    /* struct tm_dir_bucket */
+	struct session_table live;   /* struct tm_live_bucket */
+	struct session_table stacks; /* struct tm_stack_bucket */
+	struct session_table allocs; /* struct tm_stack_allocs; its levels are those of stacks */
+	uint32_t stack_mask;	     /* buckets of the first level of stacks, less one */
+	uint32_t stack_ids_max;	     /* above every id that there will ever be */
+	uint64_t stacks_max;	     /* no level is added that would hold more */
 	struct tm_site_count *site_counts;
 	int cpus;
 	bool sees_end; /* exit and exec are told by the kernel (bpf_session_process) */
@@ -57,10 +63,28 @@ void bpf_session_close(struct bpf_session *s);
 DEFINE_CLEANUP(struct bpf_session *, bpf_session_close);
 
 /**
- * Keep storage ahead of use: slot segments, levels of the live table. Call at least every 100 ms while
- * probes are live. Returns: 0, -errno (the losses that follow are counted by BPF).
+ * Keep storage ahead of use: slot segments, levels of the tables. Call at least every 100 ms while
+ * probes are live; costs a few loads when there is nothing to do. Returns: 0, -errno (the losses that follow
+ * are counted by BPF).
  */
 int bpf_session_maintain(struct bpf_session *s);
+
+/** Where the pool's slots are; NULL: no block of it was seen. Borrowed from the view. */
+const struct tm_dir_entry *bpf_session_pool(const struct bpf_session *s, uint64_t pool);
+
+/** Above every id that BPF can have given out so far. */
+uint32_t bpf_session_stack_ids(const struct bpf_session *s);
+
+/** Stacks that have an id now. */
+uint64_t bpf_session_stacks_used(const struct bpf_session *s);
+/** Give the place of a hash in a level (a word of its view) back to BPF. */
+void bpf_session_stack_release(const struct bpf_session *s, uint32_t level, uint64_t *hash);
+
+/** What a stack has allocated since attach; NULL: no such id. Borrowed from the view. */
+struct tm_stack_allocs *bpf_session_allocs(const struct bpf_session *s, uint32_t stack_id);
+
+/** Processes that were started in the target's memory without being its threads, vfork left out. */
+uint32_t bpf_session_memory_shared(const struct bpf_session *s);
 
 /** What the kernel told of the end of the target so far; all zero while it runs. Cheap: a mapped page. */
 struct tm_proc_state bpf_session_process(const struct bpf_session *s);

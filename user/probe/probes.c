@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/command.h"
 #include "base/log.h"
 #include "probe/session_priv.h"
 #include "probe/uprobe_link.h"
@@ -97,13 +98,13 @@ static int attach_failed(const struct probes *p, int err, const struct bpf_progr
 	if (readlink(s->path, file, sizeof(file) - 1) < 0) /* the name of /proc/self/fd/N */
 		*file = '\0';
 	if (err == -EPERM || err == -EACCES)
-		return log_coded_err(
-			err, multi ? "E401" : "E402",
-			multi ? "run as root, or with cap_bpf,cap_perfmon,cap_sys_ptrace"
-			      : "add CAP_SYS_ADMIN, or use a kernel >= 6.6",
-			"not permitted to attach %s to %zu sites of %s", bpf_program__name(prog),
-			s->count, file);
-	return log_coded_err(err, "E502", "tmbpf sites -p PID shows the sites; please report them",
+		return log_coded_err(err, multi ? "E401" : "E402",
+				     geteuid() ? command_as_root()
+				     : multi   ? "add cap_bpf,cap_perfmon,cap_sys_ptrace"
+					       : "add CAP_SYS_ADMIN, or use a kernel >= 6.6",
+				     "not permitted to attach %s to %zu sites of %s",
+				     bpf_program__name(prog), s->count, file);
+	return log_coded_err(err, "E502", command_other("sites -p %d", (int)p->target->pid),
 			     "cannot attach %s to %zu sites of %s: %s", bpf_program__name(prog),
 			     s->count, file, strerror(-err));
 }

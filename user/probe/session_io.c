@@ -43,6 +43,11 @@ struct tm_proc_state bpf_session_process(const struct bpf_session *s)
 	return state;
 }
 
+uint32_t bpf_session_memory_shared(const struct bpf_session *s)
+{
+	return __atomic_load_n(&s->skel->bss->memory_shared, __ATOMIC_RELAXED);
+}
+
 void bpf_session_set_stop(struct bpf_session *s, enum tm_stop stop)
 {
 	__atomic_store_n(&s->skel->data->run_stop, stop, __ATOMIC_RELEASE);
@@ -88,9 +93,12 @@ int bpf_session_each_spilled(const struct bpf_session *s,
 {
 	int fd = bpf_map__fd(s->skel->maps.live_spill);
 	uint64_t key = 0, next, meta;
-	uint32_t bound = bpf_map__max_entries(s->skel->maps.live_spill);
+	uint32_t bound;
 	void *prev = NULL;
 
+	if (!__atomic_load_n(&s->skel->bss->live_spilled, __ATOMIC_ACQUIRE))
+		return 0;
+	bound = bpf_map__max_entries(s->skel->maps.live_spill);
 	/* A key that is deleted under us restarts the walk: the bound ends it. */
 	for (uint32_t i = 0; i < bound; i++) {
 		if (bpf_map_get_next_key(fd, prev, &next))

@@ -8,7 +8,7 @@
 
 #include "base/units.h"
 #include "report/export_priv.h"
-#include "report/report_priv.h"
+#include "report/report_completeness.h"
 
 const struct export_format export_formats[] = {
 	{"pprof", ".pb.gz", "gzipped profile.proto, four sample types as Go has them", true,
@@ -116,7 +116,7 @@ void export_describe(struct buf *b, const struct snapshot *s, const struct store
 		(void)buf_printf(b, "%s, pid %d%s%s\n", meta->comm, meta->pid,
 				 meta->python_version ? ", CPython " : "",
 				 meta->python_version ? meta->python_version : "");
-	ledger_write(b, s, meta->frames);
+	completeness_write(b, s, meta->frames);
 	if (opts->filtered.stacks)
 		(void)buf_printf(b,
 				 "filters left out %" PRIu64 " stacks, %" PRIu64

@@ -6,7 +6,7 @@
 
 #include "analyze/stat_key.h"
 #include "report/export_priv.h"
-#include "report/report_priv.h"
+#include "report/report_paths.h"
 
 #define UNKNOWN "<unknown>" /* tracemalloc's file name of a frame it does not know */
 
@@ -69,7 +69,7 @@ void export_frame_text(struct buf *b, const struct snapshot *s, uint8_t domain,
 const char *export_domain_text(char text[16], const struct snapshot *s, uint8_t domain)
 {
 	if (domain < SNAP_DOMAINS)
-		return ledger_domain_name((enum snap_domain)domain);
+		return snapshot_domain_name((enum snap_domain)domain);
 	snprintf(text, 16, "%" PRIu32, snapshot_domain_number(s, domain));
 	return text;
 }

@@ -10,7 +10,7 @@
 #include "analyze/stat_key.h"
 #include "base/units.h"
 #include "report/export_priv.h"
-#include "report/report_priv.h"
+#include "report/report_ndjson.h"
 
 struct ndjson {
 	FILE *out;

@@ -4,7 +4,7 @@
  * so S bytes in N blocks become N elements: N - S % N of S / N bytes and S % N of one byte more. Sum and
  * count are exact, and an element after the first is a reference of two to five bytes.
  *
- * Source: Lib/tracemalloc.py of CPython 3.6 to 3.15 for the objects, Lib/pickletools.py for the opcodes.
+ * Source: Lib/tracemalloc.py of CPython 3.6 to 3.15.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,44 +14,18 @@
 #include "analyze/stat_key.h"
 #include "base/log.h"
 #include "pickle/pickle_read.h"
+#include "pickle/pickle_write.h"
 #include "report/export_priv.h"
 
 #define BATCH 1000 /* elements between two APPENDS: what CPython's pickler hands over at a time */
 #define FOUR  9	   /* from Python 3.9 on a trace has a fourth item, the frames before the cut */
 
-/* Opcodes, Lib/pickletools.py of CPython 3.13. */
-enum {
-	OP_MARK = '(',
-	OP_STOP = '.',
-	OP_BININT = 'J',
-	OP_BININT1 = 'K',
-	OP_BININT2 = 'M',
-	OP_LONG1 = 0x8a,
-	OP_SHORT_BINUNICODE = 0x8c,
-	OP_BINUNICODE = 'X',
-	OP_EMPTY_TUPLE = ')',
-	OP_TUPLE = 't',
-	OP_TUPLE1 = 0x85,
-	OP_EMPTY_LIST = ']',
-	OP_APPENDS = 'e',
-	OP_EMPTY_DICT = '}',
-	OP_SETITEM = 's',
-	OP_SETITEMS = 'u',
-	OP_BINGET = 'h',
-	OP_LONG_BINGET = 'j',
-	OP_MEMOIZE = 0x94,
-	OP_STACK_GLOBAL = 0x93,
-	OP_NEWOBJ = 0x81,
-	OP_BUILD = 'b',
-	OP_PROTO = 0x80,
-};
-
 struct pickle {
 	FILE *out;
-	struct buf b, name;
+	struct pickle_writer w;
+	struct buf name;
 	const struct snapshot *s;
 	bool four;
-	uint32_t memo_count;
 	struct intern *names; /* of files as they stand in the pickle */
 	uint32_t *name_memo;  /* by id: its number in the memo, + 1; 0: not written yet */
 	size_t name_cap;
@@ -64,87 +38,12 @@ struct pickle {
 
 static void pickle_release(struct pickle *p)
 {
-	buf_release(&p->b);
+	buf_release(&p->w.out);
 	buf_release(&p->name);
 	intern_free(p->names);
 	free(p->name_memo);
 	export_frame_ids_release(&p->frame_ids);
 	free(p->frame_memo);
-}
-
-/* ---- values ---- */
-
-static void put_op(struct pickle *p, uint8_t op)
-{
-	(void)buf_append(&p->b, &op, 1);
-}
-
-/* Little-endian. */
-static void put_number(struct pickle *p, uint64_t value, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		put_op(p, (uint8_t)(value >> 8 * i));
-}
-
-/* The number of the value that was written last. */
-static uint32_t memoize(struct pickle *p)
-{
-	put_op(p, OP_MEMOIZE);
-	return p->memo_count++;
-}
-
-static void put_memo(struct pickle *p, uint32_t number)
-{
-	put_op(p, number <= UINT8_MAX ? OP_BINGET : OP_LONG_BINGET);
-	put_number(p, number, number <= UINT8_MAX ? 1 : 4);
-}
-
-static void put_int(struct pickle *p, uint64_t value)
-{
-	unsigned bytes = 0;
-
-	if (value <= UINT8_MAX) {
-		put_op(p, OP_BININT1);
-		put_number(p, value, 1);
-	} else if (value <= UINT16_MAX) {
-		put_op(p, OP_BININT2);
-		put_number(p, value, 2);
-	} else if (value <= INT32_MAX) {
-		put_op(p, OP_BININT);
-		put_number(p, value, 4);
-	} else {
-		/* Two's complement: the top bit of the last byte stays free for the sign. */
-		while (bytes < sizeof(value) && value >> (8 * bytes))
-			bytes++;
-		bytes += value >> (8 * bytes - 1) != 0;
-		put_op(p, OP_LONG1);
-		put_op(p, (uint8_t)bytes);
-		put_number(p, value, bytes > 8 ? 8 : bytes);
-		if (bytes > 8)
-			put_op(p, 0);
-	}
-}
-
-static void put_str(struct pickle *p, const char *s, size_t len)
-{
-	put_op(p, len <= UINT8_MAX ? OP_SHORT_BINUNICODE : OP_BINUNICODE);
-	put_number(p, len, len <= UINT8_MAX ? 1 : 4);
-	(void)buf_append(&p->b, s, len);
-}
-
-/* An instance without its state. */
-static void put_object(struct pickle *p, const char *class_name)
-{
-	put_str(p, "tracemalloc", strlen("tracemalloc"));
-	put_str(p, class_name, strlen(class_name));
-	put_op(p, OP_STACK_GLOBAL);
-	put_op(p, OP_EMPTY_TUPLE);
-	put_op(p, OP_NEWOBJ);
-}
-
-static void put_key(struct pickle *p, const char *key)
-{
-	put_str(p, key, strlen(key));
 }
 
 /* ---- frames ---- */
@@ -194,7 +93,7 @@ static int put_frame(struct pickle *p, const struct export_stack *st, const stru
 	if (err)
 		return err;
 	if (p->frame_memo[id]) {
-		put_memo(p, p->frame_memo[id] - 1);
+		pickle_put_memo(&p->w, p->frame_memo[id] - 1);
 		return 0;
 	}
 	err = name_file(p, st, f, &file);
@@ -203,14 +102,14 @@ static int put_frame(struct pickle *p, const struct export_stack *st, const stru
 	if (err)
 		return err;
 	if (p->name_memo[file.v]) {
-		put_memo(p, p->name_memo[file.v] - 1);
+		pickle_put_memo(&p->w, p->name_memo[file.v] - 1);
 	} else {
-		put_str(p, intern_get(p->names, file), intern_len(p->names, file));
-		p->name_memo[file.v] = memoize(p) + 1;
+		pickle_put_str(&p->w, intern_get(p->names, file), intern_len(p->names, file));
+		p->name_memo[file.v] = pickle_memoize(&p->w) + 1;
 	}
-	put_int(p, (uint64_t)f->line);
-	put_op(p, OP_TUPLE1 + 1);
-	p->frame_memo[id] = memoize(p) + 1;
+	pickle_put_int(&p->w, (uint64_t)f->line);
+	pickle_put_op(&p->w, PICKLE_TUPLE1 + 1);
+	p->frame_memo[id] = pickle_memoize(&p->w) + 1;
 	return 0;
 }
 
@@ -220,10 +119,11 @@ static int put_traceback(struct pickle *p, const struct export_stack *st)
 	int err = 0;
 
 	if (st->count > 3)
-		put_op(p, OP_MARK);
+		pickle_put_op(&p->w, PICKLE_MARK);
 	for (size_t i = 0; !err && i < st->count; i++)
 		err = put_frame(p, st, &st->frames[i]);
-	put_op(p, st->count > 3 ? OP_TUPLE : (uint8_t)(OP_TUPLE1 + st->count - 1));
+	pickle_put_op(&p->w,
+		      st->count > 3 ? PICKLE_TUPLE : (uint8_t)(PICKLE_TUPLE1 + st->count - 1));
 	return err;
 }
 
@@ -233,11 +133,11 @@ static int put_traceback(struct pickle *p, const struct export_stack *st)
 static int next_element(struct pickle *p)
 {
 	if (++p->batched < BATCH)
-		return export_flush_some(p->out, &p->b);
-	put_op(p, OP_APPENDS);
-	put_op(p, OP_MARK);
+		return export_flush_some(p->out, &p->w.out);
+	pickle_put_op(&p->w, PICKLE_APPENDS);
+	pickle_put_op(&p->w, PICKLE_MARK);
 	p->batched = 0;
-	return export_flush_some(p->out, &p->b);
+	return export_flush_some(p->out, &p->w.out);
 }
 
 /*
@@ -252,23 +152,23 @@ static int put_blocks(struct pickle *p, const struct snap_stack *snap_st, uint64
 	int err = 0;
 
 	if (p->four)
-		put_op(p, OP_MARK);
-	put_int(p, snapshot_domain_number(p->s, snap_st->domain));
-	put_int(p, size);
+		pickle_put_op(&p->w, PICKLE_MARK);
+	pickle_put_int(&p->w, snapshot_domain_number(p->s, snap_st->domain));
+	pickle_put_int(&p->w, size);
 	if (*traceback) {
-		put_memo(p, *traceback - 1);
+		pickle_put_memo(&p->w, *traceback - 1);
 	} else {
 		err = put_traceback(p, &st);
-		*traceback = memoize(p) + 1;
+		*traceback = pickle_memoize(&p->w) + 1;
 	}
 	if (p->four)
-		put_int(p, st.count + snap_st->truncated);
-	put_op(p, p->four ? OP_TUPLE : OP_TUPLE1 + 2);
-	memo = memoize(p);
+		pickle_put_int(&p->w, st.count + snap_st->truncated);
+	pickle_put_op(&p->w, p->four ? PICKLE_TUPLE : PICKLE_TUPLE1 + 2);
+	memo = pickle_memoize(&p->w);
 	if (!err)
 		err = next_element(p);
 	for (uint64_t i = 1; !err && i < count; i++) {
-		put_memo(p, memo);
+		pickle_put_memo(&p->w, memo);
 		err = next_element(p);
 	}
 	return err;
@@ -304,16 +204,16 @@ static int put_traces(struct pickle *p)
 {
 	int err = 0;
 
-	put_object(p, "_Traces");
-	put_op(p, OP_EMPTY_DICT);
-	put_key(p, "_traces");
-	put_op(p, OP_EMPTY_LIST);
-	put_op(p, OP_MARK);
+	pickle_put_object(&p->w, "tracemalloc", "_Traces");
+	pickle_put_op(&p->w, PICKLE_EMPTY_DICT);
+	pickle_put_key(&p->w, "_traces");
+	pickle_put_op(&p->w, PICKLE_EMPTY_LIST);
+	pickle_put_op(&p->w, PICKLE_MARK);
 	for (size_t i = 0; !err && i < p->s->stack_count; i++)
 		err = put_stack(p, &p->s->stacks[i]);
-	put_op(p, OP_APPENDS);
-	put_op(p, OP_SETITEM);
-	put_op(p, OP_BUILD);
+	pickle_put_op(&p->w, PICKLE_APPENDS);
+	pickle_put_op(&p->w, PICKLE_SETITEM);
+	pickle_put_op(&p->w, PICKLE_BUILD);
 	return err;
 }
 
@@ -344,8 +244,8 @@ static int put_comment(struct pickle *p, const struct store_meta *meta,
 				 p->max, p->blocks);
 	if (!text.data || text.oom)
 		return -ENOMEM;
-	put_key(p, "tmbpf");
-	put_str(p, text.data, text.len);
+	pickle_put_key(&p->w, "tmbpf");
+	pickle_put_str(&p->w, text.data, text.len);
 	return 0;
 }
 
@@ -354,21 +254,21 @@ static int write_file(struct pickle *p, const struct store_meta *meta,
 {
 	int err;
 
-	put_op(p, OP_PROTO);
-	put_op(p, 4);
-	put_object(p, "Snapshot");
-	put_op(p, OP_EMPTY_DICT);
-	put_op(p, OP_MARK);
-	put_key(p, "traces");
+	pickle_put_op(&p->w, PICKLE_PROTO);
+	pickle_put_op(&p->w, 4);
+	pickle_put_object(&p->w, "tracemalloc", "Snapshot");
+	pickle_put_op(&p->w, PICKLE_EMPTY_DICT);
+	pickle_put_op(&p->w, PICKLE_MARK);
+	pickle_put_key(&p->w, "traces");
 	err = put_traces(p);
-	put_key(p, "traceback_limit");
-	put_int(p, limit_of(p->s, meta));
+	pickle_put_key(&p->w, "traceback_limit");
+	pickle_put_int(&p->w, limit_of(p->s, meta));
 	if (!err)
 		err = put_comment(p, meta, opts);
-	put_op(p, OP_SETITEMS);
-	put_op(p, OP_BUILD);
-	put_op(p, OP_STOP);
-	return err ? err : export_flush(p->out, &p->b);
+	pickle_put_op(&p->w, PICKLE_SETITEMS);
+	pickle_put_op(&p->w, PICKLE_BUILD);
+	pickle_put_op(&p->w, PICKLE_STOP);
+	return err ? err : export_flush(p->out, &p->w.out);
 }
 
 /* Who will read it: the target's own minor version, or any that has four items. */

@@ -5,15 +5,20 @@
 
 #include <stdio.h>
 
-#include "analyze/top_sites.h"
+#include "analyze/stats.h"
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "snapshot/trace_end.h"
 
 struct report_opts {
-	enum group_by by;
+	enum stat_key by;
 	unsigned top;	/* -T; 0 = all */
 	bool verbose;	/* full traceback of the first site */
 	unsigned width; /* columns; 0 = unlimited (not a terminal) */
 	bool color;
 	double interval_s;
+	/* Out may be a pipe that is not read: asked while there is no room in it. NULL: writing blocks. */
+	const struct cancel *cancel; /* borrowed */
 };
 
 struct report_hello {
@@ -22,8 +27,8 @@ struct report_hello {
 	const char *python_version; /* NULL: not a Python process */
 	const char *libc;	    /* "glibc 2.36", "" unknown */
 	const char *container;	    /* short id or NULL */
-	const char *mode;	    /* "exact", "pools" */
-	const char *mode_reason;    /* why not exact and the command that forces it, or NULL */
+	enum trace_mode mode;
+	const char *mode_reason;   /* why not exact and the command that forces it, or NULL */
 	bool trial;		   /* was the event rate measured before everything was attached? */
 	double trial_s;		   /* its length */
 	double trial_events_per_s; /* allocations a second in that window */
@@ -34,11 +39,15 @@ struct report_hello {
 	int64_t time_ns;
 };
 
+/**
+ * The header as lines of text: program, what is traced and how, what the trial said. kept: what memory from
+ * before is not ("attributed").
+ */
+void report_header_text(struct buf *out, const struct report_hello *h, const char *kept);
+
 struct report_end {
-	const char
-		*reason; /* "sigint", "sigterm", "count", "target-exit", "target-exec", "error" */
+	struct trace_end end;
 	int exit_status;
-	bool target_gone;
 };
 
 struct report;
@@ -48,7 +57,7 @@ int report_text_new(FILE *out, const struct report_opts *opts, struct report **r
 int report_ndjson_new(FILE *out, const struct report_opts *opts, struct report **r);
 void report_free(struct report *r);
 
-/** Each returns 0, -EPIPE and other write errors. `prev` of interval is the snapshot before, or NULL. */
+/** Each returns 0, -ECANCELED (part may be written), -EPIPE and other write errors. `prev` of interval is the snapshot before, or NULL. */
 int report_hello(struct report *r, const struct report_hello *h);
 int report_interval(struct report *r, const struct snapshot *now, const struct snapshot *prev);
 int report_warning(struct report *r, const char *code, const char *message, const char *fix);

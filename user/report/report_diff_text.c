@@ -36,7 +36,7 @@ static void doubt_capture(struct buf *out, size_t start, const struct stats_side
 
 	if (!strcmp(old_mode, mode))
 		return;
-	if (stats_has_ledger(old->snap) != stats_has_ledger(now->snap)) {
+	if (completeness_is_measured(old->snap) != completeness_is_measured(now->snap)) {
 		add_doubt(out, start,
 			  "one side is tracemalloc's: it books small blocks with the requested "
 			  "size, tmbpf with the size class, and it does not see native memory");
@@ -76,12 +76,13 @@ void report_diff_doubts(struct buf *out, const struct stats_side *old, const str
 
 	doubt_capture(out, start, old, now);
 	doubt_process(out, start, om, nm);
-	for (int d = 0;
-	     stats_has_ledger(old->snap) && stats_has_ledger(now->snap) && d < SNAP_DOMAINS; d++) {
+	for (int d = 0; completeness_is_measured(old->snap) &&
+			completeness_is_measured(now->snap) && d < SNAP_DOMAINS;
+	     d++) {
 		if (om->domains[d] == nm->domains[d])
 			continue;
 		snprintf(text, sizeof(text), "only the %s side traced %s memory",
-			 om->domains[d] ? "old" : "new", ledger_domain_name((enum snap_domain)d));
+			 om->domains[d] ? "old" : "new", snapshot_domain_name((enum snap_domain)d));
 		add_doubt(out, start, text);
 	}
 	if (by_traceback && om->frames && nm->frames && om->frames != nm->frames) {

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One interval of memory per site. Replacing everything at each interval keeps it bounded without
- * an eviction rule; a site that was empty in between starts anew.
+ * One interval of memory per group. Replacing everything at each interval keeps it bounded without
+ * an eviction rule; a group that was empty in between starts from zero again.
  */
+#include "report/report_history.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "analyze/stat_key.h"
-#include "report/report_priv.h"
+
+#define STEADY_SHARE \
+	100 /* a plateau moves by a block or two: growth is at least 1 % of the first interval */
 
 void history_release(struct history *h)
 {
@@ -17,84 +21,70 @@ void history_release(struct history *h)
 	*h = (struct history){0};
 }
 
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-	hash = (hash ^ value) * 0x9e3779b97f4a7c15ull; /* 2^64 / golden ratio */
-	return hash ^ hash >> 29;
-}
-
-static uint64_t mix_frame(uint64_t hash, const struct snapshot *snap, uint8_t domain,
-			  const struct snap_frame *f)
-{
-	struct snap_frame place = stat_place(snap->strings, domain, f);
-
-	hash = mix(hash, place.file.v);
-	hash = mix(hash, (uint32_t)place.line);
-	return mix(hash, place.function.v);
-}
-
 /*
- * 64 bits stand for the site itself: among 65536 sites a collision has the odds of 1 to 8 billion,
+ * 64 bits stand for the group itself: among 65536 groups a collision has the odds of 1 to 8 billion,
  * and it would only make one rate wrong.
  */
-static uint64_t key_of(const struct snapshot *snap, const struct site_stat *site, enum group_by by)
-{
-	uint64_t hash = mix_frame(mix(1, site->domain), snap, site->domain, &site->top);
-	const struct snap_stack *st = site->biggest;
-
-	if (by != BY_TRACEBACK)
-		return hash;
-	for (size_t i = 1; i < st->frame_count; i++)
-		hash = mix_frame(hash, snap, site->domain, &snap->frames[st->first_frame + i]);
-	return hash;
-}
-
-const struct history_entry *history_get(const struct history *h, const struct snapshot *snap,
-					const struct site_stat *site, enum group_by by)
+const struct history_entry *history_get(const struct history *h, const struct statistics *in,
+					const struct statistic *group)
 {
 	uint32_t pos;
 
-	if (!h->index || !idmap_get(h->index, key_of(snap, site, by), &pos))
+	if (!h->index || !idmap_get(h->index, statistic_hash(in, group), &pos))
 		return NULL;
 	return &h->entries[pos];
 }
 
-/* What the site is now, given what it was. Before the first interval everything was 0. */
+uint64_t history_steady_growth(const struct history_entry *e)
+{
+	uint64_t growth = e->bytes > e->first_bytes ? e->bytes - e->first_bytes : 0;
+
+	if (e->grew < 2 || e->bytes < e->peak_bytes || growth < e->first_bytes / STEADY_SHARE)
+		return 0;
+	return e->grew - 1 > 2 * e->shrank ? growth : 0;
+}
+
+/* The group now, given what it was. Before the first interval everything was 0. */
 static struct history_entry entry_after(const struct history *h, const struct history_entry *before,
 					uint64_t bytes, double elapsed_s)
 {
-	struct history_entry e = {.bytes = bytes, .bytes_per_s = (double)NAN};
+	struct history_entry e = {.bytes = bytes, .first_bytes = bytes, .bytes_per_s = (double)NAN};
 	double seconds = elapsed_s - h->elapsed_s;
 	uint64_t old = before ? before->bytes : 0;
 
+	if (before) {
+		e.first_bytes = before->first_bytes;
+		e.peak_bytes = before->peak_bytes > old ? before->peak_bytes : old;
+		e.grew = before->grew;
+		e.shrank = before->shrank + (bytes < old);
+	}
 	if (before || !h->cut) {
-		e.grew = (before ? before->grew : 0) + (bytes > old);
+		e.grew += bytes > old;
 		if (seconds > 0)
 			e.bytes_per_s = ((double)bytes - (double)old) / seconds;
 	}
 	return e;
 }
 
-int history_update(struct history *h, const struct snapshot *now, const struct top_sites *top,
-		   enum group_by by)
+int history_update(struct history *h, const struct snapshot *now, const struct statistics *groups)
 {
-	size_t count = top->count < HISTORY_MAX ? top->count : HISTORY_MAX;
+	size_t count = groups->count < HISTORY_MAX ? groups->count : HISTORY_MAX;
 	struct history next = {
 		.index = idmap_new(),
 		.entries = calloc(count + 1, sizeof(*next.entries)),
 		.intervals = h->intervals + 1,
 		.elapsed_s = now->elapsed_s,
-		.cut = top->count > HISTORY_MAX,
+		.cut = groups->count > HISTORY_MAX,
 	};
 
 	if (!next.index || !next.entries)
 		goto no_memory;
 	for (size_t i = 0; i < count; i++) {
-		const struct site_stat *site = &top->items[i];
+		const struct statistic *group = &groups->items[i];
 
 		next.entries[i] =
-			entry_after(h, history_get(h, now, site, by), site->bytes, now->elapsed_s);
-		if (idmap_put(next.index, key_of(now, site, by), (uint32_t)i))
+			entry_after(h, history_get(h, groups, group), group->size, now->elapsed_s);
+		if (idmap_put(next.index, statistic_hash(groups, group), (uint32_t)i))
 			goto no_memory;
 	}
 	history_release(h);

@@ -5,6 +5,8 @@
 
 #include "base/units.h"
 #include "report/report_leaks.h"
+#include "report/report_paths.h"
+#include "report/report_round.h"
 #include "report/report_stats_priv.h"
 #include "report/report_text_line.h"
 
@@ -145,7 +147,7 @@ static void put_unknown(struct writer *w, struct buf *b, const struct leak_row *
 		(void)buf_append_str(b, "slower and slower: a cache that fills?");
 		break;
 	case LEAK_WHY_LOSSES:
-		(void)buf_printf(b, "and %.1f%% of the data is missing: it may be that",
+		(void)buf_printf(b, "growth is within the %.1f%% of data that is missing",
 				 w->r->missing_ratio * 100);
 		break;
 	default:
@@ -418,7 +420,7 @@ static void put_header(struct writer *w)
 static void put_tail(struct writer *w)
 {
 	stats_text_left_out(&w->out, w->r->selection, "");
-	ledger_write(&w->out, w->r->last, w->r->meta->frames);
+	completeness_write(&w->out, w->r->last, w->r->meta->frames);
 	if (w->r->missing_ratio > 0)
 		(void)buf_printf(&w->out, "at the worst snapshot %.3g%% was missing\n",
 				 w->r->missing_ratio * 100);

@@ -2,8 +2,12 @@
 /* NDJSON, schema tmbpf/1: one object a line. Fields are only ever added, never renamed. */
 #include <math.h>
 
+#include "analyze/completeness.h"
+#include "base/codes.h"
 #include "base/units.h"
-#include "report/report_priv.h"
+#include "report/report_ndjson.h"
+#include "report/report_ops.h"
+#include "report/report_round.h"
 
 static struct json_writer begin_line(struct report *r, const char *type, bool with_schema)
 {
@@ -41,7 +45,7 @@ static void write_hello(struct report *r, const struct report_hello *h)
 	json_str(&w, "python", h->python_version);
 	json_str(&w, "libc", h->libc);
 	json_str(&w, "container", h->container);
-	json_str(&w, "mode", h->mode);
+	json_str(&w, "mode", trace_mode_key(h->mode));
 	json_str(&w, "mode_reason", h->mode_reason);
 	json_double(&w, "trial_events_per_s", h->trial ? h->trial_events_per_s : (double)NAN);
 	json_double(&w, "projected_cost_ratio",
@@ -51,7 +55,7 @@ static void write_hello(struct report *r, const struct report_hello *h)
 	json_array_begin(&w, "domains");
 	for (int d = 0; d < SNAP_DOMAINS; d++) {
 		if (h->domains[d])
-			json_str(&w, NULL, ledger_domain_name((enum snap_domain)d));
+			json_str(&w, NULL, snapshot_domain_name((enum snap_domain)d));
 	}
 	json_array_end(&w);
 	json_object_begin(&w, "sites");
@@ -67,14 +71,14 @@ void ndjson_put_coverage(struct json_writer *w, const struct snapshot *s)
 	json_object_begin(w, "coverage");
 	for (int d = 0; d < SNAP_DOMAINS; d++) {
 		const struct snap_coverage *c = &s->coverage[d];
-		const char *name = ledger_domain_name((enum snap_domain)d);
+		const char *name = snapshot_domain_name((enum snap_domain)d);
 
 		if (!c->known) {
 			json_null(w, name);
 			continue;
 		}
 		json_object_begin(w, name);
-		json_double(w, "ratio", ledger_coverage(c));
+		json_double(w, "ratio", coverage_ratio(c));
 		json_u64(w, "recorded", c->recorded);
 		json_u64(w, "missed", c->missed);
 		json_u64(w, "moving", c->moving);
@@ -88,7 +92,7 @@ void ndjson_put_losses(struct json_writer *w, const struct snapshot *s)
 	json_object_begin(w, "lost");
 	for (int i = 0; i < TM_DROP_COUNT; i++) {
 		if (s->drops[i])
-			json_u64(w, ledger_drop_key((enum tm_drop)i), s->drops[i]);
+			json_u64(w, losses_get((enum tm_drop)i)->key, s->drops[i]);
 	}
 	json_object_end(w);
 }
@@ -114,29 +118,33 @@ static void put_stack(struct json_writer *w, const struct snapshot *s, const str
 	json_array_end(w);
 }
 
-static void write_site(struct report *r, const struct snapshot *now, const struct site_stat *site)
+static void write_site(struct report *r, const struct statistics *in, const struct statistic *site)
 {
-	const struct history_entry *h = history_get(&r->history, now, site, r->opts.by);
+	const struct history_entry *h = history_get(&r->history, in, site);
+	const struct snapshot *now = in->snap;
+	size_t frames;
+	const struct snap_frame *top = statistic_frames(site, &frames);
 	struct json_writer w = begin_line(r, "site", false);
 
 	json_u64(&w, "seq", now->seq);
-	json_str(&w, "file", intern_get(now->strings, site->top.file));
-	json_i64(&w, "line", site->top.line);
-	ndjson_put_name(&w, "function", now->strings, site->top.function);
-	json_str(&w, "domain", ledger_domain_name((enum snap_domain)site->domain));
-	json_u64(&w, "bytes", site->bytes);
-	json_u64(&w, "blocks", site->blocks);
+	json_str(&w, "file", intern_get(now->strings, top->file));
+	json_i64(&w, "line", top->line);
+	ndjson_put_name(&w, "function", now->strings, statistic_function(in, site));
+	json_str(&w, "domain",
+		 in->split_domains ? snapshot_domain_name((enum snap_domain)site->domain) : NULL);
+	json_u64(&w, "bytes", site->size);
+	json_u64(&w, "blocks", site->count);
 	if (h && isfinite(h->bytes_per_s))
 		json_i64(&w, "bytes_per_s", round_i64(h->bytes_per_s));
 	else
 		json_null(&w, "bytes_per_s");
-	if (r->opts.by == BY_TRACEBACK)
+	if (r->opts.by == STAT_TRACEBACK)
 		put_stack(&w, now, site->biggest);
 	end_line(&w);
 }
 
 static void write_interval(struct report *r, const struct snapshot *now,
-			   const struct snapshot *prev, const struct top_sites *top)
+			   const struct snapshot *prev, const struct statistics *groups)
 {
 	struct json_writer w = begin_line(r, "interval", false);
 	bool cost_known = now->cost_cpu_ratio >= 0;
@@ -158,8 +166,8 @@ static void write_interval(struct report *r, const struct snapshot *now,
 	json_u64(&w, "events", now->events);
 	json_double(&w, "drain_s", now->drain_s);
 	end_line(&w);
-	for (size_t i = 0; i < report_shown(r, top); i++)
-		write_site(r, now, &top->items[i]);
+	for (size_t i = 0; i < report_shown(r, groups); i++)
+		write_site(r, groups, &groups->items[i]);
 }
 
 static void write_warning(struct report *r, const char *code, const char *message, const char *fix)
@@ -172,13 +180,30 @@ static void write_warning(struct report *r, const char *code, const char *messag
 	end_line(&w);
 }
 
+/* How the target ended, by a number or null. */
+static void put_code(struct json_writer *w, const char *key, const struct trace_end *end,
+		     enum trace_end_reason reason)
+{
+	if (end->reason == reason && end->code_known)
+		json_i64(w, key, end->code);
+	else
+		json_null(w, key);
+}
+
 static void write_end(struct report *r, const struct report_end *end, const struct snapshot *last,
-		      const struct top_sites *top)
+		      const struct statistics *groups)
 {
 	struct json_writer w = begin_line(r, "end", false);
 
-	json_str(&w, "reason", end->reason);
+	json_str(&w, "reason", trace_end_key(end->end.reason));
 	json_i64(&w, "exit", end->exit_status);
+	if (trace_end_target_gone(end->end.reason)) {
+		put_code(&w, "target_status", &end->end, TRACE_END_TARGET_EXIT);
+		put_code(&w, "target_signal", &end->end, TRACE_END_TARGET_SIGNAL);
+		json_double(&w, "age_s", end->end.age_s);
+	}
+	if (end->end.interrupted)
+		json_bool(&w, "interrupted", true);
 	end_line(&w);
 }
 

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "report/report_priv.h"
+#include "report/report_paths.h"
 
 #define MAX_COMPONENTS 12 /* deeper paths that still collide are shown whole */
 #define AMBIGUOUS      UINT32_MAX

@@ -44,11 +44,4 @@ int report_diff_ndjson(FILE *out, const struct stats_view *v, const struct stats
 void report_diff_doubts(struct buf *out, const struct stats_side *old, const struct stats_side *now,
 			bool by_traceback);
 
-/**
- * How much of what happened is missing, at least: the larger of the share of live blocks without a record
- * and of lost events among all allocations (among live blocks where allocations were not counted).
- * Units: a ratio, 0 when nothing is known to be missing.
- */
-double report_lost_ratio(const struct snapshot *s);
-
 #endif

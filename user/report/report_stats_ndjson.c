@@ -73,10 +73,10 @@ void stats_json_side(struct json_writer *w, const struct stats_side *side)
 	json_u64(w, "bytes", side->stats->total_size);
 	json_u64(w, "blocks", side->stats->total_count);
 	put_left_out(w, side->sel);
-	if (stats_has_ledger(s)) {
+	if (completeness_is_measured(s)) {
 		ndjson_put_coverage(w, s);
 		ndjson_put_losses(w, s);
-		json_double(w, "lost_ratio", report_lost_ratio(s));
+		json_double(w, "lost_ratio", completeness_lost_ratio(s));
 	} else {
 		json_null(w, "coverage");
 		json_null(w, "lost");

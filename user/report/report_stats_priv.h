@@ -3,13 +3,12 @@
 #ifndef TM_REPORT_REPORT_STATS_PRIV_H
 #define TM_REPORT_REPORT_STATS_PRIV_H
 
+#include "analyze/completeness.h"
 #include "base/json_writer.h"
 #include "report/export_priv.h" /* writing in pieces */
-#include "report/report_priv.h"
+#include "report/report_completeness.h"
+#include "report/report_ndjson.h"
 #include "report/report_stats.h"
-
-/** Where coverage and losses are part of the data. A tracemalloc pickle says nothing about either. */
-bool stats_has_ledger(const struct snapshot *s);
 
 /** How many of `count` groups are shown. */
 static inline size_t stats_shown(const struct stats_view *v, size_t count)

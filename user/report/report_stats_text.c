@@ -7,37 +7,7 @@
 #include "base/units.h"
 #include "report/report_stats_priv.h"
 #include "report/report_text_line.h"
-
-bool stats_has_ledger(const struct snapshot *s)
-{
-	return !s->mode || strcmp(s->mode, "tracemalloc") != 0;
-}
-
-double report_lost_ratio(const struct snapshot *s)
-{
-	double lost = 0, all = 0, ratio;
-
-	for (int d = 0; d < SNAP_DOMAINS; d++) {
-		double covered = ledger_coverage(&s->coverage[d]);
-
-		/* NaN where nothing is known */
-		if (1 - covered > lost)
-			lost = 1 - covered;
-	}
-	ratio = 0;
-	for (size_t i = 0; i < s->stack_count; i++) {
-		const struct snap_stack *st = &s->stacks[i];
-
-		all += (double)(st->alloc_blocks > st->blocks ? st->alloc_blocks : st->blocks);
-	}
-	for (int i = 0; i < TM_DROP_COUNT; i++) {
-		if (i != TM_DROP_MOVING) /* counted from an older read, not lost */
-			ratio += (double)s->drops[i];
-	}
-	if (ratio > 0)
-		ratio /= ratio + all;
-	return ratio > lost ? ratio : lost;
-}
+#include "snapshot/trace_end.h"
 
 /* ---- what was left out, and how complete the rest is ---- */
 
@@ -95,8 +65,8 @@ void stats_text_tail(struct buf *out, const struct stats_side *side, const char 
 {
 	stats_text_left_out(out, side->sel, prefix);
 	(void)buf_append_str(out, prefix);
-	if (stats_has_ledger(side->snap))
-		ledger_write(out, side->snap, side->meta->frames);
+	if (completeness_is_measured(side->snap))
+		completeness_write(out, side->snap, side->meta->frames);
 	else
 		(void)buf_append_str(out, "coverage and losses: not known, this is a snapshot of "
 					  "tracemalloc\n");

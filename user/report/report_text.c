@@ -8,8 +8,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "analyze/completeness.h"
+#include "base/command.h"
 #include "base/units.h"
-#include "report/report_priv.h"
+#include "report/report_completeness.h"
+#include "report/report_ops.h"
+#include "report/report_round.h"
 #include "report/report_text_line.h"
 
 #define NARROW_COLUMNS 100 /* below this the columns move together */
@@ -40,10 +44,8 @@ static void put_fact(struct buf *b, const char *before, const char *fact)
 	text_put_clean(b, fact);
 }
 
-static void write_program(struct report *r, const struct report_hello *h)
+static void put_program(struct buf *b, const struct report_hello *h)
 {
-	struct buf *b = &r->text;
-
 	(void)buf_printf(b, "tmbpf %s: %d ", TMBPF_VERSION, h->pid);
 	text_put_clean(b, h->comm);
 	if (h->python_version)
@@ -57,46 +59,50 @@ static void write_program(struct report *r, const struct report_hello *h)
 	(void)buf_append_str(b, ")   nothing is injected\n");
 }
 
-static void write_mode(struct report *r, const char *mode, const char *reason)
+static void put_mode(struct buf *b, enum trace_mode mode, const char *reason)
 {
-	bool pools = !strcmp(mode, "pools");
+	const char *rule = trace_mode_rule(mode);
 
-	if (!pools && !reason)
+	if (!rule && !reason)
 		return;
-	(void)buf_printf(&r->text, "mode %s: %s", mode, pools ? POOLS_RULE : "");
+	(void)buf_printf(b, "mode %s: %s", trace_mode_key(mode), rule ? rule : "");
 	if (reason)
-		(void)buf_printf(&r->text, "%s%s", pools ? "; " : "", reason);
-	(void)buf_append_str(&r->text, "\n");
+		(void)buf_printf(b, "%s%s", rule ? "; " : "", reason);
+	(void)buf_append_str(b, "\n");
 }
 
-static void write_hello(struct report *r, const struct report_hello *h)
+void report_header_text(struct buf *b, const struct report_hello *h, const char *kept)
 {
-	struct buf *b = &r->text;
 	const char *sep = "";
 	char clock[16];
 
-	write_program(r, h);
+	put_program(b, h);
 	(void)buf_append_str(b, "tracing ");
 	for (int d = 0; d < SNAP_DOMAINS; d++) {
 		if (!h->domains[d])
 			continue;
-		(void)buf_printf(b, "%s%s", sep, ledger_domain_name((enum snap_domain)d));
+		(void)buf_printf(b, "%s%s", sep, snapshot_domain_name((enum snap_domain)d));
 		if (d == SNAP_PYTHON && !h->pop_sites)
 			(void)buf_append_str(b, " (blocks from malloc only)");
 		sep = "+";
 	}
-	(void)buf_printf(b, "%s, %s, %u %s; memory held before %s is not attributed\n",
-			 *sep ? "" : "nothing", h->mode, h->frames,
-			 plural(h->frames, "frame", "frames"), clock_text(clock, h->time_ns));
+	(void)buf_printf(b, "%s, %s, %u %s; memory held before %s is not %s\n",
+			 *sep ? "" : "nothing", trace_mode_key(h->mode), h->frames,
+			 plural(h->frames, "frame", "frames"), clock_text(clock, h->time_ns), kept);
 	if (h->trial && h->projected_cost_ratio >= 0)
 		(void)buf_printf(b,
 				 "a trial of %.0f ms saw %.0f allocations/s: exact is projected to "
 				 "cost %.1f%% of one CPU at that rate\n",
 				 h->trial_s * 1e3, h->trial_events_per_s,
 				 h->projected_cost_ratio * 100);
-	write_mode(r, h->mode, h->mode_reason);
+	put_mode(b, h->mode, h->mode_reason);
+}
+
+static void write_hello(struct report *r, const struct report_hello *h)
+{
+	report_header_text(&r->text, h, "attributed");
 	if (r->opts.verbose)
-		(void)buf_printf(b,
+		(void)buf_printf(&r->text,
 				 "probes: %zu pop sites, %zu new-reference sites, %zu libc sites\n",
 				 h->pop_sites, h->newref_sites, h->libc_sites);
 }
@@ -123,12 +129,22 @@ static const struct snap_frame *first_line_frame(const struct snapshot *s,
 	return NULL;
 }
 
-/* The paths of everything this interval shows, before any of them is shortened. */
-static void learn_paths(struct report *r, const struct snapshot *s, const struct top_sites *top)
+/* Where the memory of a group was allocated; for traceback the innermost frame. */
+static const struct snap_frame *site_place(const struct statistic *site)
 {
-	for (size_t i = 0; i < report_shown(r, top); i++) {
-		const struct snap_stack *st = top->items[i].biggest;
-		str_id_t file = top->items[i].top.file;
+	size_t count;
+
+	return statistic_frames(site, &count);
+}
+
+/* The paths of everything this interval shows, before any of them is shortened. */
+static void learn_paths(struct report *r, const struct statistics *groups)
+{
+	const struct snapshot *s = groups->snap;
+
+	for (size_t i = 0; i < report_shown(r, groups); i++) {
+		const struct snap_stack *st = groups->items[i].biggest;
+		str_id_t file = site_place(&groups->items[i])->file;
 
 		/* Without memory for it a path just stays long. */
 		(void)short_paths_add(&r->paths, intern_get(s->strings, file), file);
@@ -149,19 +165,19 @@ static void put_place(struct report *r, struct buf *b, const struct snapshot *s,
 
 /* Who called, when the place alone does not say it: "under parse.py:57". */
 static void put_callers(struct report *r, struct buf *b, const struct snapshot *s,
-			const struct site_stat *site)
+			const struct statistic *site)
 {
 	const struct snap_stack *st = site->biggest;
 	const struct snap_frame *caller = first_line_frame(s, st);
 
-	if (r->opts.by == BY_TRACEBACK && st->frame_count > 1) {
+	if (r->opts.by == STAT_TRACEBACK && st->frame_count > 1) {
 		(void)buf_append_str(b, "  under ");
 		put_place(r, b, s, &s->frames[st->first_frame + 1]);
 		if (st->frame_count > 2) {
 			(void)buf_append_str(b, " < ");
 			put_place(r, b, s, &s->frames[st->first_frame + 2]);
 		}
-	} else if (r->opts.by == BY_LINENO && !site->top.line && caller) {
+	} else if (r->opts.by == STAT_LINENO && !site->top.line && caller) {
 		(void)buf_append_str(b, "  under ");
 		put_place(r, b, s, caller);
 	}
@@ -182,28 +198,34 @@ static void put_trend(struct report *r, struct buf *b, const struct history_entr
 		(void)buf_append_str(b, rate);
 }
 
-static void write_site(struct report *r, const struct snapshot *now, const struct site_stat *site)
+static void write_site(struct report *r, const struct statistics *in, const struct statistic *site)
 {
 	_cleanup_(text_line_release) struct text_line line = {0};
 	bool narrow = r->opts.width && r->opts.width < NARROW_COLUMNS;
+	bool native = in->split_domains && site->domain == SNAP_NATIVE;
+	const struct snap_frame *place = site_place(site);
+	const struct snapshot *now = in->snap;
 	char size[UNITS_LEN];
 
-	(void)buf_printf(&line.head, "  %s %s", units_format_size(size, (int64_t)site->bytes, true),
-			 site->domain == SNAP_NATIVE ? "<native> " : "");
-	text_put_clean(&line.path, shown_path(r, now, site->top.file));
-	if (site->top.line)
-		(void)buf_printf(&line.after_path, ":%d", site->top.line);
-	(void)buf_printf(&line.after_path, " (%" PRIu64 " %s)", site->blocks,
-			 plural(site->blocks, "block", "blocks"));
-	text_put_clean(&line.function, intern_get(now->strings, site->top.function));
-	put_trend(r, &line.tail, history_get(&r->history, now, site, r->opts.by));
+	(void)buf_printf(&line.head, "  %s %s", units_format_size(size, (int64_t)site->size, true),
+			 native ? "<native> " : "");
+	text_put_clean(&line.path, shown_path(r, now, place->file));
+	if (place->line)
+		(void)buf_printf(&line.after_path, ":%d", place->line);
+	(void)buf_printf(&line.after_path, " (%" PRIu64 " %s)", site->count,
+			 plural(site->count, "block", "blocks"));
+	text_put_clean(&line.function, intern_get(now->strings, statistic_function(in, site)));
+	put_trend(r, &line.tail, history_get(&r->history, in, site));
 	put_callers(r, &line.tail, now, site);
 	line.function_column = narrow ? 40 : 48;
 	line.tail_column = narrow ? 52 : 63;
 	text_line_write(&r->text, &line, r->opts.width);
 }
 
-/* As traceback.format(): oldest call first, the allocating line last. */
+/*
+ * As traceback.format(): oldest call first, the allocating line last. A group of another key has several
+ * stacks, of which the biggest is shown with its own numbers. The group of a traceback has them in its line.
+ */
 static void write_traceback(struct report *r, const struct snapshot *s, const struct snap_stack *st)
 {
 	struct buf *b = &r->text;
@@ -213,9 +235,13 @@ static void write_traceback(struct report *r, const struct snapshot *s, const st
 		(void)buf_append_str(b, "    no frame of its stack is known\n");
 		return;
 	}
-	(void)buf_printf(b, "    biggest stack, %s in %" PRIu64 " %s (most recent call last):\n",
-			 units_format_size(size, (int64_t)st->bytes, false), st->blocks,
-			 plural(st->blocks, "block", "blocks"));
+	if (r->opts.by == STAT_TRACEBACK)
+		(void)buf_append_str(b, "    traceback (most recent call last):\n");
+	else
+		(void)buf_printf(
+			b, "    biggest stack, %s in %" PRIu64 " %s (most recent call last):\n",
+			units_format_size(size, (int64_t)st->bytes, false), st->blocks,
+			plural(st->blocks, "block", "blocks"));
 	if (st->truncated)
 		(void)buf_printf(b, "      ... older calls cut at %u frames (--frames)\n",
 				 r->frames);
@@ -235,17 +261,17 @@ static void write_traceback(struct report *r, const struct snapshot *s, const st
 	}
 }
 
-static void write_other_sites(struct report *r, const struct top_sites *top)
+static void write_other_sites(struct report *r, const struct statistics *groups)
 {
 	uint64_t bytes = 0, blocks = 0;
-	size_t shown = report_shown(r, top), others = top->count - shown;
+	size_t shown = report_shown(r, groups), others = groups->count - shown;
 	char size[UNITS_LEN];
 
 	if (!others)
 		return;
-	for (size_t i = shown; i < top->count; i++) {
-		bytes += top->items[i].bytes;
-		blocks += top->items[i].blocks;
+	for (size_t i = shown; i < groups->count; i++) {
+		bytes += groups->items[i].size;
+		blocks += groups->items[i].count;
 	}
 	(void)buf_printf(&r->text, "  %s %zu other %s (%" PRIu64 " %s)\n",
 			 units_format_size(size, (int64_t)bytes, true), others,
@@ -285,27 +311,29 @@ static void write_totals(struct report *r, const struct snapshot *now, const str
 }
 
 static void write_interval(struct report *r, const struct snapshot *now,
-			   const struct snapshot *prev, const struct top_sites *top)
+			   const struct snapshot *prev, const struct statistics *groups)
 {
-	write_totals(r, now, prev);
-	if (now->mode && strcmp(now->mode, r->mode) != 0) {
-		/* Nothing was said before when there was no hello. */
-		const char *reason = *r->mode ? "changed since the last report" : NULL;
+	enum trace_mode mode = trace_mode_of(now->mode);
 
-		snprintf(r->mode, sizeof(r->mode), "%s", now->mode);
-		write_mode(r, r->mode, reason);
+	write_totals(r, now, prev);
+	if (mode && mode != r->mode) {
+		/* There is none before it when there was no header. */
+		const char *reason = r->mode ? "changed since the last report" : NULL;
+
+		r->mode = mode;
+		put_mode(&r->text, r->mode, reason);
 	}
 	if (!r->opts.verbose)
-		learn_paths(r, now, top);
-	for (size_t i = 0; i < report_shown(r, top); i++) {
-		write_site(r, now, &top->items[i]);
+		learn_paths(r, groups);
+	for (size_t i = 0; i < report_shown(r, groups); i++) {
+		write_site(r, groups, &groups->items[i]);
 		if (!i && r->opts.verbose)
-			write_traceback(r, now, top->items[i].biggest);
+			write_traceback(r, now, groups->items[i].biggest);
 	}
-	write_other_sites(r, top);
-	if (!top->count)
+	write_other_sites(r, groups);
+	if (!groups->count)
 		(void)buf_append_str(&r->text, "  nothing allocated since attach is alive\n");
-	ledger_write(&r->text, now, r->frames);
+	completeness_write(&r->text, now, r->frames);
 }
 
 /*
@@ -327,42 +355,100 @@ static void write_warning(struct report *r, const char *code, const char *messag
 
 /* ---- end ---- */
 
-/* The biggest site that is a place in a program, NULL when there is none. */
-static const struct site_stat *find_suspect(const struct snapshot *s, const struct top_sites *top)
+/* Whether the group is a place in a program. */
+static bool is_known_place(const struct snapshot *s, const struct statistic *site)
 {
-	for (size_t i = 0; i < top->count; i++) {
-		const char *file = intern_get(s->strings, top->items[i].top.file);
+	const char *file = intern_get(s->strings, site_place(site)->file);
 
-		if (top->items[i].bytes && strcmp(file, "<unknown>") != 0 &&
-		    strcmp(file, "<lost>") != 0)
-			return &top->items[i];
+	return site->size && strcmp(file, "<unknown>") != 0 && strcmp(file, "<lost>") != 0;
+}
+
+/* The place that keeps growing, by the most bytes; NULL: none does. */
+static const struct statistic *find_suspect(const struct report *r, const struct statistics *groups)
+{
+	const struct statistic *suspect = NULL;
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < groups->count; i++) {
+		const struct statistic *site = &groups->items[i];
+		const struct history_entry *h = history_get(&r->history, groups, site);
+		uint64_t growth = h ? history_steady_growth(h) : 0;
+
+		if (growth > most && is_known_place(groups->snap, site)) {
+			most = growth;
+			suspect = site;
+		}
+	}
+	return suspect;
+}
+
+static const struct statistic *find_biggest(const struct statistics *groups)
+{
+	for (size_t i = 0; i < groups->count; i++) {
+		if (is_known_place(groups->snap, &groups->items[i]))
+			return &groups->items[i];
 	}
 	return NULL;
 }
 
-/* We saw it grow and stay; whether it is a leak is not known, and not said. */
-static void write_suspect(struct report *r, const struct snapshot *s, const struct site_stat *site)
+/* " cache.py:88 put (86%)" */
+static void put_site_name(struct report *r, const struct statistics *in,
+			  const struct statistic *site)
 {
-	const struct history_entry *h = history_get(&r->history, s, site, r->opts.by);
+	const struct snapshot *s = in->snap;
+	str_id_t function = statistic_function(in, site);
 	struct buf *b = &r->text;
 
-	(void)buf_append_str(b, site->domain == SNAP_NATIVE ? " Suspect: <native> " : " Suspect: ");
-	put_place(r, b, s, &site->top);
-	if (site->top.function.v) {
+	if (in->split_domains && site->domain == SNAP_NATIVE)
+		(void)buf_append_str(b, " <native>");
+	(void)buf_append_str(b, " ");
+	put_place(r, b, s, site_place(site));
+	if (function.v) {
 		(void)buf_append_str(b, " ");
-		text_put_clean(b, intern_get(s->strings, site->top.function));
+		text_put_clean(b, intern_get(s->strings, function));
 	}
-	(void)buf_printf(b, " (%.0f%%)", 100.0 * (double)site->bytes / (double)s->live_bytes);
-	if (h && r->history.intervals >= 2)
-		(void)buf_printf(b, ", grew in %u of %u intervals", h->grew, r->history.intervals);
-	(void)buf_append_str(b, ".");
+	(void)buf_printf(b, " (%.0f%%)", 100.0 * (double)site->size / (double)s->live_bytes);
+}
+
+/*
+ * It grew and stayed; whether it is a leak is not known, and not claimed. With one report everything has
+ * grown, from zero: then only the biggest is named.
+ */
+static void write_suspect(struct report *r, const struct statistics *groups)
+{
+	const struct statistic *site =
+		r->history.intervals < 2 ? find_biggest(groups) : find_suspect(r, groups);
+	const struct lost_lines lost = completeness_without_line(groups->snap);
+	struct buf *b = &r->text;
+
+	/* What has no line may be of any line: name none that holds less. */
+	if (lost.bytes && (!site || site->size <= lost.bytes)) {
+		(void)buf_printf(b, " No suspect: %.0f%% is of no known line, because %s.",
+				 100.0 * (double)lost.bytes / (double)groups->snap->live_bytes,
+				 completeness_lost_reason(groups->snap));
+		return;
+	}
+	if (!site) {
+		if (r->history.intervals >= 2 && groups->count)
+			(void)buf_append_str(b, " No suspect: nothing keeps growing.");
+		return;
+	}
+	if (r->history.intervals < 2) {
+		(void)buf_append_str(b, " Biggest:");
+		put_site_name(r, groups, site);
+		(void)buf_append_str(b, "; a suspect takes two reports or more.");
+		return;
+	}
+	(void)buf_append_str(b, " Suspect:");
+	put_site_name(r, groups, site);
+	(void)buf_printf(b, ", grew in %u of %u intervals.",
+			 history_get(&r->history, groups, site)->grew, r->history.intervals);
 }
 
 static void write_summary(struct report *r, const struct snapshot *last,
-			  const struct top_sites *top)
+			  const struct statistics *groups)
 {
-	const struct site_stat *suspect = find_suspect(last, top);
-	bool complete = ledger_is_complete(last);
+	bool complete = completeness_is_full(last);
 	struct buf *b = &r->text;
 	char size[UNITS_LEN];
 
@@ -370,52 +456,66 @@ static void write_summary(struct report *r, const struct snapshot *last,
 			 units_format_size(size, (int64_t)last->live_bytes, false), last->elapsed_s,
 			 complete ? "nothing lost" : "not everything was recorded, see below");
 	if (!r->opts.verbose)
-		learn_paths(r, last, top);
-	if (suspect)
-		write_suspect(r, last, suspect);
+		learn_paths(r, groups);
+	write_suspect(r, groups);
 	(void)buf_append_str(b, "\n");
 	if (!complete)
-		ledger_write(b, last, r->frames);
+		completeness_write(b, last, r->frames);
 }
 
 /* Only commands that exist, and not the one that is ending. */
 static void write_next_step(struct report *r, bool gone)
 {
-	bool has_tracebacks = r->opts.by == BY_TRACEBACK && r->opts.verbose;
+	bool has_tracebacks = r->opts.by == STAT_TRACEBACK && r->opts.verbose;
 	struct buf *b = &r->text;
 	char pid[16];
+	const struct command_edit tracebacks[] = {{"-p", pid}, {"--by", "traceback"}, {"-v", NULL}};
+	const struct command_edit json[] = {{"-p", pid}, {"-j", NULL}};
 
 	snprintf(pid, sizeof(pid), gone ? "PID" : "%d", r->pid);
 	(void)buf_append_str(b, gone ? "Next: start it again, then " : "Next: ");
 	if (!has_tracebacks)
-		(void)buf_printf(b, "tmbpf -p %s --by traceback -v      or: ", pid);
-	(void)buf_printf(b, "tmbpf -p %s -j\n", pid);
+		(void)buf_printf(b,
+				 "%s      or: ", command_edited(tracebacks, ARRAY_LEN(tracebacks)));
+	(void)buf_printf(b, "%s\n", command_edited(json, ARRAY_LEN(json)));
+}
+
+/* How it ended, and of when the numbers are. */
+static void write_how(struct report *r, const struct trace_end *end, const struct snapshot *last)
+{
+	bool gone = trace_end_target_gone(end->reason);
+	char text[96], clock[16];
+	struct buf *b = &r->text;
+
+	if (!gone && !(end->interrupted && last))
+		return;
+	(void)buf_printf(b, "%d %s", r->pid,
+			 gone ? trace_end_text(end, text, sizeof(text))
+			      : "was let go during a report");
+	if (last)
+		(void)buf_printf(b, "; the numbers are those of %s",
+				 clock_text(clock, last->time_ns));
+	if (last && gone && end->age_s >= 0.05)
+		(void)buf_printf(b, ", %.1f s before the end", end->age_s);
+	(void)buf_append_str(b, ".\n");
 }
 
 static void write_end(struct report *r, const struct report_end *end, const struct snapshot *last,
-		      const struct top_sites *top)
+		      const struct statistics *groups)
 {
-	bool exec = !strcmp(end->reason, "target-exec");
+	enum trace_end_reason reason = end->end.reason;
 	struct buf *b = &r->text;
-	char clock[16];
 
-	if (end->target_gone || exec) {
-		(void)buf_printf(b, "%d %s", r->pid,
-				 exec ? "now runs another program" : "has exited");
-		if (last)
-			(void)buf_printf(b, "; the numbers are those of %s",
-					 clock_text(clock, last->time_ns));
-		(void)buf_append_str(b, ".\n");
-	}
-	if (!strcmp(end->reason, "error"))
+	write_how(r, &end->end, last);
+	if (reason == TRACE_END_ERROR)
 		(void)buf_printf(b, "%d: stopped by an error (exit %d).\n", r->pid,
 				 end->exit_status);
 	if (!last) {
 		(void)buf_printf(b, "%d: nothing was measured.\n", r->pid);
 		return;
 	}
-	write_summary(r, last, top);
-	write_next_step(r, end->target_gone && !exec);
+	write_summary(r, last, groups);
+	write_next_step(r, trace_end_target_gone(reason) && reason != TRACE_END_TARGET_EXEC);
 }
 
 static const struct report_ops text_ops = {

@@ -2,11 +2,11 @@
 /* Keeps the file that was asked last: the frames of a traceback are few, and so are their files. */
 #include "report/source_line.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/caller.h"
 
 struct source_lines {
 	char *path; /* whose content `text` is; NULL: none yet */
@@ -27,15 +27,14 @@ void source_lines_free(struct source_lines *s)
 	free(s);
 }
 
-/* What cannot be read stays empty. */
+/* The names come from the target: see caller_open_regular(). What cannot be read stays empty. */
 static void read_file(struct source_lines *s)
 {
 	_cleanup_close_ int fd = -1;
-	struct stat st;
 
 	buf_reset(&s->text);
-	fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
+	fd = caller_open_regular(s->path);
+	if (fd < 0)
 		return;
 	if (buf_read_fd(&s->text, fd, SOURCE_FILE_MAX))
 		buf_reset(&s->text);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sites/cache_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -73,23 +74,20 @@ static int dir_open(bool make)
 	return fd;
 }
 
-static int file_name(const struct elf_image *img, const char *kind, char *out, size_t len)
+static int file_name(const struct text_id *id, const char *kind, char *out, size_t len)
 {
-	int n;
+	int n = snprintf(out, len, "%s.%s", id->hex, kind);
 
-	if (img->build_id_len < 8) /* none, or too short to name one build */
-		return -ENOENT;
-	n = snprintf(out, len, "%s.%s", img->build_id_hex, kind);
 	return n < 0 || (size_t)n >= len ? -ENAMETOOLONG : 0;
 }
 
-int cache_file_read(const struct elf_image *img, const char *kind, struct buf *out)
+int cache_file_read(const struct text_id *id, const char *kind, struct buf *out)
 {
 	_cleanup_close_ int dir = -1, fd = -1;
 	struct buf b = {0};
 	uint64_t sum = 0;
 	char name[NAME_MAX];
-	int err = file_name(img, kind, name, sizeof(name));
+	int err = file_name(id, kind, name, sizeof(name));
 
 	if (err)
 		return err;
@@ -134,15 +132,54 @@ static int write_all(int fd, const void *data, size_t len)
 	return 0;
 }
 
-int cache_file_write(const struct elf_image *img, const char *kind, const struct buf *data)
+struct oldest {
+	char name[NAME_MAX + 1];
+	struct timespec time;
+	unsigned files;
+};
+
+static void take_older(int dir, const char *name, struct oldest *o)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+		return;
+	if (!o->files++ || st.st_mtim.tv_sec < o->time.tv_sec ||
+	    (st.st_mtim.tv_sec == o->time.tv_sec && st.st_mtim.tv_nsec < o->time.tv_nsec)) {
+		o->time = st.st_mtim;
+		snprintf(o->name, sizeof(o->name), "%s", name);
+	}
+}
+
+/* Make room for one more. */
+static void drop_oldest(int dir_fd)
+{
+	struct oldest o = {.files = 0};
+	int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+
+	if (!dir) {
+		cleanup_closep(&copy);
+		return;
+	}
+	for (struct dirent *e; (e = readdir(dir));)
+		take_older(dir_fd, e->d_name, &o);
+	closedir(dir);
+	if (o.files >= CACHE_FILES_MAX)
+		unlinkat(dir_fd, o.name, 0);
+}
+
+int cache_file_write(const struct text_id *id, const char *kind, const struct buf *data)
 {
 	_cleanup_close_ int dir = -1, fd = -1;
 	uint64_t sum = checksum(data->data, data->len);
 	char name[NAME_MAX], tmp[64];
-	int err = file_name(img, kind, name, sizeof(name));
+	int err = file_name(id, kind, name, sizeof(name));
 
 	if (err)
 		return err;
+	if (data->len + SUM_LEN > CACHE_FILE_MAX)
+		return -EFBIG;
 	dir = dir_open(true);
 	if (dir < 0)
 		return dir;
@@ -154,6 +191,8 @@ int cache_file_write(const struct elf_image *img, const char *kind, const struct
 	err = write_all(fd, data->data, data->len);
 	if (!err)
 		err = write_all(fd, &sum, sizeof(sum));
+	if (!err)
+		drop_oldest(dir);
 	if (!err && renameat(dir, tmp, dir, name) < 0)
 		err = -errno;
 	if (err)

@@ -384,6 +384,55 @@ int decode_image(const struct elf_image *img, struct code *out)
 	return err;
 }
 
+static const uint8_t *range_bytes(const struct elf_image *img, const struct code_range *r)
+{
+	for (size_t i = 0; i < img->segment_count; i++) {
+		const struct elf_segment *s = &img->segments[i];
+
+		if (s->exec && r->vaddr >= s->vaddr && r->vaddr - s->vaddr < s->file_len &&
+		    r->len <= s->file_len - (r->vaddr - s->vaddr))
+			return elf_image_bytes(img, r->vaddr, r->len);
+	}
+	return NULL;
+}
+
+static int decode_each_range(struct decoder *d, const struct elf_image *img,
+			     const struct code_range *ranges, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct code_range *r = &ranges[i];
+		const uint8_t *p = r->len ? range_bytes(img, r) : NULL;
+
+		if (!p || (i && r->vaddr < ranges[i - 1].vaddr + ranges[i - 1].len))
+			return -EBADMSG;
+		if (decode_run(d, p, r->len, r->vaddr))
+			return -ENOMEM;
+	}
+	return branches_index(d->code);
+}
+
+int decode_ranges(const struct elf_image *img, const struct code_range *ranges, size_t count,
+		  struct code *out)
+{
+	_cleanup_free_ struct decoder *d = calloc(1, sizeof(*d));
+	struct code code = {0};
+	uint64_t bytes;
+	int err;
+
+	if (!d)
+		return -ENOMEM;
+	err = exec_span(img, &code.base_vaddr, &bytes);
+	if (!err)
+		err = decoder_init(d, &code);
+	if (!err)
+		err = decode_each_range(d, img, ranges, count);
+	if (err)
+		decode_release(&code);
+	else
+		*out = code;
+	return err;
+}
+
 int decode_bytes(const uint8_t *bytes, size_t len, uint64_t vaddr, struct code *out)
 {
 	_cleanup_free_ struct decoder *d = calloc(1, sizeof(*d));

@@ -93,6 +93,19 @@ struct code {
 	size_t branch_count;
 };
 
+/* A stretch of text that starts and ends between two instructions. */
+struct code_range {
+	uint64_t vaddr;
+	uint32_t len; /* bytes */
+};
+
+/**
+ * Only these ranges, each from its first byte on, at the same offsets as decode_image() gives; sorted and apart,
+ * each inside one executable segment. Returns: as decode_image(), -EBADMSG (they are not). Owns: decode_release().
+ */
+int decode_ranges(const struct elf_image *img, const struct code_range *ranges, size_t count,
+		  struct code *out);
+
 /** All executable segments. Returns: 0, -ENOENT (none), -EFBIG, -ENOMEM. Owns: decode_release(). */
 int decode_image(const struct elf_image *img, struct code *out);
 

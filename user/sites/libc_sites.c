@@ -25,22 +25,22 @@
 static const struct {
 	const char *name;
 	uint16_t args; /* registers that hold its arguments */
-} fns[FN_COUNT] = {
-	[FN_MALLOC] = {"malloc", ARG1},
-	[FN_CALLOC] = {"calloc", ARG2},
-	[FN_REALLOC] = {"realloc", ARG2},
-	[FN_FREE] = {"free", ARG1},
-	[FN_MEMALIGN] = {"memalign", ARG2},
-	[FN_POSIX_MEMALIGN] = {"posix_memalign", ARG3},
-	[FN_VALLOC] = {"valloc", ARG1},
-	[FN_PVALLOC] = {"pvalloc", ARG1},
-	[FN_REALLOCARRAY] = {"reallocarray", ARG3},
-	[FN_ALIGNED_ALLOC] = {"aligned_alloc", ARG2},
+} fns[TM_FN_COUNT] = {
+	[TM_FN_MALLOC] = {"malloc", ARG1},
+	[TM_FN_CALLOC] = {"calloc", ARG2},
+	[TM_FN_REALLOC] = {"realloc", ARG2},
+	[TM_FN_FREE] = {"free", ARG1},
+	[TM_FN_MEMALIGN] = {"memalign", ARG2},
+	[TM_FN_POSIX_MEMALIGN] = {"posix_memalign", ARG3},
+	[TM_FN_VALLOC] = {"valloc", ARG1},
+	[TM_FN_PVALLOC] = {"pvalloc", ARG1},
+	[TM_FN_REALLOCARRAY] = {"reallocarray", ARG3},
+	[TM_FN_ALIGNED_ALLOC] = {"aligned_alloc", ARG2},
 };
 
-const char *libc_fn_name(enum libc_fn fn)
+const char *libc_fn_name(enum tm_fn fn)
 {
-	return (unsigned)fn < FN_COUNT ? fns[fn].name : "?";
+	return (unsigned)fn < TM_FN_COUNT ? fns[fn].name : "?";
 }
 
 /* Change of the stack pointer, or false when the instruction moves it in a way we do not follow. */
@@ -155,7 +155,7 @@ int fn_site_at(const struct elf_image *img, uint64_t vaddr, uint64_t len, uint16
 /* Aliases share an address: only the first name gets a probe. */
 static bool is_taken(const struct libc_sites *s, uint64_t vaddr)
 {
-	for (int f = 0; f < FN_COUNT; f++)
+	for (int f = 0; f < TM_FN_COUNT; f++)
 		if (s->fn[f].present && s->fn[f].entry_vaddr == vaddr)
 			return true;
 	return false;
@@ -199,7 +199,7 @@ static bool results_agree(const struct fn_site *a, const struct fn_site *b)
 
 static void disagreeing_drop(struct libc_sites *s)
 {
-	for (int f = 0; f < FN_COUNT; f++) {
+	for (int f = 0; f < TM_FN_COUNT; f++) {
 		struct fn_site *b = &s->fn[f];
 
 		for (int before = 0; before < f; before++) {
@@ -216,12 +216,12 @@ static void all_results_find(const struct elf_image *img, struct libc_sites *s)
 {
 	struct fn_scope scope = {.img = img};
 
-	for (int f = 0; f < FN_COUNT; f++)
+	for (int f = 0; f < TM_FN_COUNT; f++)
 		if (s->fn[f].present)
 			scope.others[scope.other_count++] = s->fn[f].entry_vaddr;
-	for (int f = 0; f < FN_COUNT; f++)
-		if (s->fn[f].present && f != FN_FREE)
-			results_find(&scope, &s->fn[f], f == FN_POSIX_MEMALIGN);
+	for (int f = 0; f < TM_FN_COUNT; f++)
+		if (s->fn[f].present && f != TM_FN_FREE)
+			results_find(&scope, &s->fn[f], f == TM_FN_POSIX_MEMALIGN);
 	disagreeing_drop(s);
 	if (s->slow_malloc.present)
 		results_find(&scope, &s->slow_malloc, false);
@@ -231,7 +231,7 @@ static void reason_write(struct libc_sites *s, const char *slow)
 {
 	unsigned present = 0, cheap = 0;
 
-	for (int f = 0; f < FN_COUNT; f++) {
+	for (int f = 0; f < TM_FN_COUNT; f++) {
 		present += s->fn[f].present;
 		cheap += s->fn[f].present && !s->fn[f].single_step;
 	}
@@ -244,13 +244,13 @@ int libc_sites_find(const struct elf_image *img, struct libc_sites *out)
 	struct libc_sites s = {0};
 	char slow[SITES_REASON_LEN - 64];
 
-	for (int f = 0; f < FN_COUNT; f++) {
+	for (int f = 0; f < TM_FN_COUNT; f++) {
 		const struct elf_symbol *sym = elf_image_symbol(img, fns[f].name);
 
 		if (sym && !is_taken(&s, sym->vaddr))
 			fn_site_at(img, sym->vaddr, sym->len, fns[f].args, &s.fn[f]);
 	}
-	if (!s.fn[FN_MALLOC].present || !s.fn[FN_FREE].present)
+	if (!s.fn[TM_FN_MALLOC].present || !s.fn[TM_FN_FREE].present)
 		return -ENOENT;
 	slow_malloc_find(img, &s, slow, sizeof(slow));
 	all_results_find(img, &s);

@@ -176,7 +176,7 @@ static void stack_follow(struct stack_walk *w)
 
 static void slow_calls_take(const struct stack_walk *w, struct libc_sites *s)
 {
-	for (size_t i = 0; i < w->body->count && s->slow_call_count < SLOW_CALLS_MAX; i++) {
+	for (size_t i = 0; i < w->body->count && s->slow_call_count < TM_SLOW_CALLS; i++) {
 		const struct insn *in = &w->body->insns[i];
 		int32_t up =
 			w->at[i].stack.depth + WORD; /* the call pushes its own return address */

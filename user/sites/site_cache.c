@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Found and learned sites, kept by build-id. Everything read is checked again against the file that
- * is going to be probed: a wrong site would be a breakpoint in the wrong place.
+ * Found and learned sites, kept by the digest of the text. What a file of the cache says is a hint where to look:
+ * the sites are found again in the text of the file that is going to be probed, by the same rules, in the
+ * stretches that the hint names. What is not found there, at the same addresses with the same registers, is never
+ * a probe.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,11 +14,14 @@
 #include "base/log.h"
 #include "sites/cache_file.h"
 #include "sites/site_check.h"
+#include "sites/site_proof.h"
 #include "sites/sites.h"
 
 #define MAGIC	      0x5345544953504d54u /* "TMPSITES" */
 #define LEARNED_MAGIC 0x4e5241454c504d54u /* "TMPLEARN" */
-#define CACHE_VERSION 4			  /* raise it when the finders or this layout change */
+#define CACHE_VERSION 5			  /* raise it when the finders or this layout change */
+#define SITE_BYTES    12
+#define RANGE_BYTES   12
 
 static void put_u32(struct buf *b, uint32_t v)
 {
@@ -28,27 +33,25 @@ static void put_u64(struct buf *b, uint64_t v)
 	buf_append(b, &v, sizeof(v));
 }
 
-/* Which file this is about: same build-id and length. */
-static void put_header(struct buf *b, const struct elf_image *img, uint64_t magic, uint32_t minor)
+/* Which text this is about; the digest covers the owner of the file as well. */
+static void put_header(struct buf *b, const struct text_id *id, uint64_t magic, uint32_t minor)
 {
 	put_u64(b, magic);
 	put_u32(b, CACHE_VERSION);
 	put_u32(b, minor);
-	put_u64(b, img->len);
-	buf_append(b, img->build_id, sizeof(img->build_id));
+	buf_append(b, id->digest, sizeof(id->digest));
 }
 
-static bool header_matches(struct cursor *c, const struct elf_image *img, uint64_t magic,
+static bool header_matches(struct cursor *c, const struct text_id *id, uint64_t magic,
 			   uint32_t minor)
 {
 	bool same = cursor_u64(c) == magic;
-	const uint8_t *id;
+	const uint8_t *digest;
 
 	same &= cursor_u32(c) == CACHE_VERSION;
 	same &= cursor_u32(c) == minor;
-	same &= cursor_u64(c) == img->len;
-	id = cursor_bytes(c, sizeof(img->build_id));
-	return same && id && memcmp(id, img->build_id, sizeof(img->build_id)) == 0;
+	digest = cursor_bytes(c, sizeof(id->digest));
+	return same && digest && memcmp(digest, id->digest, sizeof(id->digest)) == 0;
 }
 
 static void put_sites(struct buf *b, const struct site *v, size_t count)
@@ -77,7 +80,7 @@ static int get_sites(struct cursor *c, const struct elf_image *img, bool inits, 
 	uint32_t n = cursor_u32(c);
 	struct site *list;
 
-	if (n > SITES_MAX || n * (size_t)12 > cursor_left(c))
+	if (n > SITES_MAX || n * (size_t)SITE_BYTES > cursor_left(c))
 		return -EBADMSG;
 	list = calloc(n + 1, sizeof(*list));
 	if (!list)
@@ -108,10 +111,37 @@ static int get_sites(struct cursor *c, const struct elf_image *img, bool inits, 
 	return 0;
 }
 
-static int put_all(const struct elf_image *img, unsigned minor, const struct python_sites *s,
+static void put_proof(struct buf *b, const struct python_sites *s)
+{
+	put_u32(b, (uint32_t)s->proof_count);
+	for (size_t i = 0; i < s->proof_count; i++) {
+		put_u64(b, s->proof[i].vaddr);
+		put_u32(b, s->proof[i].len);
+	}
+}
+
+/* decode_ranges() refuses ranges that are not sorted, or not inside the text. */
+static int get_proof(struct cursor *c, struct python_sites *s)
+{
+	uint32_t n = cursor_u32(c);
+
+	if (!n || n > PROOF_RANGES_MAX || n * (size_t)RANGE_BYTES > cursor_left(c))
+		return -EBADMSG;
+	s->proof = calloc(n, sizeof(*s->proof));
+	if (!s->proof)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		s->proof[i].vaddr = cursor_u64(c);
+		s->proof[i].len = cursor_u32(c);
+	}
+	s->proof_count = n;
+	return 0;
+}
+
+static int put_all(const struct text_id *id, unsigned minor, const struct python_sites *s,
 		   struct buf *b)
 {
-	put_header(b, img, MAGIC, minor);
+	put_header(b, id, MAGIC, minor);
 	put_u64(b, s->refill_vaddr);
 	put_u64(b, s->refill_calls);
 	put_u64(b, s->trace_word_vaddr);
@@ -121,6 +151,7 @@ static int put_all(const struct elf_image *img, unsigned minor, const struct pyt
 	put_sites(b, s->newrefs, s->newref_count);
 	put_sites(b, s->inits, s->init_count);
 	put_sites(b, s->refills, s->refill_count);
+	put_proof(b, s);
 	return b->oom ? -ENOMEM : 0;
 }
 
@@ -137,32 +168,57 @@ static bool get_reason(struct cursor *c, char out[SITES_REASON_LEN])
 	return true;
 }
 
-static int get_all(const struct elf_image *img, unsigned minor, const struct buf *b,
-		   struct python_sites *out)
+/* The layout of an entry; nothing is believed yet. */
+static int parse_entry(struct cursor *c, const struct elf_image *img, struct python_sites *s)
+{
+	int err;
+
+	s->refill_vaddr = cursor_u64(c);
+	s->refill_calls = cursor_u64(c);
+	s->trace_word_vaddr = cursor_u64(c);
+	s->newref_disagree = cursor_u64(c);
+	if (!get_reason(c, s->reason))
+		return -EBADMSG;
+	err = get_sites(c, img, false, false, &s->pops, &s->pop_count);
+	if (!err)
+		err = get_sites(c, img, false, false, &s->newrefs, &s->newref_count);
+	if (!err)
+		err = get_sites(c, img, true, false, &s->inits, &s->init_count);
+	if (!err)
+		err = get_sites(c, img, false, true, &s->refills, &s->refill_count);
+	if (!err)
+		err = get_proof(c, s);
+	if (err)
+		return err;
+	return cursor_ok(c) && !cursor_left(c) && s->pop_count ? 0 : -EBADMSG;
+}
+
+/*
+ * Find it all again in the text. fresh_proven stays as it was written: it takes the whole text to prove, and decides
+ * only which sites learning may let go, not where a probe stands.
+ */
+static int prove_entry(const struct elf_image *img, unsigned minor, struct python_sites *s)
+{
+	struct python_sites found = {0};
+	int err = python_sites_find_in(img, minor, s->proof, s->proof_count, &found);
+
+	if (!err && !proof_agrees(s, &found))
+		err = -EBADMSG;
+	python_sites_release(&found);
+	return err == -ENOENT ? -EBADMSG : err;
+}
+
+int python_sites_parse(const struct elf_image *img, const struct text_id *id, unsigned minor,
+		       const struct buf *b, struct python_sites *out)
 {
 	struct cursor c = cursor_init(b->data, b->len);
 	struct python_sites s = {.from_cache = true};
-	int err = header_matches(&c, img, MAGIC, minor) ? 0 : -EBADMSG;
+	int err = header_matches(&c, id, MAGIC, minor) ? 0 : -EBADMSG;
 
-	s.refill_vaddr = cursor_u64(&c);
-	s.refill_calls = cursor_u64(&c);
-	s.trace_word_vaddr = cursor_u64(&c);
-	s.newref_disagree = cursor_u64(&c);
-	if (!get_reason(&c, s.reason) || (s.refill_vaddr && !address_is_code(img, s.refill_vaddr)))
-		err = -EBADMSG;
 	if (!err)
-		err = get_sites(&c, img, false, false, &s.pops, &s.pop_count);
+		err = parse_entry(&c, img, &s);
 	if (!err)
-		err = get_sites(&c, img, false, false, &s.newrefs, &s.newref_count);
-	if (!err)
-		err = get_sites(&c, img, true, false, &s.inits, &s.init_count);
-	if (!err)
-		err = get_sites(&c, img, false, true, &s.refills, &s.refill_count);
-	if (!err && (!s.refill_vaddr == !s.init_count || !s.refill_vaddr != !s.refill_count))
-		err = -EBADMSG; /* there is one or the other */
-	if (!err &&
-	    (!cursor_ok(&c) || cursor_left(&c) || s.pop_count == 0 || s.refill_calls > s.pop_count))
-		err = -EBADMSG;
+		err = prove_entry(img, minor, &s);
 	if (err)
 		python_sites_release(&s);
 	else
@@ -174,24 +230,27 @@ int python_sites_get(const struct elf_image *img, unsigned minor, bool use_cache
 		     struct python_sites *out)
 {
 	struct buf b = {0};
+	struct text_id id;
 	char kind[32];
 	int err;
 
+	if (!use_cache)
+		return python_sites_find(img, minor, out);
 	snprintf(kind, sizeof(kind), "py3%u.sites", minor);
-	if (use_cache && cache_file_read(img, kind, &b) == 0) {
-		err = get_all(img, minor, &b, out);
+	text_id_of(img, &id);
+	if (cache_file_read(&id, kind, &b) == 0) {
+		err = python_sites_parse(img, &id, minor, &b, out);
 		buf_release(&b);
 		if (!err)
 			return 0;
-		log_debug("sites: cached %s of build %s ignored: not sound", kind,
-			  img->build_id_hex);
+		log_info("cached %s.%s does not fit the text: found again", id.hex, kind);
 		b = (struct buf){0};
 	}
 	err = python_sites_find(img, minor, out);
-	if (err || !use_cache)
+	if (err)
 		return err;
-	if (put_all(img, minor, out, &b) || cache_file_write(img, kind, &b))
-		log_debug("sites: not kept for build %s", img->build_id_hex);
+	if (!out->proof || put_all(&id, minor, out, &b) || cache_file_write(&id, kind, &b))
+		log_debug("sites: not kept for text %s", id.hex);
 	buf_release(&b);
 	return 0;
 }
@@ -203,14 +262,14 @@ static int vaddr_cmp(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int get_learned(const struct elf_image *img, const struct buf *b, uint64_t **out,
-		       size_t *count)
+int learned_sites_parse(const struct elf_image *img, const struct text_id *id, const struct buf *b,
+			uint64_t **out, size_t *count)
 {
 	struct cursor c = cursor_init(b->data, b->len);
 	uint64_t *list;
 	uint32_t n;
 
-	if (!header_matches(&c, img, LEARNED_MAGIC, 0))
+	if (!header_matches(&c, id, LEARNED_MAGIC, 0))
 		return -EBADMSG;
 	n = cursor_u32(&c);
 	if (n > SITES_MAX || n * sizeof(*list) != cursor_left(&c))
@@ -235,10 +294,13 @@ static int get_learned(const struct elf_image *img, const struct buf *b, uint64_
 int learned_sites_load(const struct elf_image *img, uint64_t **fresh_only, size_t *count)
 {
 	struct buf b = {0};
-	int err = cache_file_read(img, "learned", &b);
+	struct text_id id;
+	int err;
 
+	text_id_of(img, &id);
+	err = cache_file_read(&id, "learned", &b);
 	if (!err)
-		err = get_learned(img, &b, fresh_only, count);
+		err = learned_sites_parse(img, &id, &b, fresh_only, count);
 	buf_release(&b);
 	return err == -EBADMSG || err == -EPERM ? -ENOENT : err; /* nothing that can be believed */
 }
@@ -247,6 +309,7 @@ int learned_sites_save(const struct elf_image *img, const uint64_t *fresh_only, 
 {
 	uint64_t *sorted;
 	struct buf b = {0};
+	struct text_id id;
 	size_t kept = 0;
 	int err;
 
@@ -261,11 +324,12 @@ int learned_sites_save(const struct elf_image *img, const uint64_t *fresh_only, 
 	for (size_t i = 0; i < count; i++)
 		if (i == 0 || sorted[i] != sorted[kept - 1])
 			sorted[kept++] = sorted[i];
-	put_header(&b, img, LEARNED_MAGIC, 0);
+	text_id_of(img, &id);
+	put_header(&b, &id, LEARNED_MAGIC, 0);
 	put_u32(&b, (uint32_t)kept);
 	for (size_t i = 0; i < kept; i++)
 		put_u64(&b, sorted[i]);
-	err = b.oom ? -ENOMEM : cache_file_write(img, "learned", &b);
+	err = b.oom ? -ENOMEM : cache_file_write(&id, "learned", &b);
 	buf_release(&b);
 	free(sorted);
 	return err;

@@ -11,11 +11,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "bpf/tmbpf.h"
 #include "target/elf_image.h"
 
 #define SITES_MAX	 4096 /* of one kind in one file; more means the anchor matched the wrong thing */
 #define SITES_REASON_LEN 160
-#define SLOW_CALLS_MAX	 16
+
+struct code_range; /* sites/decode.h */
 
 struct site {
 	uint64_t vaddr;
@@ -32,21 +34,6 @@ struct site {
 	bool refill; /* the refill function has returned: reg holds the first block of a new pool */
 	bool single_step; /* a refill site that the kernel does not emulate */
 	uint8_t reg2;	  /* after_pop: holds the block that was popped; init: the size index */
-};
-
-/* One libc entry point at its cheap instruction. */
-enum libc_fn {
-	FN_MALLOC = 0,
-	FN_CALLOC = 1,
-	FN_REALLOC = 2,
-	FN_FREE = 3,
-	FN_MEMALIGN = 4, /* memalign, aligned_alloc(align, size) */
-	FN_POSIX_MEMALIGN = 5,
-	FN_VALLOC = 6,
-	FN_PVALLOC = 7,
-	FN_REALLOCARRAY = 8,
-	FN_ALIGNED_ALLOC = 9, /* where it is a function of its own (glibc 2.37+) */
-	FN_COUNT
 };
 
 #define RESULT_SITES_MAX 24
@@ -75,6 +62,7 @@ struct fn_results {
 	unsigned crossed; /* at most so many of them in one call */
 };
 
+/* One libc entry point at its cheap instruction. */
 struct fn_site {
 	bool present;
 	uint64_t entry_vaddr; /* the function's first instruction */
@@ -106,11 +94,14 @@ struct python_sites {
 	size_t refill_calls;	       /* pop sites that lead to it */
 	uint64_t trace_word_vaddr;     /* the word that new-reference sites test */
 	char reason[SITES_REASON_LEN]; /* why it is believed, one line */
+	/* Stretches of the text in which all of this is found again; NULL: only the whole text shows it. Owned. */
+	struct code_range *proof;
+	size_t proof_count;
 	bool from_cache;
 };
 
 struct libc_sites {
-	struct fn_site fn[FN_COUNT];
+	struct fn_site fn[TM_FN_COUNT];
 	struct fn_site
 		slow_malloc; /* glibc's _int_malloc(arena, bytes); not present = not proven */
 	/* The calls of slow_malloc in malloc and calloc: how far up the stack their caller's address is. */
@@ -118,7 +109,7 @@ struct libc_sites {
 		uint64_t
 			ret_vaddr; /* behind the call: what is on top of the stack at slow_malloc's entry */
 		uint16_t up_bytes; /* from there to the return address of malloc or calloc */
-	} slow_calls[SLOW_CALLS_MAX];
+	} slow_calls[TM_SLOW_CALLS];
 	size_t slow_call_count; /* of those whose stack depth decoding could follow */
 	char reason[SITES_REASON_LEN];
 };
@@ -131,7 +122,17 @@ struct libc_sites {
 int python_sites_find(const struct elf_image *img, unsigned minor, struct python_sites *out);
 void python_sites_release(struct python_sites *s);
 
-/** The same through the cache by build-id (base XDG_CACHE_HOME, root: /var/cache/tmbpf). */
+/**
+ * Find the sites again in these stretches of the text only (see python_sites.proof), which come from a file and
+ * prove nothing by themselves. fresh_proven is not set. Returns: as python_sites_find().
+ */
+int python_sites_find_in(const struct elf_image *img, unsigned minor,
+			 const struct code_range *ranges, size_t count, struct python_sites *out);
+
+/**
+ * As python_sites_find(), through the cache of what was found before in the same text of the same owner
+ * (XDG_CACHE_HOME, for root /var/cache/tmbpf). What the cache says is found again in the text before it counts.
+ */
 int python_sites_get(const struct elf_image *img, unsigned minor, bool use_cache,
 		     struct python_sites *out);
 
@@ -139,7 +140,7 @@ int python_sites_get(const struct elf_image *img, unsigned minor, bool use_cache
 int libc_sites_find(const struct elf_image *img, struct libc_sites *out);
 
 /** Name of a libc function: "malloc". */
-const char *libc_fn_name(enum libc_fn fn);
+const char *libc_fn_name(enum tm_fn fn);
 
 /** What was found and why it is believed; verbose: one line a site. Returns: 0, -EIO. */
 int python_sites_print(FILE *out, const struct elf_image *img, const struct python_sites *s,
@@ -148,7 +149,7 @@ int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_s
 		     bool verbose);
 
 /**
- * Learned new-reference sites of a build: which were seen with re-use (keep) or only with fresh
+ * Learned new-reference sites of a text: which were seen with re-use (keep) or only with fresh
  * objects (skip). vaddrs sorted. Returns: 0, -ENOENT (nothing learned yet), -errno.
  */
 int learned_sites_load(const struct elf_image *img, uint64_t **fresh_only, size_t *count);

@@ -135,7 +135,7 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 	print_kind(out, "new-reference sites", "object in", s->newrefs, s->newref_count);
 	print_proven(out, s->newrefs, s->newref_count);
 	if (s->newref_disagree)
-		fprintf(out, "    dropped %zu where the signs named different registers\n",
+		fprintf(out, "    %zu dropped: the two heuristics disagree on the register\n",
 			s->newref_disagree);
 	if (s->refill_vaddr) {
 		fprintf(out,
@@ -225,8 +225,8 @@ static size_t return_probe_count(const struct libc_sites *s)
 {
 	size_t count = s->slow_malloc.present && !s->slow_malloc.results.count;
 
-	for (int f = 0; f < FN_COUNT; f++)
-		count += s->fn[f].present && f != FN_FREE && !s->fn[f].results.count;
+	for (int f = 0; f < TM_FN_COUNT; f++)
+		count += s->fn[f].present && f != TM_FN_FREE && !s->fn[f].results.count;
 	return count;
 }
 
@@ -234,17 +234,17 @@ int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_s
 		     bool verbose)
 {
 	fprintf(out, "C allocator, build-id %s\n", img->build_id_len ? img->build_id_hex : "none");
-	for (int f = 0; f < FN_COUNT; f++)
-		print_fn(out, libc_fn_name((enum libc_fn)f), &s->fn[f], verbose);
+	for (int f = 0; f < TM_FN_COUNT; f++)
+		print_fn(out, libc_fn_name((enum tm_fn)f), &s->fn[f], verbose);
 	print_fn(out, "(slow malloc)", &s->slow_malloc, verbose);
 	fprintf(out, "  %s\n", s->reason);
 	fprintf(out, "  return probes: %zu\n", return_probe_count(s));
 	if (!verbose)
 		return ferror(out) ? -EIO : 0;
 	print_slow_calls(out, img, s);
-	for (int f = 0; f < FN_COUNT; f++)
+	for (int f = 0; f < TM_FN_COUNT; f++)
 		if (!s->fn[f].present)
 			fprintf(out, "  %-16s no probe: absent, an alias, or covered by another\n",
-				libc_fn_name((enum libc_fn)f));
+				libc_fn_name((enum tm_fn)f));
 	return ferror(out) ? -EIO : 0;
 }

@@ -7,6 +7,12 @@
 
 #include "sites/decode.h"
 
+/* The functions whose text names the word. */
+#define TRACE_WORD_FUNCTIONS                                   \
+	{                                                      \
+		"PyTraceMalloc_Track", "PyRefTracer_GetTracer" \
+	}
+
 struct trace_word {
 	uint64_t vaddr;		/* 0: only known through the GOT slot */
 	uint64_t base;		/* symbol it lies behind; 0 = none exported */

@@ -116,6 +116,11 @@ int snapshot_domain_of(struct snapshot *s, uint32_t number, uint8_t *domain)
 	return 0;
 }
 
+const char *snapshot_domain_name(enum snap_domain domain)
+{
+	return domain == SNAP_PYTHON ? "python" : "native";
+}
+
 uint32_t snapshot_domain_number(const struct snapshot *s, uint8_t domain)
 {
 	if (domain < SNAP_DOMAINS)

@@ -84,6 +84,8 @@ int snapshot_add_like(struct snapshot *s, enum snap_domain domain, size_t like, 
 
 /** The domain for tracemalloc's number, made when it is new. Returns: 0, -ENOMEM, -ERANGE (too many). */
 int snapshot_domain_of(struct snapshot *s, uint32_t number, uint8_t *domain);
+/** "python" or "native". */
+const char *snapshot_domain_name(enum snap_domain domain);
 /** tracemalloc's number of a domain. */
 uint32_t snapshot_domain_number(const struct snapshot *s, uint8_t domain);
 

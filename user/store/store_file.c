@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/caller.h"
+#include "base/command.h"
 #include "base/log.h"
 #include "store/store_priv.h"
 
@@ -163,7 +164,8 @@ static int look_at_old(const char *path, bool force, int *fd)
 	if (err)
 		return cannot_create(path, err);
 	if (!force)
-		return log_coded_err(-EEXIST, "E702", "--force replaces it", "%s exists", path);
+		return log_coded_err(-EEXIST, "E702", command_with("--force", NULL), "%s exists",
+				     path);
 	*fd = take_fd(&old);
 	return 0;
 }
@@ -204,25 +206,59 @@ int store_file_remove(const char *file, int fd)
 	return unlink(file) ? -errno : 0;
 }
 
-/* A journal that an earlier recorder left would be played back into the new file. */
-static int remove_old(const char *file, int old)
+static void journal_name(const char *file, char out[PATH_MAX])
 {
-	char journal[PATH_MAX];
-
-	snprintf(journal, sizeof(journal), "%s-journal", file);
-	if (unlink(journal) && errno != ENOENT)
-		return -errno;
-	return old < 0 ? 0 : store_file_remove(file, old);
+	snprintf(out, PATH_MAX, "%s-journal", file);
 }
 
-int store_file_create(const char *path, bool force, int *fd)
+static int journal_is_taken(const char *journal)
 {
-	_cleanup_close_ int old = -1, made = -1;
-	int err = look_at_old(path, force, &old);
+	return log_coded_err(-EEXIST, "E703",
+			     "record to a directory in which only you may create files, with -o",
+			     "cannot create %s: another user put a file there", journal);
+}
 
-	if (err)
-		return err;
-	err = remove_old(path, old);
+/*
+ * The journal is made before the file and stays until the recording ends (journal_mode=TRUNCATE): in a
+ * directory like /tmp any local user could take its name between two snapshots, and stop the recording. One
+ * that an earlier recorder left would be played back into the new file.
+ */
+static int make_journal(const char *file, int *out)
+{
+	_cleanup_close_ int fd = -1;
+	char journal[PATH_MAX];
+
+	journal_name(file, journal);
+	if (unlink(journal) && errno != ENOENT)
+		return errno == EPERM || errno == EACCES ? journal_is_taken(journal)
+							 : cannot_create(journal, -errno);
+	fd = open(journal, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return errno == EEXIST ? journal_is_taken(journal) : cannot_create(journal, -errno);
+	if (fchmod(fd, 0600) || caller_give(fd)) {
+		(void)store_file_remove(journal, fd);
+		return cannot_create(journal, -errno);
+	}
+	*out = take_fd(&fd);
+	return 0;
+}
+
+void store_file_remove_journal(const char *file, int fd)
+{
+	char journal[PATH_MAX];
+	struct stat st;
+
+	journal_name(file, journal);
+	/* With contents it belongs to a write that was cut off: the next reader needs it. */
+	if (!fstat(fd, &st) && !st.st_size)
+		(void)store_file_remove(journal, fd);
+}
+
+static int make_file(const char *path, int old, int *out)
+{
+	_cleanup_close_ int made = -1;
+	int err = old < 0 ? 0 : store_file_remove(path, old);
+
 	if (err)
 		return cannot_create(path, err);
 	made = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -239,8 +275,25 @@ int store_file_create(const char *path, bool force, int *fd)
 		(void)store_file_remove(path, made);
 		return cannot_create(path, err);
 	}
-	*fd = take_fd(&made);
+	*out = take_fd(&made);
 	return 0;
+}
+
+int store_file_create(const char *path, bool force, int *fd, int *journal)
+{
+	_cleanup_close_ int old = -1, made = -1;
+	int err = look_at_old(path, force, &old);
+
+	if (!err)
+		err = make_journal(path, &made);
+	if (err)
+		return err;
+	err = make_file(path, old, fd);
+	if (err)
+		store_file_remove_journal(path, made);
+	else
+		*journal = take_fd(&made);
+	return err;
 }
 
 int store_path_in(const char *dir, int pid, int64_t time_ns, char **path)

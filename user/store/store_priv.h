@@ -80,8 +80,13 @@ int store_lock(int fd);
 /** Does someone hold it? */
 bool store_is_locked(int fd);
 
-/** Create safely and lock; see store_create(). Returns: 0 and *fd, else logged. */
-int store_file_create(const char *path, bool force, int *fd);
+/**
+ * Create the file and its journal safely and lock the file; see store_create(). Returns: 0, *fd and *journal,
+ * else logged. Owns: both; the journal until store_file_remove_journal().
+ */
+int store_file_create(const char *path, bool force, int *fd, int *journal);
+/** Remove the journal of that file if it is the one that is open, and empty. */
+void store_file_remove_journal(const char *file, int journal);
 /** Is the file of that name the one that is open? It may have been moved, and another put in its place. */
 bool store_file_is(const char *file, int fd);
 /** Remove the file of that name, if it is the one that is open. Returns: 0, -EEXIST (it is not), -errno. */

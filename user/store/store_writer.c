@@ -29,7 +29,8 @@
 struct store_writer {
 	struct store_db db;
 	char *path, *file;
-	int fd; /* holds the recorder's lock */
+	int fd;	     /* holds the recorder's lock */
+	int journal; /* keeps its name taken; goes with the writer */
 	struct store_opts opts;
 	struct store_dict *dict;
 	sqlite3_stmt *add_change, *add_base;
@@ -137,6 +138,10 @@ static void writer_free(struct store_writer *w)
 	/* After SQLite: closing a descriptor drops its POSIX locks on the file, not ours. */
 	if (w->fd >= 0)
 		close(w->fd);
+	if (w->journal >= 0) {
+		store_file_remove_journal(w->file, w->journal);
+		close(w->journal);
+	}
 	free(w->times);
 	free(w->path);
 	free(w->file);
@@ -152,7 +157,7 @@ int store_create(const char *path, const struct store_meta *meta, const struct s
 
 	if (!w)
 		return -ENOMEM;
-	w->fd = -1;
+	w->fd = w->journal = -1;
 	w->opts = *opts;
 	if (!w->opts.keep)
 		w->opts.keep = STORE_KEEP_DEFAULT;
@@ -165,7 +170,7 @@ int store_create(const char *path, const struct store_meta *meta, const struct s
 	w->db.path = w->path;
 	err = store_file_resolve(path, &w->file);
 	if (!err)
-		err = store_file_create(w->file, opts->force, &w->fd);
+		err = store_file_create(w->file, opts->force, &w->fd, &w->journal);
 	if (err)
 		return err;
 	say_complete(w);

@@ -27,6 +27,7 @@ struct raw_frame {
 
 struct stack {
 	uint32_t first_frame, frame_count;
+	uint32_t frame_room; /* from first_frame on: an id may be given out again */
 	uint64_t native_ip;
 	uint32_t tid;
 	uint8_t domain;
@@ -34,6 +35,8 @@ struct stack {
 	bool have_native;
 	struct sym_frame native;
 };
+
+#define CANCEL_CODES 64 /* between two looks at the cancel */
 
 struct stack_cache {
 	struct target *target;
@@ -52,8 +55,10 @@ struct stack_cache {
 	struct idmap *by_id; /* stack id -> index into stacks */
 	struct sym_frame out[TM_FRAMES_WALK + 1];
 	str_id_t unknown;
+	bool reused;	      /* an older entry has a new stack since natives were resolved */
 	uint32_t deaths_lost; /* the most that a record has said */
 	uint64_t unresolved;
+	const struct cancel *cancel;
 };
 
 int stack_cache_new(struct target *t, const struct python_target *py, struct intern *strings,
@@ -123,16 +128,16 @@ static int ref_get(struct stack_cache *c, uint64_t addr, uint32_t *out)
 	return 0;
 }
 
-static int add_frames(struct stack_cache *c, const struct tm_stack_rec *rec)
+static int add_frames(struct stack_cache *c, const struct tm_stack_rec *rec, size_t at)
 {
-	struct raw_frame *frames = array_grow(c->frames, &c->frame_cap,
-					      c->frame_count + rec->frame_count, sizeof(*frames));
+	struct raw_frame *frames =
+		array_grow(c->frames, &c->frame_cap, at + rec->frame_count, sizeof(*frames));
 
 	if (!frames)
 		return -ENOMEM;
 	c->frames = frames;
 	for (uint32_t i = 0; i < rec->frame_count; i++) {
-		struct raw_frame *f = &c->frames[c->frame_count + i];
+		struct raw_frame *f = &c->frames[at + i];
 		int err = ref_get(c, rec->frames[i].code & TM_FRAME_CODE_MASK, &f->code);
 
 		if (err)
@@ -164,10 +169,33 @@ static int note_losses(struct stack_cache *c, uint32_t deaths_lost)
 	return 0;
 }
 
+/* The entry of an id: a new one, or that of the stack which had the id before. */
+static int entry_get(struct stack_cache *c, uint32_t id, uint32_t *at)
+{
+	struct stack *stacks;
+	int err;
+
+	if (idmap_get(c->by_id, id, at)) {
+		c->reused = true;
+		return 0;
+	}
+	stacks = array_grow(c->stacks, &c->stack_cap, c->stack_count + 1, sizeof(*stacks));
+	if (!stacks)
+		return -ENOMEM;
+	c->stacks = stacks;
+	err = idmap_put(c->by_id, id, (uint32_t)c->stack_count);
+	if (err)
+		return err;
+	*at = (uint32_t)c->stack_count++;
+	c->stacks[*at] = (struct stack){0};
+	return 0;
+}
+
 static int feed_stack(struct stack_cache *c, const struct tm_stack_rec *rec, size_t len)
 {
-	size_t fixed = offsetof(struct tm_stack_rec, frames);
-	struct stack *stacks;
+	size_t fixed = offsetof(struct tm_stack_rec, frames), at;
+	struct stack *s;
+	uint32_t entry;
 	int err;
 
 	if (len < fixed || rec->frame_count > TM_FRAMES_WALK ||
@@ -176,24 +204,25 @@ static int feed_stack(struct stack_cache *c, const struct tm_stack_rec *rec, siz
 	err = note_losses(c, rec->deaths_lost);
 	if (err)
 		return err;
-	stacks = array_grow(c->stacks, &c->stack_cap, c->stack_count + 1, sizeof(*stacks));
-	if (!stacks)
-		return -ENOMEM;
-	c->stacks = stacks;
-	err = add_frames(c, rec);
-	if (!err)
-		err = idmap_put(c->by_id, rec->stack_id, (uint32_t)c->stack_count);
+	err = entry_get(c, rec->stack_id, &entry);
 	if (err)
 		return err;
-	c->stacks[c->stack_count++] = (struct stack){
-		.first_frame = (uint32_t)c->frame_count,
-		.frame_count = rec->frame_count,
-		.native_ip = rec->native_ip,
-		.tid = rec->tid,
-		.domain = rec->domain,
-		.truncated = rec->truncated,
-	};
-	c->frame_count += rec->frame_count;
+	s = &c->stacks[entry];
+	at = rec->frame_count <= s->frame_room ? s->first_frame : c->frame_count;
+	/* Until the frames are in, the entry is of no stack. */
+	*s = (struct stack){.first_frame = (uint32_t)at, .frame_room = s->frame_room};
+	err = add_frames(c, rec, at);
+	if (err)
+		return err;
+	if (at == c->frame_count) {
+		c->frame_count += rec->frame_count;
+		s->frame_room = rec->frame_count;
+	}
+	s->frame_count = rec->frame_count;
+	s->native_ip = rec->native_ip;
+	s->tid = rec->tid;
+	s->domain = rec->domain;
+	s->truncated = rec->truncated;
 	return 0;
 }
 
@@ -239,6 +268,11 @@ int stack_cache_feed(struct stack_cache *c, const void *rec, size_t len)
 	}
 }
 
+void stack_cache_set_cancel(struct stack_cache *c, const struct cancel *cancel)
+{
+	c->cancel = cancel;
+}
+
 /* Native leaves are resolved at once: the library may be gone later. */
 static void resolve_native(struct stack_cache *c)
 {
@@ -247,14 +281,18 @@ static void resolve_native(struct stack_cache *c)
 
 		if (!s->native_ip)
 			continue;
-		if (s->have_native)
+		if (s->have_native) {
+			if (c->reused)
+				continue;
 			break;
+		}
 		/* Loaded since we last looked. A failure leaves "[unknown]", which is what it then is. */
 		if (!proc_maps_find(&c->target->maps, s->native_ip))
 			(void)target_refresh_maps(c->target);
 		native_resolve(c->target, c->strings, s->native_ip, &s->native);
 		s->have_native = true;
 	}
+	c->reused = false;
 }
 
 int stack_cache_resolve(struct stack_cache *c, int (*drain_ring)(void *ctx), void *ctx)
@@ -274,6 +312,10 @@ int stack_cache_resolve(struct stack_cache *c, int (*drain_ring)(void *ctx), voi
 	for (size_t i = 0; i < count; i++) {
 		const struct code_ref *ref = &c->refs[c->pending[i]];
 
+		if (i % CANCEL_CODES == CANCEL_CODES - 1 && cancel_asked(c->cancel)) {
+			count = i;
+			break;
+		}
 		/* A frame that is being torn down names no code object. */
 		status[i] =
 			ref->state == CODE_PENDING && ref->addr && c->py

@@ -9,6 +9,7 @@
 #ifndef TM_SYMBOLIZE_STACK_CACHE_H
 #define TM_SYMBOLIZE_STACK_CACHE_H
 
+#include "base/cancel.h"
 #include "bpf/tmbpf.h"
 #include "symbolize/symbolize.h"
 
@@ -34,6 +35,9 @@ DEFINE_CLEANUP(struct stack_cache *, stack_cache_free);
  * nothing is kept, except that a death whose data makes no sense is still a death.
  */
 int stack_cache_feed(struct stack_cache *c, const void *rec, size_t len);
+
+/** Asked between two code objects; what is left is resolved next time. Borrowed; NULL: never. */
+void stack_cache_set_cancel(struct stack_cache *c, const struct cancel *cancel);
 
 /**
  * Resolve what is pending. drain_ring must feed everything that is in the ring now into this cache.

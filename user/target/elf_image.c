@@ -307,6 +307,8 @@ int elf_image_open_fd(int fd, struct elf_image **out)
 	if (!img)
 		return -ENOMEM;
 	size_t len = (size_t)st.st_size;
+
+	img->owner = st.st_uid;
 	int err = len <= COPY_MAX ? copy_file(fd, len, img) : map_file(fd, len, img);
 
 	if (!err)
@@ -337,6 +339,7 @@ int elf_image_open_bytes(const void *data, size_t len, struct elf_image **out)
 		memcpy(copy, data, len);
 	img->data = copy;
 	img->len = len;
+	img->owner = geteuid();
 	int err = parse(img);
 
 	if (err)

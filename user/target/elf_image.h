@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/cleanup.h"
 
@@ -32,6 +33,7 @@ struct elf_symbol {
 struct elf_image {
 	const uint8_t *data; /* the whole file: a copy up to 64 MiB, above that mmap'ed; owned */
 	size_t len;
+	uid_t owner;   /* of the file, who can change it; of bytes in memory we are */
 	uint16_t type; /* ET_EXEC or ET_DYN */
 	struct elf_segment *segments;
 	size_t segment_count;

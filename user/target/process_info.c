@@ -11,12 +11,10 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "target/memory_group.h"
 #include "target/proc_fs.h"
 
-#define CGROUP_ROOT	 "/sys/fs/cgroup"
-#define NO_LIMIT	 (1ull << 60) /* v1 says "none" as LONG_MAX rounded down to pages */
-#define SECOND_NS	 1000000000LL
-#define LIMIT_FILE_BYTES 64
+#define SECOND_NS 1000000000LL
 
 bool container_id_parse(const char *cgroup, char id[CONTAINER_ID_LEN + 1])
 {
@@ -44,65 +42,12 @@ bool process_container(pid_t pid, char id[CONTAINER_ID_LEN + 1])
 	return !proc_read(pid, "cgroup", &text) && container_id_parse(text.data, id);
 }
 
-/* The limit in one file; NO_LIMIT when it has none ("max") or is not there. */
-static uint64_t read_limit(const char *path)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char text[LIMIT_FILE_BYTES] = "";
-	unsigned long long v;
-
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 || !isdigit((unsigned char)*text))
-		return NO_LIMIT;
-	errno = 0;
-	v = strtoull(text, NULL, 10);
-	return errno || v > NO_LIMIT ? NO_LIMIT : v;
-}
-
-/* Of a group and all above it. `group` begins with a slash, and is cut on the way. */
-static uint64_t lowest_limit(const char *root, char *group, const char *name)
-{
-	uint64_t lowest = NO_LIMIT;
-
-	for (;;) {
-		char path[PATH_MAX];
-		char *slash = strrchr(group, '/');
-		uint64_t limit;
-
-		if (snprintf(path, sizeof(path), "%s%s/%s", root, group, name) < PATH_MAX) {
-			limit = read_limit(path);
-			lowest = limit < lowest ? limit : lowest;
-		}
-		if (!slash)
-			return lowest;
-		*slash = '\0';
-	}
-}
-
 uint64_t process_memory_limit(pid_t pid)
 {
-	_cleanup_(buf_release) struct buf text = {0};
-	uint64_t lowest = NO_LIMIT;
-	char *save = NULL;
+	struct memory_group group;
 
-	if (proc_read(pid, "cgroup", &text))
-		return 0;
-	/* "0::/group" is version 2; "7:memory:/group" version 1: cgroups(7). */
-	for (char *line = strtok_r(text.data, "\n", &save); line;
-	     line = strtok_r(NULL, "\n", &save)) {
-		char *controllers = strchr(line, ':');
-		char *group = controllers ? strchr(controllers + 1, ':') : NULL;
-		uint64_t limit = NO_LIMIT;
-
-		if (!group || group[1] != '/')
-			continue;
-		*group++ = '\0';
-		if (!controllers[1])
-			limit = lowest_limit(CGROUP_ROOT, group, "memory.max");
-		else if (!strcmp(controllers + 1, "memory"))
-			limit = lowest_limit(CGROUP_ROOT "/memory", group, "memory.limit_in_bytes");
-		lowest = limit < lowest ? limit : lowest;
-	}
-	return lowest == NO_LIMIT ? 0 : lowest;
+	memory_group_find(pid, &group);
+	return group.limit_bytes;
 }
 
 /* The argument behind `arg`, or NULL. */

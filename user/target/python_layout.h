@@ -3,10 +3,12 @@
 #ifndef TM_TARGET_PYTHON_LAYOUT_H
 #define TM_TARGET_PYTHON_LAYOUT_H
 
+#include "base/command.h"
 #include "target/python_target.h"
 
-#define PY_SUPPORTED	"CPython 3.6 to 3.15"
-#define PY_NATIVE_STILL "use --domains native: the C allocator of this process can be traced"
+#define PY_SUPPORTED "CPython 3.6 to 3.15"
+/* The C allocator of the process can be traced all the same. */
+#define PY_NATIVE_STILL command_to_trace("--domains", "native")
 
 /**
  * Version of the interpreter in obj: from Py_Version (3.11 on), from _Py_DebugOffsets (3.13 on), else from

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/command.h"
 #include "base/log.h"
 #include "target/proc_fs.h"
 #include "target/python_layout.h"
@@ -211,10 +212,12 @@ static bool is_python_child(pid_t pid, void *ctx)
 int python_target_hint_child(pid_t pid, char *out, size_t cap)
 {
 	struct child_search search = {.parent = pid};
+	char child[16];
 
 	if (!proc_for_each(is_python_child, &search))
 		return -ENOENT;
-	snprintf(out, cap, "its child %d is CPython%s%s", search.found, *search.version ? " " : "",
-		 search.version);
+	snprintf(child, sizeof(child), "%d", search.found);
+	snprintf(out, cap, "its child %d is CPython%s%s: %s", search.found,
+		 *search.version ? " " : "", search.version, command_with("-p", child));
 	return 0;
 }

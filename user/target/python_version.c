@@ -203,8 +203,8 @@ bool python_version_read(const struct target *t, const struct target_object *obj
 	minor = minor_in_file(obj->image);
 	if (text_in_data(t, obj, out)) {
 		if (minor && minor != out->minor)
-			log_warn("%s speaks of python3.%u, but runs as %s", obj->path, minor,
-				 out->version);
+			log_warn("%s contains the string python3.%u but reports version %s",
+				 obj->path, minor, out->version);
 		return true;
 	}
 	/* Not initialised yet, or its text was not found: the minor version is enough. */

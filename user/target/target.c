@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/command.h"
 #include "base/log.h"
 #include "target/proc_fs.h"
 #include "target/py_offsets.h"
@@ -42,13 +43,14 @@ static bool has_inner_pid(pid_t pid, void *ctx)
 static int no_such_process(pid_t pid)
 {
 	struct inner_pid search = {.wanted = pid};
-	char fix[160];
+	char fix[PATH_MAX], outer[16];
 
 	proc_for_each(has_inner_pid, &search);
 	if (search.found == 1) {
+		snprintf(outer, sizeof(outer), "%d", search.outer);
 		snprintf(fix, sizeof(fix),
-			 "if %d is the number inside a container, its pid here is %d: tmbpf -p %d",
-			 pid, search.outer, search.outer);
+			 "if %d is the number inside a container, its pid here is %d: %s", pid,
+			 search.outer, command_with("-p", outer));
 		return log_coded_err(-ESRCH, "E301", fix, "pid %d is not visible here", pid);
 	}
 	if (search.found > 1)
@@ -57,24 +59,16 @@ static int no_such_process(pid_t pid)
 				     "pid %d is not visible here; %u containers have a process "
 				     "with that number",
 				     pid, search.found);
-	return log_coded_err(-ESRCH, "E301", "list the processes: ps -eo pid,user,args",
-			     "no process %d", pid);
+	return log_coded_err(-ESRCH, "E301", command_other("ls"), "no process %d", pid);
 }
 
 static int no_permission(const struct target *t, int err)
 {
-	char self[PATH_MAX] = "tmbpf", fix[PATH_MAX + 64];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	const char *fix =
+		geteuid()
+			? command_as_root()
+			: "give this container the capability (docker, podman: --cap-add=SYS_PTRACE)";
 
-	if (n > 0)
-		self[n] = '\0';
-	/* The absolute path: sudo's secure_path hides virtual environments. */
-	if (geteuid() != 0)
-		snprintf(fix, sizeof(fix), "sudo %s -p %d", self, t->pid);
-	else
-		snprintf(
-			fix, sizeof(fix),
-			"give this container the capability (docker, podman: --cap-add=SYS_PTRACE)");
 	return log_coded_err(err, "E401", fix,
 			     "not allowed to look into process %d (%s): need cap_sys_ptrace",
 			     t->pid, t->comm);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "target/target_task.h"
+#include "trace/site_guard.h"
 
 #define POOLS_MIN_BYTES \
 	1033 /* glibc's tcache serves chunks up to 1032 bytes without the slow path */
@@ -58,6 +59,7 @@ static int open_session(struct capture *c)
 {
 	struct session_opts so = {.frames = c->opts->frames,
 				  .blocks = c->opts->blocks,
+				  .stacks = c->opts->stacks,
 				  .alloc = c->alloc,
 				  .threads = c->opts->threads,
 				  .perf_links = c->opts->perf_links ||
@@ -128,12 +130,17 @@ static int open_all(struct capture *c)
 	if (err)
 		return err;
 	err = find_allocators(c);
+	if (!err) {
+		tracer_watch_look(c, true);
+		err = site_guard_check(c);
+	}
 	if (!err)
 		err = open_session(c);
 	if (!err)
 		err = attach_all(c);
 	if (err)
 		return err;
+	memory_group_find(c->target->pid, &c->memory_group);
 	c->start_ns = c->last_snapshot_ns = monotonic_ns();
 	drain.pools_mode = c->pools_mode;
 	err = drain_new(c->session, c->target, c->alloc, &drain, &c->drain);
@@ -153,7 +160,7 @@ int capture_open(const struct options *opts, struct capture *c)
 	err = open_all(c);
 	if (!err)
 		return 0;
-	/* Whatever failed first, failed because of that. */
+	/* If the target exited, report that instead of the secondary error. */
 	if ((c->target && !target_is_alive(c->target)) || (err == -ESRCH && !log_exit_status(0)))
 		return log_coded_err(-ESRCH, "E301", NULL, "process %d ended while tmbpf attached",
 				     (int)opts->pid);
@@ -164,6 +171,7 @@ void capture_detach(struct capture *c)
 {
 	if (c->learn)
 		learn_log(c->learn);
+	tracer_watch_hold(c);
 	probes_free(c->probes);
 	c->probes = NULL;
 	learn_free(c->learn); /* it moves probes */
@@ -198,6 +206,7 @@ int capture_step(struct capture *c)
 	int err;
 
 	(void)bpf_session_maintain(c->session);
+	tracer_watch_look(c, false);
 	err = consume_ring(c);
 	if (!err)
 		err = stack_cache_resolve(c->stacks, consume_ring, c);

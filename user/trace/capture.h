@@ -7,13 +7,17 @@
 #define TM_TRACE_CAPTURE_H
 
 #include "alloc/alloc.h"
+#include "base/cancel.h"
 #include "drain/drain.h"
 #include "probe/calibrate.h"
 #include "probe/learn.h"
 #include "probe/probes.h"
 #include "report/report.h"
+#include "snapshot/trace_end.h"
 #include "symbolize/stack_cache.h"
+#include "target/memory_group.h"
 #include "trace/options.h"
+#include "trace/tracer_watch.h"
 
 struct guard_verdict {		/* what the trial window said; the seam for a governor */
 	bool pools;		/* run in pools mode */
@@ -35,6 +39,7 @@ struct capture {
 	struct bpf_session *session;
 	struct probes *probes;
 	struct learn *learn; /* NULL without python or in pools mode */
+	struct tracer_watch tracer;
 	struct drain *drain;
 	struct intern *strings;
 	struct stack_cache *stacks;
@@ -46,6 +51,16 @@ struct capture {
 		good_drain_ns;		    /* monotonic */
 	struct tm_cpu_stats stats_at_drain; /* of the last good drain */
 	uint64_t unread_at_drain;	    /* code objects that could not be read, then */
+	uint64_t rss_at_drain;		    /* bytes, of the last good drain */
+	int64_t result_used_ns;		    /* good_drain_ns of the last snapshot */
+	int64_t last_time_ns;		    /* monotonic, of the last snapshot */
+	const struct cancel *cancel;	    /* borrowed; NULL: never */
+	struct memory_group memory_group;   /* whose limit ends it */
+	bool near_limit;		    /* it may end any moment */
+	struct target_end end;		    /* TARGET_RUNS until capture_ended() */
+	double end_age_s;		    /* numbers at the end: so much older than that */
+	bool end_is_fresh;		    /* malloc's blocks are those of the end */
+	uint64_t late_bytes;		    /* of small objects, counted as kept (late_blocks.h) */
 	uint32_t seq;
 	bool pools_mode;
 	bool keep_freed; /* snapshots also have the stacks that hold nothing any more; set after opening */
@@ -65,13 +80,23 @@ int capture_step(struct capture *c);
  * data? Then the capture must be closed and opened again. Cheap: looks once in a while.
  */
 bool capture_python_appeared(struct capture *c);
-/** A cheap drain when the last one is a while ago, so that the end of the target finds fresh numbers. */
+/** For all work that takes long; borrowed until capture_close(). */
+void capture_set_cancel(struct capture *c, const struct cancel *cancel);
+/** Has the target ended, or does it run another program? c->end tells. Waits up to 3 s to know how it ended. */
+bool capture_ended(struct capture *c);
+/**
+ * A drain when the last one is a while ago, so that the end of the target finds fresh numbers: cheap, and
+ * close to a memory limit as often as the target grows.
+ */
 int capture_refresh(struct capture *c);
 /**
- * Drain and build a snapshot. final: the target may be gone; then the last drain counts.
- * Returns: 0, -ENOMEM. Owns: *out.
+ * Drain and build a snapshot. final: the target may be gone; then the last drain counts (W150), and *out is
+ * NULL when that was in a snapshot already.
+ * Returns: 0, -ECANCELED, -ESRCH (nothing was measured: E301), -ENOMEM. Owns: *out.
  */
 int capture_snapshot(struct capture *c, bool final, struct snapshot **out);
+/** Of the last drain, without a look at the target. Returns: 0, -ECANCELED (there is none), -ENOMEM. */
+int capture_snapshot_of_last(struct capture *c, struct snapshot **out);
 
 /** Trial: how many events a second, and does exact mode fit the budget. */
 int guard_judge(struct capture *c, struct guard_verdict *out);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/command.h"
 #include "base/log.h"
 
 const char *capture_libc_text(const struct capture *c, char *out, size_t cap)
@@ -18,6 +19,35 @@ const char *capture_libc_text(const struct capture *c, char *out, size_t cap)
 	if (c->has_native)
 		snprintf(out, cap, "%s%s%s", kind, c->libc.version[0] ? " " : "", c->libc.version);
 	return out;
+}
+
+void capture_hello(const struct capture *c, struct capture_facts *facts, struct report_hello *out)
+{
+	struct timespec ts;
+
+	*out = (struct report_hello){
+		.pid = (int)c->target->pid,
+		.comm = c->target->comm,
+		.python_version = c->has_python ? c->py.version : NULL,
+		.libc = capture_libc_text(c, facts->libc, sizeof(facts->libc)),
+		.mode = c->pools_mode ? TRACE_MODE_POOLS : TRACE_MODE_EXACT,
+		.mode_reason = c->guard.reason[0] ? c->guard.reason : NULL,
+		.trial = c->guard.measured,
+		.trial_s = c->guard.trial_s,
+		.trial_events_per_s = c->guard.events_per_s,
+		.projected_cost_ratio = c->guard.projected_ratio,
+		.frames = c->opts->frames,
+		.domains = {c->has_python, c->has_native},
+		.pop_sites = alloc_facts(c->alloc).pop_sites,
+		.newref_sites = probes_count(c->probes, TM_PROG_NEWREF),
+		.libc_sites = alloc_facts(c->alloc).libc_functions,
+	};
+	if (process_container(c->target->pid, facts->container)) {
+		facts->container[CONTAINER_SHORT] = '\0';
+		out->container = facts->container;
+	}
+	clock_gettime(CLOCK_REALTIME, &ts);
+	out->time_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
 void capture_meta(const struct capture *c, double every_s, struct capture_facts *facts,
@@ -41,7 +71,7 @@ void capture_meta(const struct capture *c, double every_s, struct capture_facts 
 		.libc = capture_libc_text(c, facts->libc, sizeof(facts->libc)),
 		.container = process_container(t->pid, facts->container) ? facts->container : NULL,
 		.host = facts->host,
-		.mode = c->pools_mode ? "pools" : "exact",
+		.mode = trace_mode_key(c->pools_mode ? TRACE_MODE_POOLS : TRACE_MODE_EXACT),
 		.sampling = "none",
 		.cgroup_limit_bytes = process_memory_limit(t->pid),
 		.frames = c->opts->frames,
@@ -60,7 +90,7 @@ void capture_warn_cost(const struct capture *c, const struct snapshot *s, bool *
 	if (*said || c->pools_mode || s->cost_cpu_ratio <= c->opts->overhead)
 		return;
 	*said = true;
-	log_coded_warn("W140", "--mode pools, or raise --overhead",
+	log_coded_warn("W140", command_with("--mode", "pools"),
 		       "tracing costs %.0f%% of one CPU, more than --overhead %.3g%%",
 		       s->cost_cpu_ratio * 100, c->opts->overhead * 100);
 }

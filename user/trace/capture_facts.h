@@ -14,6 +14,9 @@ struct capture_facts { /* storage for the strings of a meta; keep it as long */
 /** "glibc 2.36"; "" without a native domain. Returns: out. */
 const char *capture_libc_text(const struct capture *c, char *out, size_t cap);
 
+/** The header of a report. Strings are borrowed from the capture and from *facts. */
+void capture_hello(const struct capture *c, struct capture_facts *facts, struct report_hello *out);
+
 /** Of the recording as a whole; strings are borrowed from the capture and from *facts. */
 void capture_meta(const struct capture *c, double every_s, struct capture_facts *facts,
 		  struct store_meta *meta);

@@ -1,50 +1,141 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Drained totals + resolved stacks -> snapshot. */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "target/proc_fs.h"
 #include "trace/capture.h"
 #include "trace/target_end.h"
 
+#define CANCEL_STACKS  64	     /* between two looks at the cancel */
 #define FULL_EVERY_NS  60000000000LL /* search for pools nobody told us of */
 #define REFRESH_SHARE  50	     /* a refresh may take 1/50 of the time */
 #define REFRESH_MIN_NS 1000000000LL
+#define REFRESH_GROWTH 200 /* near a limit: when it has grown by 1/200 since the last read */
 
+/* How long a process may take to end after it has lost its memory. */
+#define EXIT_LOOKS   100 /* 3 s; the end is known much sooner */
+#define EXIT_LOOK_MS 30
+#define OOM_KILL_NS  3000000000LL /* from the choice of a victim to its end */
+
+/* Not for ever: a process may be chosen for another's sake and survive. */
+static bool is_oom_victim(const struct capture *c)
+{
+	struct tm_proc_state p = bpf_session_process(c->session);
+
+	return p.oom_ns && monotonic_ns() - (int64_t)p.oom_ns < OOM_KILL_NS;
+}
+
+bool capture_ended(struct capture *c)
+{
+	struct target_end end = c->end;
+
+	if (end.state != TARGET_RUNS)
+		return true;
+	end = target_end_now(c->target, c->session);
+	/*
+	 * A process that ends has no image for a moment before the kernel tells how it ended, and one that the
+	 * out-of-memory killer has chosen takes a moment to end: look again.
+	 */
+	for (int i = 0; i < EXIT_LOOKS && !end.ns; i++) {
+		if (end.state == TARGET_RUNS && !is_oom_victim(c))
+			break;
+		(void)poll(NULL, 0, EXIT_LOOK_MS);
+		end = target_end_now(c->target, c->session);
+	}
+	c->end = end;
+	return end.state != TARGET_RUNS;
+}
+
+/* Memory that is being taken away reads as pools that are gone: such a read is not to be used. */
+static bool memory_is_leaving(const struct capture *c)
+{
+	struct tm_proc_state p = bpf_session_process(c->session);
+
+	return p.exit_ns || p.exec_ns || is_oom_victim(c);
+}
+
+static bool drain_is_void(void *ctx)
+{
+	const struct capture *c = ctx;
+
+	return cancel_asked(c->cancel) || memory_is_leaving(c);
+}
+
+void capture_set_cancel(struct capture *c, const struct cancel *cancel)
+{
+	c->cancel = cancel;
+	drain_set_cancel(c->drain, (struct cancel){.asked = drain_is_void, .ctx = c});
+	stack_cache_set_cancel(c->stacks, cancel);
+}
+
+/* The first time that a stack found no room. */
+static void warn_stacks_full(const struct capture *c)
+{
+	char fix[96];
+
+	if (!c->stats_at_drain.drops[TM_DROP_STACK_TABLE] || !log_ratelimit(1))
+		return;
+	snprintf(fix, sizeof(fix), "--stacks %llu, or fewer distinct stacks with --frames N",
+		 (unsigned long long)c->session->stacks_max * 4);
+	log_coded_warn("W106", fix,
+		       "the stack table is full: blocks of stacks that are not among its %llu have "
+		       "no line and count as <lost>",
+		       (unsigned long long)bpf_session_stacks_used(c->session));
+}
+
+/* Returns: 0; -ESRCH, the target has ended or will in a moment; -ECANCELED. */
 static int drain_now(struct capture *c, bool full)
 {
 	int64_t now = monotonic_ns();
 	int err;
 
 	/* After an exec the same addresses hold another program's heap. */
-	if (target_end_now(c->target, c->session).state != TARGET_RUNS)
+	if (capture_ended(c))
 		return -ESRCH;
 	err = drain_read(c->drain, full, c->learn ? learn_epoch(c->learn) : 0, &c->result);
 	c->last_drain_ns = now;
+	if (err == -ECANCELED && memory_is_leaving(c) && capture_ended(c))
+		return -ESRCH;
 	if (err)
 		return err;
+	log_debug("drain: %.1f ms, %s", (double)c->result->duration_ns / 1e6,
+		  c->near_limit ? "near the limit" : "far from a limit");
 	c->good_drain_ns = now;
 	c->unread_at_drain = stack_cache_unresolved(c->stacks);
+	(void)target_rss(c->target, &c->rss_at_drain);
 	err = bpf_session_stats(c->session, &c->stats_at_drain);
 	if (err)
 		return log_err(err, "cannot read the counters of losses");
+	warn_stacks_full(c);
 	if (full)
 		c->last_full_ns = now;
 	return 0;
 }
 
+/* Close to the limit it may end any moment: then numbers age by growth, not by time. */
+static bool refresh_is_due(struct capture *c, int64_t since)
+{
+	uint64_t rss = 0;
+
+	c->near_limit = memory_group_is_near_limit(&c->memory_group);
+	if (!c->near_limit)
+		return since >= REFRESH_MIN_NS &&
+		       (!c->result || since >= (int64_t)c->result->duration_ns * REFRESH_SHARE);
+	(void)target_rss(c->target, &rss);
+	return rss > c->rss_at_drain + c->rss_at_drain / REFRESH_GROWTH &&
+	       (!c->result || since >= (int64_t)c->result->duration_ns);
+}
+
 int capture_refresh(struct capture *c)
 {
-	int64_t since = monotonic_ns() - c->last_drain_ns;
-
-	if (since < REFRESH_MIN_NS ||
-	    (c->result && since < (int64_t)c->result->duration_ns * REFRESH_SHARE))
-		return 0;
-	return drain_now(c, false);
+	return refresh_is_due(c, monotonic_ns() - c->last_drain_ns) ? drain_now(c, false) : 0;
 }
 
 /* "worker-3 (4711)"; a thread that is gone is a number only. */
@@ -67,8 +158,10 @@ static str_id_t thread_name(struct capture *c, uint32_t tid)
 static void add_history(struct capture *c, struct snapshot *s, uint32_t id, uint32_t tid)
 {
 	struct snap_stack *stack = &s->stacks[s->stack_count - 1];
-	const struct tm_stack_allocs *a = &c->session->stack_allocs[id];
+	const struct tm_stack_allocs *a = bpf_session_allocs(c->session, id);
 
+	if (!a)
+		return;
 	stack->alloc_blocks = __atomic_load_n(&a->blocks, __ATOMIC_RELAXED);
 	stack->alloc_bytes = __atomic_load_n(&a->bytes, __ATOMIC_RELAXED);
 	if (c->opts->threads && tid)
@@ -86,7 +179,8 @@ static int add_frames(struct capture *c, struct snapshot *s, uint32_t id,
 	info = stack_cache_get(c->stacks, id);
 	if (!info.known) {
 		frames[0] = (struct snap_frame){0};
-		if (intern_str(c->strings, "<lost>", &frames[0].file))
+		if (intern_str(c->strings, id == TM_STACK_GONE ? "<gone>" : "<lost>",
+			       &frames[0].file))
 			return -ENOMEM;
 		return snapshot_add(s, SNAP_PYTHON, frames, 1, true, t->bytes, t->blocks);
 	}
@@ -105,7 +199,7 @@ static int add_stack(struct capture *c, struct snapshot *s, uint32_t id,
 	uint32_t tid = 0;
 	int err = add_frames(c, s, id, t, &tid);
 
-	if (!err && id < c->session->stack_ids)
+	if (!err)
 		add_history(c, s, id, tid);
 	return err;
 }
@@ -115,17 +209,19 @@ static int add_freed(struct capture *c, struct snapshot *s)
 {
 	static const struct stack_total nothing;
 
-	for (uint32_t id = TM_STACK_LOST; id < c->session->stack_ids; id++) {
-		const struct tm_stack_allocs *a = &c->session->stack_allocs[id];
+	for (uint32_t id = TM_STACK_LOST; id < bpf_session_stack_ids(c->session); id++) {
+		const struct tm_stack_allocs *a = bpf_session_allocs(c->session, id);
 		bool live =
 			c->result && id < c->result->stack_cap && c->result->by_stack[id].blocks;
 
-		if (live || !__atomic_load_n(&a->blocks, __ATOMIC_RELAXED))
+		if (live || !a || !__atomic_load_n(&a->blocks, __ATOMIC_RELAXED))
 			continue;
 		int err = add_stack(c, s, id, &nothing);
 
 		if (err)
 			return err;
+		if (id % CANCEL_STACKS == 0 && cancel_asked(c->cancel))
+			return -ECANCELED;
 	}
 	return 0;
 }
@@ -165,18 +261,32 @@ static void fill_coverage(const struct capture *c, struct snapshot *s)
 	};
 }
 
+/* When the numbers were read; the target's end when they are of then. */
+static void fill_time(struct capture *c, struct snapshot *s, bool gone)
+{
+	int64_t now = monotonic_ns(), at = now;
+	struct timespec ts;
+
+	if (gone)
+		at = c->end_age_s > 0 || !c->end.ns ? c->good_drain_ns : c->end.ns;
+	/* Time rises from snapshot to snapshot. */
+	if (at <= c->last_time_ns)
+		at = c->last_time_ns + 1000000;
+	c->last_time_ns = at;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	s->time_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec - (now - at);
+	s->elapsed_s = (double)(at - c->start_ns) / 1e9;
+}
+
 static int fill_head(struct capture *c, struct snapshot *s, bool gone)
 {
 	int64_t now = monotonic_ns();
-	struct timespec ts;
 	int err;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	s->time_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec;
-	s->elapsed_s = (double)(now - c->start_ns) / 1e9;
+	fill_time(c, s, gone);
 	s->seq = ++c->seq;
-	s->mode = c->pools_mode ? "pools" : "exact";
-	(void)target_rss(c->target, &s->rss_bytes);
+	s->mode = trace_mode_key(c->pools_mode ? TRACE_MODE_POOLS : TRACE_MODE_EXACT);
+	s->rss_bytes = c->rss_at_drain;
 	err = bpf_session_stats(c->session, &c->stats);
 	if (err)
 		return log_err(err, "cannot read the counters of losses");
@@ -192,54 +302,123 @@ static int fill_head(struct capture *c, struct snapshot *s, bool gone)
 	return 0;
 }
 
-/* The heap cannot be read any more: the last drain counts, and the reader must know how old it is. */
-static int say_target_ended(const struct capture *c)
+static void warn_ended(const struct capture *c)
 {
-	if (!c->good_drain_ns)
+	struct trace_end end = {.reason = target_end_reason(&c->end),
+				.code_known = c->end.state != TARGET_ENDED,
+				.code = c->end.code};
+	char how[96], late[UNITS_LEN];
+
+	trace_end_text(&end, how, sizeof(how));
+	units_format_size(late, (int64_t)c->late_bytes, false);
+	if (c->late_bytes)
+		log_coded_warn(
+			"W150", NULL,
+			"process %d %s: small objects were read %.1f s before the end; %s that "
+			"were handed out since are counted as if all were kept",
+			(int)c->target->pid, how, c->end_age_s, late);
+	else if (c->end_is_fresh && c->end_age_s > 0)
+		log_coded_warn(
+			"W150", NULL,
+			"process %d %s: small objects are as of %.1f s before the end, blocks "
+			"of malloc as of the end",
+			(int)c->target->pid, how, c->end_age_s);
+	else
+		log_coded_warn("W150", NULL,
+			       "process %d %s: the numbers are as of %.1f s before the end",
+			       (int)c->target->pid, how, c->end_age_s);
+}
+
+/*
+ * The heap cannot be read any more: the last drain counts, and the reader must know how old it is. What malloc
+ * served is in tables of ours: unless the process tidied up first, they are as they were at the end.
+ */
+static int read_ended(struct capture *c)
+{
+	int64_t end_ns = c->end.ns ? c->end.ns : monotonic_ns();
+	bool tables = c->end.state != TARGET_EXITED && c->end.state != TARGET_ENDED;
+	bool late = c->end.state == TARGET_OOM;
+	struct drain_ended ended;
+
+	if (tables && !drain_read_ended(c->drain, late, &ended) &&
+	    (!ended.has_heap || c->good_drain_ns)) {
+		c->result = ended.result;
+		c->end_is_fresh = true;
+		c->late_bytes = ended.late_bytes;
+		c->end_age_s = ended.has_heap ? (double)(end_ns - c->good_drain_ns) / 1e9 : 0;
+	} else if (c->good_drain_ns) {
+		c->end_age_s = (double)(end_ns - c->good_drain_ns) / 1e9;
+	} else {
 		return log_coded_err(-ESRCH, "E301", NULL,
 				     "process %d ended before anything was measured",
 				     (int)c->target->pid);
-	log_coded_warn("W150", NULL, "process %d %s: the last numbers are %.1f s old",
-		       (int)c->target->pid,
-		       target_end_now(c->target, c->session).state == TARGET_EXECED
-			       ? "runs another program now"
-			       : "has ended",
-		       (double)(monotonic_ns() - c->good_drain_ns) / 1e9);
+	}
+	if (c->end_age_s < 0)
+		c->end_age_s = 0;
+	warn_ended(c);
+	return 0;
+}
+
+static int add_stacks(struct capture *c, struct snapshot *s)
+{
+	for (size_t i = 0; c->result && i < c->result->id_count; i++) {
+		uint32_t id = c->result->ids[i];
+		int err = add_stack(c, s, id, &c->result->by_stack[id]);
+
+		if (err)
+			return err;
+		if (i % CANCEL_STACKS == 0 && cancel_asked(c->cancel))
+			return -ECANCELED;
+	}
+	return c->keep_freed ? add_freed(c, s) : 0;
+}
+
+static int build_snapshot(struct capture *c, bool gone, struct snapshot **out)
+{
+	_cleanup_(snapshot_freep) struct snapshot *s = snapshot_new(c->strings);
+	int err = s ? add_stacks(c, s) : -ENOMEM;
+
+	if (!err)
+		err = fill_head(c, s, gone);
+	if (err)
+		return err;
+	fill_coverage(c, s);
+	c->result_used_ns = c->good_drain_ns;
+	*out = take_ptr(s);
 	return 0;
 }
 
 int capture_snapshot(struct capture *c, bool final, struct snapshot **out)
 {
-	_cleanup_(snapshot_freep) struct snapshot *s = snapshot_new(c->strings);
 	bool full = !c->last_full_ns || final || monotonic_ns() - c->last_full_ns > FULL_EVERY_NS;
+	int err = capture_step(c);
 	bool gone;
-	int err;
 
-	if (!s)
-		return -ENOMEM;
-	err = capture_step(c);
+	*out = NULL;
 	if (!err)
 		err = drain_now(c, full);
 	gone = err == -ESRCH;
 	if (gone)
-		err = say_target_ended(c);
+		err = read_ended(c);
 	if (err)
 		return err;
+	if (gone && !c->end_is_fresh && c->result_used_ns == c->good_drain_ns)
+		return 0;
 	/* Stacks that came in while the heap was read. */
 	(void)capture_step(c);
-	for (size_t i = 0; c->result && i < c->result->id_count; i++) {
-		uint32_t id = c->result->ids[i];
+	return build_snapshot(c, gone, out);
+}
 
-		err = add_stack(c, s, id, &c->result->by_stack[id]);
-		if (err)
-			return err;
-	}
-	err = c->keep_freed ? add_freed(c, s) : 0;
-	if (!err)
-		err = fill_head(c, s, gone);
-	fill_coverage(c, s);
-	if (err)
-		return err;
-	*out = take_ptr(s);
-	return 0;
+int capture_snapshot_of_last(struct capture *c, struct snapshot **out)
+{
+	const struct cancel *cancel = c->cancel;
+	int err;
+
+	*out = NULL;
+	if (!c->good_drain_ns)
+		return -ECANCELED;
+	c->cancel = NULL; /* it has been asked, and this is short */
+	err = build_snapshot(c, false, out);
+	c->cancel = cancel;
+	return err;
 }

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/command.h"
 #include "trace/capture.h"
 
 #define TRIAL_NS 20000000L
@@ -49,8 +50,8 @@ static void judge_without_multi(const struct options *o, struct guard_verdict *o
 	if (o->mode == MODE_AUTO)
 		snprintf(
 			out->reason, sizeof(out->reason),
-			"probes are perf events here (uprobe_multi needs Linux 6.6), too slow to detach for exact mode; to force it: tmbpf -p %d --mode exact",
-			(int)o->pid);
+			"probes are perf events here (uprobe_multi needs Linux 6.6), too slow to detach for exact mode; to force it: %s",
+			command_with("--mode", "exact"));
 }
 
 int guard_judge(struct capture *c, struct guard_verdict *out)
@@ -74,7 +75,7 @@ int guard_judge(struct capture *c, struct guard_verdict *out)
 		return 0;
 	out->pools = true;
 	snprintf(out->reason, sizeof(out->reason),
-		 "that is more than --overhead %.3g%%; to force exact: tmbpf -p %d --mode exact",
-		 o->overhead * 100, (int)o->pid);
+		 "that is more than --overhead %.3g%%; to force exact: %s", o->overhead * 100,
+		 command_with("--mode", "exact"));
 	return 0;
 }

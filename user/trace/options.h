@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "analyze/top_sites.h"
+#include "analyze/stats.h"
 #include "bpf/tmbpf.h"
 
 enum capture_mode { MODE_AUTO = 0, MODE_EXACT = 1, MODE_POOLS = 2 };
@@ -18,10 +18,11 @@ struct options {
 	uint64_t count;	   /* 0 = until Ctrl-C */
 	unsigned frames;   /* 1..128 */
 	unsigned top;	   /* 0 = all */
-	enum group_by by;
+	enum stat_key by;
 	enum capture_mode mode;
 	double overhead;   /* of one CPU, 0.05 */
 	uint64_t blocks;   /* 0 = from RSS */
+	uint64_t stacks;   /* distinct stacks to keep at most; 0 = probe/session_tables.c */
 	enum tm_stop stop; /* --stop-after, for benchmarks */
 	bool perf_links;   /* --links perf */
 	bool json, verbose, use_cache;

@@ -17,24 +17,20 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "trace/capture_facts.h"
-#include "trace/capture_loop.h"
+#include "trace/record_stdout.h"
+#include "trace/session.h"
+#include "trace/stop_signals.h"
 
 #define NAMES_MAX 1000 /* tries for a name beside the one that was asked for */
 
 struct recorder {
 	const struct recorder_opts *opts;
-	struct capture capture;
+	struct capture *capture; /* of the session */
 	struct store_writer *writer;
 	char *path;
-	bool in_dir; /* path was made by us */
-	int signals;
-	unsigned snapshots;	/* taken, in all files */
-	unsigned in_file;	/* of these, in this one */
-	uint64_t bytes, blocks; /* of the last one */
-	double elapsed_s;
-	bool cost_warned;
-	bool ending;  /* the last snapshot: a signal from now on means at once */
-	bool give_up; /* it came */
+	bool in_dir;	  /* path was made by us */
+	bool to_stdout;	  /* -o -: path is for the time of the recording */
+	unsigned in_file; /* snapshots in this one */
 };
 
 void recorder_opts_init(struct recorder_opts *o)
@@ -104,6 +100,9 @@ static int name_file(struct recorder *r)
 	struct stat st;
 	int err;
 
+	r->to_stdout = !strcmp(out, "-");
+	if (r->to_stdout)
+		return record_stdout_begin(&r->path);
 	r->in_dir = !stat(out, &st) && S_ISDIR(st.st_mode);
 	if (!r->in_dir) {
 		r->path = len ? strdup(out) : strdup(".");
@@ -119,19 +118,13 @@ static void on_tick(void *ctx)
 {
 	struct recorder *r = ctx;
 
-	/* What goes wrong here shows again in the next step. */
-	(void)capture_step(&r->capture);
+	trace_session_tick(r->capture);
 }
 
 static bool on_give_up(void *ctx)
 {
-	struct recorder *r = ctx;
-	const char *why;
-
-	/* Before the end a signal is the reason to end, and belongs to the loop. */
-	while (r->ending && !r->give_up && (why = capture_signal(r->signals)))
-		r->give_up = why != CAPTURE_LOOP_NOW;
-	return r->give_up;
+	(void)ctx;
+	return stop_signals_twice();
 }
 
 static struct store_opts store_options(struct recorder *r)
@@ -154,33 +147,34 @@ static int open_file(struct recorder *r)
 
 	if (err)
 		return err;
-	capture_meta(&r->capture, r->opts->single ? 0 : r->opts->every_s, &facts, &meta);
+	capture_meta(r->capture, r->opts->single ? 0 : r->opts->every_s, &facts, &meta);
 	return store_create(r->path, &meta, &so, &r->writer);
 }
 
 /* ---- the talk ---- */
 
-static void say_hello(const struct recorder *r)
+static const char *shown_path(const struct recorder *r)
 {
-	const struct capture *c = &r->capture;
-	char libc[48], now[16];
-	struct timespec ts;
+	return r->to_stdout ? "stdout" : r->path;
+}
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	capture_libc_text(c, libc, sizeof(libc));
-	say(r, "tmbpf " TMBPF_VERSION ": %d %s (%s%s%s%s)   nothing is injected",
-	    (int)c->target->pid, c->target->comm, c->has_python ? "CPython " : "",
-	    c->has_python ? c->py.version : "", c->has_python && *libc ? ", " : "", libc);
-	say(r, "tracing %s%s%s, %s, %u frames; memory held before %s is not in the file",
-	    c->has_python ? "python" : "", c->has_python && c->has_native ? "+" : "",
-	    c->has_native ? "native" : "", c->pools_mode ? "pools" : "exact", c->opts->frames,
-	    clock_text(ts.tv_sec * 1000000000LL, now));
-	if (c->guard.reason[0])
-		say(r, "%s", c->guard.reason);
+static void say_header(const struct recorder *r)
+{
+	_cleanup_(buf_release) struct buf text = {0};
+	struct capture_facts facts;
+	struct report_hello hello;
+	char *save = NULL;
+
+	capture_hello(r->capture, &facts, &hello);
+	report_header_text(&text, &hello, "in the file");
+	for (char *line = text.data ? strtok_r(text.data, "\n", &save) : NULL; line;
+	     line = strtok_r(NULL, "\n", &save))
+		say(r, "%s", line);
 	if (r->opts->single)
-		say(r, "taking one snapshot after %.3g s, to %s", r->opts->duration_s, r->path);
+		say(r, "taking one snapshot after %.3g s, to %s", r->opts->duration_s,
+		    shown_path(r));
 	else
-		say(r, "recording to %s, every %.3g s%s", r->path, r->opts->every_s,
+		say(r, "recording to %s, every %.3g s%s", shown_path(r), r->opts->every_s,
 		    r->opts->duration_s > 0 ? "" : ", until Ctrl-C");
 }
 
@@ -198,18 +192,38 @@ static void say_snapshot(const struct recorder *r, const struct snapshot *s)
 	    size, cost);
 }
 
-static void say_end(const struct recorder *r, const char *why, size_t count)
+/* Why it ended, for the line that names the file. */
+static const char *why_text(const struct trace_end *end, char *out, size_t cap)
 {
-	char live[UNITS_LEN];
+	char text[96];
 
-	units_format_size(live, (int64_t)r->bytes, false);
+	if (trace_end_target_gone(end->reason))
+		snprintf(out, cap, "%s (the process %s)", trace_end_key(end->reason),
+			 trace_end_text(end, text, sizeof(text)));
+	else
+		snprintf(out, cap, "%s", trace_end_key(end->reason));
+	return out;
+}
+
+static void say_end(const struct recorder *r, const struct trace_end *end,
+		    const struct snapshot *last, size_t count)
+{
+	char live[UNITS_LEN], why[160];
+	double elapsed_s = last ? last->elapsed_s : 0;
+
+	units_format_size(live, last ? (int64_t)last->live_bytes : 0, false);
 	if (r->opts->single)
 		say(r,
 		    "%s: %s in %llu blocks that were allocated in the %.1f s since attach and are still alive",
-		    r->path, live, (unsigned long long)r->blocks, r->elapsed_s);
+		    shown_path(r), live, last ? (unsigned long long)last->live_blocks : 0ull,
+		    elapsed_s);
 	else
-		say(r, "%s: %zu snapshot%s over %.1f s; ended: %s", r->path, count,
-		    count == 1 ? "" : "s", r->elapsed_s, why);
+		say(r, "%s: %zu snapshot%s over %.1f s; ended: %s", shown_path(r), count,
+		    count == 1 ? "" : "s", elapsed_s, why_text(end, why, sizeof(why)));
+	if (end->interrupted)
+		say(r, "the last snapshot was cut short by the signal and is not in the file");
+	if (r->to_stdout)
+		return;
 	if (count >= 3)
 		say(r, "Next: tmbpf leaks %s      or: tmbpf diff %s@first %s", r->path, r->path,
 		    r->path);
@@ -217,155 +231,100 @@ static void say_end(const struct recorder *r, const char *why, size_t count)
 		say(r, "Next: tmbpf report %s", r->path);
 }
 
-/* ---- the work ---- */
+/* ---- the sink ---- */
 
-static int take_snapshot(struct recorder *r, bool final)
+static int on_header(void *ctx, struct capture *c)
 {
-	_cleanup_(snapshot_freep) struct snapshot *s = NULL;
-	int err = capture_snapshot(&r->capture, final, &s);
+	struct recorder *r = ctx;
+	int err;
 
-	if (err)
-		return err;
-	/* timeout(1) sends its signal twice: what came until here is the first one. */
-	while (r->ending && capture_signal(r->signals))
-		;
-	err = store_append(r->writer, s);
-	if (err == -EBUSY) /* said; the next one may get through */
-		return 0;
-	if (err)
-		return err;
-	r->snapshots++;
-	r->in_file++;
-	r->bytes = s->live_bytes;
-	r->blocks = s->live_blocks;
-	r->elapsed_s = s->elapsed_s;
-	say_snapshot(r, s);
-	capture_warn_cost(&r->capture, s, &r->cost_warned);
-	return 0;
-}
-
-static int start(struct recorder *r)
-{
-	int err = capture_open(&r->opts->capture, &r->capture);
-
-	if (err)
-		return err;
+	r->capture = c;
 	r->in_file = 0;
-	r->capture.keep_freed = true; /* churn, and the alloc types of pprof, need them */
 	err = open_file(r);
 	if (!err)
-		say_hello(r);
+		say_header(r);
 	return err;
 }
 
-/*
- * An interpreter has come up: everything is laid out anew, and what was recorded without it stays in a file
- * of its own. While nothing was recorded yet (tmbpf came while the process started) there is no such file:
- * it vanishes, and its name is used again.
- */
-static int start_anew(struct recorder *r)
+static int on_snapshot(void *ctx, const struct capture *c, const struct snapshot *now,
+		       const struct snapshot *prev)
 {
-	bool empty = !r->in_file;
-	int err = empty ? 0 : take_snapshot(r, true);
+	struct recorder *r = ctx;
+	int err = store_append(r->writer, now);
 
-	log_coded_warn("W124", NULL,
-		       "an interpreter has started in process %d: tracing starts anew, now with it",
-		       (int)r->opts->capture.pid);
-	if (!err)
-		err = store_writer_close(take_ptr(r->writer), CAPTURE_LOOP_ANEW);
-	capture_close(&r->capture);
-	if (!err && !empty)
-		err = name_next_file(r);
-	return err ? err : start(r);
+	(void)c;
+	(void)prev;
+	if (err)
+		return err;
+	r->in_file++;
+	say_snapshot(r, now);
+	return 0;
 }
 
-/* Returns why it ended; *err what went wrong, if anything. */
-static const char *run(struct recorder *r, int *err)
+/* What was recorded without the interpreter stays in a file of its own; one without a snapshot vanishes. */
+static int end_this_file(struct recorder *r)
 {
-	const double every_s = r->opts->every_s;
-	int64_t now = monotonic_ns(), next = clock_after(now, every_s);
-	int64_t end = r->opts->duration_s > 0 ? clock_after(now, r->opts->duration_s) : INT64_MAX;
+	int err = store_writer_close(take_ptr(r->writer), trace_end_key(TRACE_END_PYTHON_APPEARED));
 
-	while (!*err) {
-		const char *why =
-			capture_loop_until(&r->capture, r->signals, next < end ? next : end, err);
-
-		if (!*err && why == CAPTURE_LOOP_ANEW) {
-			*err = start_anew(r);
-			next = clock_after(monotonic_ns(), every_s);
-			continue;
-		}
-		if (!*err && why == CAPTURE_LOOP_NOW && !r->opts->single) {
-			*err = take_snapshot(r, false);
-			continue;
-		}
-		now = monotonic_ns();
-		if (!why && now >= end)
-			why = "duration";
-		r->ending = why != NULL;
-		if (!*err)
-			*err = take_snapshot(r, why != NULL);
-		if (why)
-			return why;
-		/* A snapshot that took longer than the distance: the missed ones are left out. */
-		for (now = monotonic_ns(); next <= now;)
-			next = clock_after(next, every_s);
-	}
-	return "error";
+	return err || !r->in_file ? err : name_next_file(r);
 }
 
-static int finish(struct recorder *r, const char *why, int err)
+static int send_out(const struct recorder *r)
 {
-	bool target_gone = !strncmp(why, "target-", 7);
+	int err = record_stdout_send(r->path);
+
+	if (err == -ECANCELED)
+		log_coded_warn("W152", "read the output of tmbpf to its end",
+			       "the recording was not written: its reader does not read");
+	return err == -EPIPE ? 0 : err;
+}
+
+static int on_end(void *ctx, const struct trace_end *end, const struct snapshot *last, int status)
+{
+	struct recorder *r = ctx;
 	size_t count = 0;
-	int close_err = 0;
+	int err;
 
-	capture_detach(&r->capture);
-	r->ending = true; /* also after an error */
-	if (r->writer) {
-		close_err = store_writer_finish(r->writer, why);
-		if (store_writer_in_place(r->writer))
-			count = store_writer_count(r->writer);
-	}
+	(void)status;
+	if (end->reason == TRACE_END_PYTHON_APPEARED)
+		return end_this_file(r);
+	err = store_writer_finish(r->writer, trace_end_key(end->reason));
+	if (store_writer_in_place(r->writer))
+		count = store_writer_count(r->writer);
 	(void)store_writer_close(take_ptr(r->writer), NULL);
 	if (count)
-		say_end(r, why, count);
-	if (err && !log_exit_status(0))
-		log_err(err, "recording of %d stopped", (int)r->opts->capture.pid);
-	if (err == -ESRCH || (!r->snapshots && target_gone))
-		return 3;
-	return err || close_err ? log_exit_status(1) : 0;
+		say_end(r, end, last, count);
+	if (!err && count && r->to_stdout)
+		err = send_out(r);
+	return err;
 }
 
 int recorder_run(const struct recorder_opts *o)
 {
-	struct recorder r = {.opts = o, .signals = -1};
+	static const struct trace_sink_ops ops = {
+		.header = on_header,
+		.snapshot = on_snapshot,
+		.end = on_end,
+	};
+	struct recorder r = {.opts = o};
+	const struct trace_sink sink = {.ops = &ops, .ctx = &r};
+	const struct trace_plan plan = {
+		.capture = &o->capture,
+		.noun = "snapshot",
+		.every_s = o->every_s,
+		.duration_s = o->duration_s,
+		.single = o->single,
+		.saves = true,
+	};
 	struct store_opts so = store_options(&r);
-	int status, err;
+	int status, err = name_file(&r);
 
-	if (o->capture.pid == getpid()) {
-		log_coded_err(-EINVAL, "E201", NULL, "tmbpf does not trace itself");
-		return 2;
-	}
-	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write(2) */
-	err = name_file(&r);
 	if (!err)
 		err = store_check(r.path, &so);
-	if (!err) {
-		r.signals = capture_signals_open();
-		err = r.signals < 0 ? r.signals : start(&r);
-	}
-	if (!err) {
-		const char *why = run(&r, &err);
-
-		status = finish(&r, why, err);
-	} else {
-		(void)store_writer_close(take_ptr(r.writer), NULL);
-		status = err == -ESRCH ? 3 : log_exit_status(1);
-	}
-	capture_close(&r.capture);
-	if (r.signals >= 0)
-		close(r.signals);
+	status = err ? log_exit_status(1) : trace_session_run(&plan, &sink);
+	(void)store_writer_close(take_ptr(r.writer), NULL);
+	if (r.to_stdout && r.path)
+		record_stdout_end(r.path);
 	free(r.path);
 	return status;
 }

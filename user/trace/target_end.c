@@ -43,3 +43,21 @@ struct target_end target_end_now(const struct target *t, const struct bpf_sessio
 		end.state = TARGET_EXECED;
 	return end;
 }
+
+enum trace_end_reason target_end_reason(const struct target_end *end)
+{
+	switch (end->state) {
+	case TARGET_EXITED:
+	case TARGET_ENDED:
+		return TRACE_END_TARGET_EXIT;
+	case TARGET_SIGNALED:
+		return TRACE_END_TARGET_SIGNAL;
+	case TARGET_OOM:
+		return TRACE_END_TARGET_OOM;
+	case TARGET_EXECED:
+		return TRACE_END_TARGET_EXEC;
+	case TARGET_RUNS:
+		break;
+	}
+	return TRACE_END_NONE;
+}

@@ -4,6 +4,7 @@
 #define TM_TRACE_TARGET_END_H
 
 #include "probe/bpf_session.h"
+#include "snapshot/trace_end.h"
 #include "target/target.h"
 
 /**
@@ -11,5 +12,8 @@
  * the kernel tells how it ended.
  */
 struct target_end target_end_now(const struct target *t, const struct bpf_session *s);
+
+/** The reason that it gives a session to end; TRACE_END_NONE while it runs. */
+enum trace_end_reason target_end_reason(const struct target_end *end);
 
 #endif

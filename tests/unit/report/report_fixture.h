@@ -19,7 +19,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "report/report_priv.h"
+#include "analyze/completeness.h"
+#include "base/codes.h"
+#include "report/report_completeness.h"
+#include "report/report_ops.h"
+#include "report/report_round.h"
 
 #define UNUSED_OK __attribute__((unused))
 
@@ -105,7 +109,7 @@ static struct report_hello UNUSED_OK story_hello(void)
 		.python_version = "3.12.4",
 		.libc = "glibc 2.36",
 		.container = "3f9c1a0be2d4",
-		.mode = "exact",
+		.mode = TRACE_MODE_EXACT,
 		.frames = 25,
 		.domains = {true, true},
 		.pop_sites = 212,

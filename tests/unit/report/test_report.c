@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-static const struct report_opts all_lines = {.by = BY_LINENO};
+static const struct report_opts all_lines = {.by = STAT_LINENO};
 
 static struct report *new_text(FILE *to)
 {
@@ -30,7 +30,7 @@ static void every_block_is_flushed_at_once(void **state)
 {
 	struct report_hello h = story_hello();
 	_cleanup_(snapshot_freep) struct snapshot *s = story_interval(1);
-	struct report_end end = {"count", 0, false};
+	struct report_end end = {.end.reason = TRACE_END_COUNT};
 	char got[8192];
 	int fds[2];
 	FILE *to;
@@ -58,7 +58,7 @@ static void assert_all_calls_fail(FILE *to, int expected)
 {
 	struct report_hello h = story_hello();
 	_cleanup_(snapshot_freep) struct snapshot *s = story_interval(1);
-	struct report_end end = {"sigint", 0, false};
+	struct report_end end = {.end.reason = TRACE_END_SIGINT};
 	struct report *r = new_text(to);
 
 	assert_int_equal(report_hello(r, &h), expected);
@@ -92,7 +92,7 @@ static void a_full_disk_is_enospc(void **state)
 
 static void the_report_lives_longer_than_its_options(void **state)
 {
-	struct report_opts opts = {.by = BY_LINENO, .top = 1};
+	struct report_opts opts = {.by = STAT_LINENO, .top = 1};
 	_cleanup_(snapshot_freep) struct snapshot *s = story_interval(1);
 	struct report *r;
 

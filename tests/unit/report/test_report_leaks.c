@@ -282,7 +282,7 @@ static void every_reason_of_unknown_has_its_words(void **state)
 		{LEAK_WHY_FEW, "in steps too few or too uneven to tell"},
 		{LEAK_WHY_PAUSED, "stands still for longer than before: stopped?"},
 		{LEAK_WHY_SLOWING, "slower and slower: a cache that fills?"},
-		{LEAK_WHY_LOSSES, "of the data is missing: it may be that"},
+		{LEAK_WHY_LOSSES, "growth is within the "},
 	};
 	struct leaks_report r = report_of(10);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "report_fixture.h"
 
-static struct report *new_report(enum group_by by, unsigned top)
+static struct report *new_report(enum stat_key by, unsigned top)
 {
 	struct report_opts opts = {.by = by, .top = top, .width = 20, .color = true};
 	struct report *r;
@@ -13,7 +13,7 @@ static struct report *new_report(enum group_by by, unsigned top)
 static void hello_says_what_is_traced(void **state)
 {
 	struct report_hello h = story_hello();
-	struct report *r = new_report(BY_LINENO, 0);
+	struct report *r = new_report(STAT_LINENO, 0);
 
 	assert_int_equal(report_hello(r, &h), 0);
 	assert_written(
@@ -31,14 +31,14 @@ static void hello_of_a_native_process_has_nulls(void **state)
 	struct report_hello h = {.pid = 1,
 				 .comm = "x\"y",
 				 .libc = "",
-				 .mode = "pools",
+				 .mode = TRACE_MODE_POOLS,
 				 .mode_reason = "too many events",
 				 .trial = true,
 				 .trial_events_per_s = 7,
 				 .projected_cost_ratio = 0.5,
 				 .frames = 1,
 				 .domains = {false, true}};
-	struct report *r = new_report(BY_LINENO, 0);
+	struct report *r = new_report(STAT_LINENO, 0);
 
 	assert_int_equal(report_hello(r, &h), 0);
 	assert_written(
@@ -54,7 +54,7 @@ static void hello_of_a_native_process_has_nulls(void **state)
 static void an_interval_is_followed_by_its_sites(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_interval(1);
-	struct report *r = new_report(BY_LINENO, 2);
+	struct report *r = new_report(STAT_LINENO, 2);
 
 	s->coverage[SNAP_PYTHON] = (struct snap_coverage){true, 3, 1, 2};
 	s->drops[TM_DROP_RING_FULL] = 12;
@@ -78,7 +78,7 @@ static void an_interval_is_followed_by_its_sites(void **state)
 static void what_is_unknown_is_null_and_top_0_shows_all(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(2);
-	struct report *r = new_report(BY_FILENAME, 0);
+	struct report *r = new_report(STAT_FILENAME, 0);
 
 	s->coverage[SNAP_NATIVE].known = true;
 	s->rss_bytes = 0;
@@ -105,7 +105,7 @@ static void what_is_unknown_is_null_and_top_0_shows_all(void **state)
 static void by_traceback_a_site_carries_its_stack(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *a = story_snapshot(1), *b = story_snapshot(2);
-	struct report *r = new_report(BY_TRACEBACK, 0);
+	struct report *r = new_report(STAT_TRACEBACK, 0);
 	const char *sites;
 
 	ADD(a, SNAP_PYTHON, 100, 1, frame("/a.py", 1, "f"), frame("/m.py", 2, "main"));
@@ -130,7 +130,7 @@ static void by_traceback_a_site_carries_its_stack(void **state)
 static void an_empty_interval_has_no_sites(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
-	struct report *r = new_report(BY_LINENO, 10);
+	struct report *r = new_report(STAT_LINENO, 10);
 
 	assert_int_equal(report_interval(r, s, NULL), 0);
 	fflush(out);
@@ -141,8 +141,12 @@ static void an_empty_interval_has_no_sites(void **state)
 
 static void warnings_and_the_end_are_lines_too(void **state)
 {
-	struct report_end end = {"target-exit", 3, true};
-	struct report *r = new_report(BY_LINENO, 0);
+	struct report_end end = {.end = {.reason = TRACE_END_TARGET_EXIT,
+					 .code_known = true,
+					 .code = 7,
+					 .age_s = 0.5},
+				 .exit_status = 3};
+	struct report *r = new_report(STAT_LINENO, 0);
 
 	assert_int_equal(report_warning(r, "W101", "lost \"x\"", "--ring 64M"), 0);
 	assert_written("{\"type\":\"warning\",\"code\":\"W101\",\"message\":\"lost \\\"x\\\"\","
@@ -150,7 +154,8 @@ static void warnings_and_the_end_are_lines_too(void **state)
 	assert_int_equal(report_warning(r, "W102", "m", NULL), 0);
 	assert_written("{\"type\":\"warning\",\"code\":\"W102\",\"message\":\"m\",\"fix\":null}\n");
 	assert_int_equal(report_end(r, &end, NULL), 0);
-	assert_written("{\"type\":\"end\",\"reason\":\"target-exit\",\"exit\":3}\n");
+	assert_written(
+		"{\"type\":\"end\",\"reason\":\"target-exit\",\"exit\":3,\"target_status\":7,\"target_signal\":null,\"age_s\":0.5}\n");
 	report_free(r);
 }
 

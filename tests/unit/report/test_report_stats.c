@@ -201,16 +201,16 @@ static void the_lost_ratio_is_the_worst_that_is_known(void **state)
 {
 	struct snapshot *s = story_snapshot(1);
 
-	assert_true(report_lost_ratio(s) == 0); /* nothing known, nothing claimed */
+	assert_true(completeness_lost_ratio(s) == 0); /* nothing known, nothing claimed */
 	s->coverage[SNAP_PYTHON] = (struct snap_coverage){true, 90, 10, 0};
-	assert_true(report_lost_ratio(s) > 0.0999 && report_lost_ratio(s) < 0.1001);
+	assert_true(completeness_lost_ratio(s) > 0.0999 && completeness_lost_ratio(s) < 0.1001);
 	ADD(s, SNAP_PYTHON, 8, 1, frame("a.py", 1, "f"));
 	s->drops[TM_DROP_MOVING] = 1000;
-	assert_true(report_lost_ratio(s) < 0.1001);
+	assert_true(completeness_lost_ratio(s) < 0.1001);
 	s->drops[TM_DROP_LIVE_TABLE] = 1;
-	assert_true(report_lost_ratio(s) == 0.5);
+	assert_true(completeness_lost_ratio(s) == 0.5);
 	s->stacks[0].alloc_blocks = 99;
-	assert_true(report_lost_ratio(s) < 0.1001);
+	assert_true(completeness_lost_ratio(s) < 0.1001);
 	snapshot_free(s);
 }
 

@@ -30,7 +30,7 @@ static void hello_of_a_native_process_in_pools_mode(void **state)
 	struct report_hello h = {.pid = 1,
 				 .comm = "evil\x1b[2J",
 				 .libc = "",
-				 .mode = "pools",
+				 .mode = TRACE_MODE_POOLS,
 				 .mode_reason = "90000 events/s; force with --mode exact",
 				 .trial = true,
 				 .trial_s = 0.02,
@@ -51,7 +51,7 @@ static void hello_of_a_native_process_in_pools_mode(void **state)
 		"pool; 90000 events/s; force with --mode exact\n"
 		"probes: 0 pop sites, 0 new-reference sites, 0 libc sites\n");
 	h.domains[SNAP_NATIVE] = false;
-	h.mode = "exact";
+	h.mode = TRACE_MODE_EXACT;
 	h.mode_reason = "forced";
 	h.projected_cost_ratio = -1;
 	assert_int_equal(report_hello(r, &h), 0);
@@ -67,7 +67,7 @@ static void two_intervals_and_the_end_read_as_in_the_interface(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *a = story_interval(1), *b = story_interval(2);
 	struct report_hello h = story_hello();
-	struct report_end end = {"sigint", 0, false};
+	struct report_end end = {.end.reason = TRACE_END_SIGINT};
 	struct report *r = new_report((struct report_opts){.top = 2});
 
 	a->coverage[SNAP_PYTHON].missed = b->coverage[SNAP_PYTHON].missed = 0;
@@ -150,7 +150,7 @@ static void native_sites_say_who_called(void **state)
 static void by_traceback_equal_lines_differ_by_their_callers(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
-	struct report *r = new_report((struct report_opts){.by = BY_TRACEBACK, .verbose = false});
+	struct report *r = new_report((struct report_opts){.by = STAT_TRACEBACK, .verbose = false});
 
 	ADD(s, SNAP_PYTHON, 3000, 3, frame("/a.py", 1, "f"), frame("/b.py", 2, "g"),
 	    frame("/c.py", 3, "h"), frame("/d.py", 4, "i"));
@@ -171,7 +171,7 @@ static void by_traceback_equal_lines_differ_by_their_callers(void **state)
 static void by_filename_has_no_line_and_equal_names_get_their_folder(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
-	struct report *r = new_report((struct report_opts){.by = BY_FILENAME, .verbose = false});
+	struct report *r = new_report((struct report_opts){.by = STAT_FILENAME, .verbose = false});
 
 	ADD(s, SNAP_PYTHON, 3000, 3, frame("/srv/shop/cache.py", 1, "f"));
 	ADD(s, SNAP_PYTHON, 2000, 2, frame("/srv/lib/cache.py", 1, "f"));
@@ -187,7 +187,7 @@ static void by_filename_has_no_line_and_equal_names_get_their_folder(void **stat
 static void nothing_alive_is_said(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
-	struct report_end end = {"count", 0, false};
+	struct report_end end = {.end.reason = TRACE_END_COUNT};
 	struct report *r = new_report((struct report_opts){.verbose = true});
 
 	assert_int_equal(report_interval(r, s, NULL), 0);
@@ -204,35 +204,163 @@ static void nothing_alive_is_said(void **state)
 static void an_unknown_stack_is_shown_but_is_no_suspect(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
-	struct report_end end = {"sigterm", 0, false};
-	struct report *r = new_report((struct report_opts){.by = BY_TRACEBACK, .verbose = true});
+	struct report_end end = {.end.reason = TRACE_END_SIGTERM};
+	struct report *r = new_report((struct report_opts){.by = STAT_TRACEBACK, .verbose = true});
 
 	assert_int_equal(snapshot_add(s, SNAP_PYTHON, NULL, 0, false, 9000, 1), 0);
 	ADD(s, SNAP_PYTHON, 5000, 2, frame("<lost>", 0, ""));
 	ADD(s, SNAP_PYTHON, 2000, 2, frame("/a.py", 5, "f"));
 	assert_int_equal(report_interval(r, s, NULL), 0);
-	assert_written("[14:02:10] live +15.6 KiB in 5 blocks since attach   RSS 391 MiB   cost "
-		       "unknown\n"
-		       "  +9000 B <unknown> (1 block)                                  +900 B/s\n"
-		       "    no frame of its stack is known\n"
-		       "  +5000 B <lost> (2 blocks)                                    +500 B/s\n"
-		       "  +2000 B /a.py:5 (2 blocks)                    f              +200 B/s\n"
-		       "coverage python n/a, native n/a; lost: nothing\n");
+	assert_written(
+		"[14:02:10] live +15.6 KiB in 5 blocks since attach   RSS 391 MiB   cost "
+		"unknown\n"
+		"  +9000 B <unknown> (1 block)                                  +900 B/s\n"
+		"    no frame of its stack is known\n"
+		"  +5000 B <lost> (2 blocks)                                    +500 B/s\n"
+		"  +2000 B /a.py:5 (2 blocks)                    f              +200 B/s\n"
+		"coverage python n/a, native n/a; lost: nothing; no line for 31.2% of the live "
+		"bytes (<lost>)\n");
 	assert_int_equal(report_end(r, &end, s), 0);
-	assert_written("0: 15.6 KiB still alive from 10.0 s of tracing; nothing lost. Suspect: "
-		       "/a.py:5 f (12%).\n"
-		       "Next: tmbpf -p 0 -j\n");
+	assert_written(
+		"0: 15.6 KiB still alive from 10.0 s of tracing; not everything was "
+		"recorded, see below. No suspect: 31% is of no known line, because their "
+		"stacks were lost.\n"
+		"coverage python n/a, native n/a; lost: nothing; no line for 31.2% of the live "
+		"bytes (<lost>)\n"
+		"Next: tmbpf -p 0 -j\n");
 	report_free(r);
+}
+
+static void a_plateau_is_no_suspect_and_what_grows_is_even_if_it_is_smaller(void **state)
+{
+	_cleanup_(snapshot_freep) struct snapshot *a = story_snapshot(1), *b = story_snapshot(2);
+	struct report_end end = {"sigint", 0, false};
+	struct report *r = new_report((struct report_opts){0});
+
+	ADD(a, SNAP_PYTHON, 9000, 9, frame("/a.py", 1, "plateau"));
+	ADD(b, SNAP_PYTHON, 9000, 9, frame("/a.py", 1, "plateau"));
+	assert_int_equal(report_interval(r, a, NULL), 0);
+	assert_int_equal(report_interval(r, b, a), 0);
+	fflush(out);
+	assert_written(out_text);
+	assert_int_equal(report_end(r, &end, b), 0);
+	assert_written(
+		"0: 9000 B still alive from 20.0 s of tracing; nothing lost. No suspect: nothing "
+		"keeps growing.\n"
+		"Next: tmbpf -p 0 --by traceback -v      or: tmbpf -p 0 -j\n");
+	ADD(a, SNAP_PYTHON, 1000, 1, frame("/a.py", 2, "leak"));
+	ADD(b, SNAP_PYTHON, 1000, 2, frame("/a.py", 2, "leak"));
+	b->stacks[1].bytes = 3000;
+	report_free(r);
+	r = new_report((struct report_opts){0});
+	assert_int_equal(report_interval(r, a, NULL), 0);
+	assert_int_equal(report_interval(r, b, a), 0);
+	assert_int_equal(report_end(r, &end, b), 0);
+	fflush(out);
+	assert_non_null(strstr(out_text, "Suspect: a.py:2 leak (30%), grew in 2 of 2 intervals."));
+	report_free(r);
+}
+
+/* Stacks that differ in what does not name a place are one traceback: it has one sum. */
+static void by_traceback_there_is_one_set_of_numbers(void **state)
+{
+	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
+	struct report *r = new_report((struct report_opts){.by = STAT_TRACEBACK, .verbose = true});
+
+	ADD(s, SNAP_PYTHON, 3000, 3, frame("/a.py", 1, "f"), frame("/b.py", 2, "g"));
+	ADD(s, SNAP_PYTHON, 2000, 2, frame("/a.py", 1, "f"), frame("/b.py", 2, "g"));
+	assert_int_equal(report_interval(r, s, NULL), 0);
+	assert_written("[14:02:10] live +5000 B in 5 blocks since attach   RSS 391 MiB   cost "
+		       "unknown\n"
+		       "  +5000 B /a.py:1 (5 blocks)                    f              +500 B/s  "
+		       "under /b.py:2\n"
+		       "    traceback (most recent call last):\n"
+		       "      File \"/b.py\", line 2\n"
+		       "        g\n"
+		       "      File \"/a.py\", line 1\n"
+		       "        f\n"
+		       "coverage python n/a, native n/a; lost: nothing\n");
+	report_free(r);
+}
+
+static void by_module_function_thread_and_domain(void **state)
+{
+	static const struct {
+		enum stat_key by;
+		const char *first, *second;
+	} rows[] = {
+		{STAT_FUNCTION, "  +3000 B a.py (3 blocks)                       f  ",
+		 "  +2000 B <native> libz.so.1 (2 blocks)         inflate  "},
+		{STAT_MODULE, "  +3000 B a (3 blocks)  ",
+		 "  +2000 B <native> libz.so.1 (2 blocks)  "},
+		{STAT_THREAD, "  +5000 B main (5 blocks)  ", NULL},
+		{STAT_DOMAIN, "  +3000 B python (3 blocks)  ", "  +2000 B native (2 blocks)  "},
+	};
+	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
+
+	ADD(s, SNAP_PYTHON, 3000, 3, frame("/srv/a.py", 1, "f"));
+	ADD(s, SNAP_NATIVE, 2000, 2, frame("/usr/lib/libz.so.1", 0, "inflate"));
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(intern_str(in, "main", &s->stacks[i].thread), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct report *r = new_report((struct report_opts){.by = rows[i].by});
+		const char *text;
+
+		assert_int_equal(report_interval(r, s, NULL), 0);
+		fflush(out);
+		text = strrchr(out_text, '[');
+		assert_non_null(strstr(text, rows[i].first));
+		assert_true(!rows[i].second || strstr(text, rows[i].second));
+		report_free(r);
+	}
+}
+
+/* Blamed is only what holds more than all that could be of any line. */
+static void a_suspect_holds_more_than_what_is_lost(void **state)
+{
+	struct report_end end = {"sigterm", 0, false};
+
+	for (int full = 0; full < 2; full++) {
+		_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
+		struct report *r = new_report((struct report_opts){.verbose = false});
+
+		ADD(s, SNAP_PYTHON, full ? 98000 : 1000, 2, frame("<lost>", 0, ""));
+		ADD(s, SNAP_PYTHON, 2000, 2, frame("/a.py", 5, "f"));
+		s->drops[TM_DROP_STACK_TABLE] = 17;
+		assert_int_equal(report_end(r, &end, s), 0);
+		if (full)
+			assert_written(
+				"0: 97.7 KiB still alive from 10.0 s of tracing; not everything was "
+				"recorded, see below. No suspect: 98% is of no known line, because "
+				"the stack table was full (stack_table_full).\n"
+				"coverage python n/a, native n/a; lost: stack_table_full 17; no line "
+				"for 98.0% of the live bytes (<lost>)\n"
+				"  lost stack_table_full: no room for another distinct stack; "
+				"attributed to <lost>\n"
+				"Next: tmbpf -p 0 --by traceback -v      or: tmbpf -p 0 -j\n");
+		else
+			assert_written(
+				"0: 3000 B still alive from 10.0 s of tracing; not everything was "
+				"recorded, see below. Biggest: a.py:5 f (67%); a suspect takes two "
+				"reports or more.\n"
+				"coverage python n/a, native n/a; lost: stack_table_full 17; no line "
+				"for 33.3% of the live bytes (<lost>)\n"
+				"  lost stack_table_full: no room for another distinct stack; "
+				"attributed to <lost>\n"
+				"Next: tmbpf -p 0 --by traceback -v      or: tmbpf -p 0 -j\n");
+		report_free(r);
+	}
 }
 
 static void losses_stand_in_the_interval_and_at_the_end(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
-	struct report_end end = {"target-exit", 0, true};
+	struct report_end end = {.end.reason = TRACE_END_TARGET_EXIT};
 	struct report *r = new_report((struct report_opts){.verbose = false});
 	static const char ledger[] =
 		"coverage python 50.00% (recorded 1, missed 1), native n/a; lost: ring_full 2\n"
-		"  lost ring_full: a new stack did not fit the ring buffer; its blocks are booked "
+		"  lost ring_full: a new stack did not fit the ring buffer; its blocks are "
+		"attributed "
 		"to <lost>\n"
 		"  the python numbers are too low: 1 of 2 live blocks have no record\n";
 	char expected[1024];
@@ -250,7 +378,7 @@ static void losses_stand_in_the_interval_and_at_the_end(void **state)
 	snprintf(expected, sizeof(expected),
 		 "0 has exited; the numbers are those of 14:02:10.\n"
 		 "0: 2000 B still alive from 10.0 s of tracing; not everything was recorded, see "
-		 "below. Suspect: a.py:5 f (100%%).\n%s"
+		 "below. Biggest: a.py:5 f (100%%); a suspect takes two reports or more.\n%s"
 		 "Next: start it again, then tmbpf -p PID --by traceback -v      or: tmbpf -p PID "
 		 "-j\n",
 		 ledger);
@@ -260,7 +388,8 @@ static void losses_stand_in_the_interval_and_at_the_end(void **state)
 
 static void the_end_says_why_when_it_was_not_the_user(void **state)
 {
-	struct report_end exec = {"target-exec", 0, true}, error = {"error", 5, false};
+	struct report_end exec = {.end.reason = TRACE_END_TARGET_EXEC},
+			  error = {.end.reason = TRACE_END_ERROR, .exit_status = 5};
 	struct report *r = new_report((struct report_opts){.verbose = false});
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
 
@@ -348,6 +477,10 @@ int main(void)
 		CASE(by_filename_has_no_line_and_equal_names_get_their_folder),
 		CASE(nothing_alive_is_said),
 		CASE(an_unknown_stack_is_shown_but_is_no_suspect),
+		CASE(a_plateau_is_no_suspect_and_what_grows_is_even_if_it_is_smaller),
+		CASE(by_traceback_there_is_one_set_of_numbers),
+		CASE(by_module_function_thread_and_domain),
+		CASE(a_suspect_holds_more_than_what_is_lost),
 		CASE(losses_stand_in_the_interval_and_at_the_end),
 		CASE(the_end_says_why_when_it_was_not_the_user),
 		CASE(a_change_of_mode_is_said_once),

@@ -120,18 +120,18 @@ static void cheap_instruction_is_chosen(void **state)
 	struct libc_sites s = find(syms, ARRAY_LEN(syms));
 	const struct fn_site *f = s.fn;
 
-	assert_int_equal(f[FN_MALLOC].vaddr - f[FN_MALLOC].entry_vaddr, 4);
-	assert_int_equal(f[FN_MALLOC].ret_vaddr, f[FN_MALLOC].vaddr);
-	assert_int_equal(f[FN_MALLOC].sp_bytes, 0);
-	assert_int_equal(f[FN_FREE].vaddr - f[FN_FREE].entry_vaddr, 3);
-	assert_int_equal(f[FN_FREE].file_off, f[FN_FREE].vaddr - FIX_VADDR);
-	assert_int_equal(f[FN_CALLOC].vaddr, f[FN_CALLOC].entry_vaddr);
+	assert_int_equal(f[TM_FN_MALLOC].vaddr - f[TM_FN_MALLOC].entry_vaddr, 4);
+	assert_int_equal(f[TM_FN_MALLOC].ret_vaddr, f[TM_FN_MALLOC].vaddr);
+	assert_int_equal(f[TM_FN_MALLOC].sp_bytes, 0);
+	assert_int_equal(f[TM_FN_FREE].vaddr - f[TM_FN_FREE].entry_vaddr, 3);
+	assert_int_equal(f[TM_FN_FREE].file_off, f[TM_FN_FREE].vaddr - FIX_VADDR);
+	assert_int_equal(f[TM_FN_CALLOC].vaddr, f[TM_FN_CALLOC].entry_vaddr);
 }
 
 static void nop5_is_passed_over_and_stack_counted(void **state)
 {
 	struct libc_sites s = find(syms, ARRAY_LEN(syms));
-	const struct fn_site *f = &s.fn[FN_REALLOC];
+	const struct fn_site *f = &s.fn[TM_FN_REALLOC];
 
 	assert_int_equal(f->vaddr - f->entry_vaddr, 12);
 	assert_int_equal(f->sp_bytes, 0x18);
@@ -143,18 +143,18 @@ static void entry_is_the_last_resort(void **state)
 {
 	struct libc_sites s = find(syms, ARRAY_LEN(syms));
 
-	assert_true(s.fn[FN_MEMALIGN].single_step);
-	assert_int_equal(s.fn[FN_MEMALIGN].vaddr, s.fn[FN_MEMALIGN].entry_vaddr);
-	assert_true(s.fn[FN_POSIX_MEMALIGN].single_step);
+	assert_true(s.fn[TM_FN_MEMALIGN].single_step);
+	assert_int_equal(s.fn[TM_FN_MEMALIGN].vaddr, s.fn[TM_FN_MEMALIGN].entry_vaddr);
+	assert_true(s.fn[TM_FN_POSIX_MEMALIGN].single_step);
 }
 
 static void aliases_and_covered_functions_have_no_probe(void **state)
 {
 	struct libc_sites s = find(syms, ARRAY_LEN(syms));
 
-	assert_false(s.fn[FN_ALIGNED_ALLOC].present);
-	assert_false(s.fn[FN_REALLOCARRAY].present);
-	assert_false(s.fn[FN_VALLOC].present);
+	assert_false(s.fn[TM_FN_ALIGNED_ALLOC].present);
+	assert_false(s.fn[TM_FN_REALLOCARRAY].present);
+	assert_false(s.fn[TM_FN_VALLOC].present);
 }
 
 static void slow_path_needs_all_signs(void **state)
@@ -197,7 +197,7 @@ static void slow_calls_that_cannot_be_followed_are_left_out(void **state)
 	struct libc_sites s = find_in(odd_like, ASM_LEN(odd_like), odd_syms, ARRAY_LEN(odd_syms));
 
 	assert_true(s.slow_malloc.present);
-	assert_int_equal(s.slow_call_count, SLOW_CALLS_MAX);
+	assert_int_equal(s.slow_call_count, TM_SLOW_CALLS);
 	assert_int_equal(s.slow_calls[0].ret_vaddr, SLOW_AT(odd_like, odd_first));
 	assert_int_equal(s.slow_calls[0].up_bytes, 8);
 	assert_int_equal(s.slow_calls[1].ret_vaddr, SLOW_AT(odd_like, odd_second));
@@ -280,14 +280,14 @@ static void debuggers_places_are_left_alone(void **state)
 	const struct fix_sym names[] = {{"malloc", 0, 32}, {"free", 64, 16}, {"calloc", 128, 16}};
 	struct libc_sites s = find_in(spots, ASM_LEN(spots), names, ARRAY_LEN(names));
 
-	assert_int_equal(s.fn[FN_MALLOC].vaddr, SLOW_AT(spots, spot_frame));
-	assert_int_equal(s.fn[FN_MALLOC].sp_bytes, 16);
-	assert_false(s.fn[FN_MALLOC].at_debugger);
-	assert_int_equal(s.fn[FN_CALLOC].vaddr, SLOW_AT(spots, spot_second));
-	assert_false(s.fn[FN_CALLOC].at_debugger);
-	assert_true(s.fn[FN_FREE].at_debugger);
-	assert_int_equal(s.fn[FN_FREE].vaddr, s.fn[FN_FREE].entry_vaddr);
-	assert_false(s.fn[FN_FREE].single_step);
+	assert_int_equal(s.fn[TM_FN_MALLOC].vaddr, SLOW_AT(spots, spot_frame));
+	assert_int_equal(s.fn[TM_FN_MALLOC].sp_bytes, 16);
+	assert_false(s.fn[TM_FN_MALLOC].at_debugger);
+	assert_int_equal(s.fn[TM_FN_CALLOC].vaddr, SLOW_AT(spots, spot_second));
+	assert_false(s.fn[TM_FN_CALLOC].at_debugger);
+	assert_true(s.fn[TM_FN_FREE].at_debugger);
+	assert_int_equal(s.fn[TM_FN_FREE].vaddr, s.fn[TM_FN_FREE].entry_vaddr);
+	assert_false(s.fn[TM_FN_FREE].single_step);
 }
 
 static void no_allocator_is_said(void **state)
@@ -298,8 +298,8 @@ static void no_allocator_is_said(void **state)
 	assert_non_null(img);
 	assert_int_equal(libc_sites_find(img, &s), -ENOENT);
 	elf_image_free(img);
-	assert_string_equal(libc_fn_name(FN_POSIX_MEMALIGN), "posix_memalign");
-	assert_string_equal(libc_fn_name(FN_COUNT), "?");
+	assert_string_equal(libc_fn_name(TM_FN_POSIX_MEMALIGN), "posix_memalign");
+	assert_string_equal(libc_fn_name(TM_FN_COUNT), "?");
 }
 
 int main(void)

@@ -137,25 +137,25 @@ static void expect_proven(const char *path, bool glibc)
 	if (elf_image_open(path, &img))
 		return;
 	assert_int_equal(libc_sites_find(img, &s), 0);
-	for (int f = 0; f < FN_COUNT; f++) {
+	for (int f = 0; f < TM_FN_COUNT; f++) {
 		const struct fn_site *fn = &s.fn[f];
 
-		if (!fn->present || f == FN_FREE)
+		if (!fn->present || f == TM_FN_FREE)
 			continue;
 		if (fn->unproven)
-			fail_msg("%s: %s: %s", path, libc_fn_name((enum libc_fn)f), fn->unproven);
+			fail_msg("%s: %s: %s", path, libc_fn_name((enum tm_fn)f), fn->unproven);
 		assert_in_range(fn->results.count, 1, RESULT_SITES_MAX);
 		for (size_t i = 0; i < fn->results.count; i++) {
 			assert_int_not_equal(fn->results.v[i].vaddr, fn->vaddr);
 			assert_int_equal(fn->results.v[i].sp_bytes % 8, 0);
 		}
 	}
-	for (int f = FN_MALLOC; glibc && f <= FN_FREE; f++)
+	for (int f = TM_FN_MALLOC; glibc && f <= TM_FN_FREE; f++)
 		assert_false(s.fn[f].at_debugger);
 	assert_true(!s.slow_malloc.present || s.slow_malloc.results.count);
 	print_message("%s: %u sites of malloc, %u of realloc\n", path,
-		      (unsigned)s.fn[FN_MALLOC].results.count,
-		      (unsigned)s.fn[FN_REALLOC].results.count);
+		      (unsigned)s.fn[TM_FN_MALLOC].results.count,
+		      (unsigned)s.fn[TM_FN_REALLOC].results.count);
 	elf_image_free(img);
 }
 
@@ -185,7 +185,7 @@ static void libc_has_cheap_sites(void **state)
 		skip();
 	assert_int_equal(libc_sites_find(img, &s), 0);
 	assert_int_equal(libc_sites_print(stdout, img, &s, true), 0);
-	for (int f = FN_MALLOC; f <= FN_FREE; f++) {
+	for (int f = TM_FN_MALLOC; f <= TM_FN_FREE; f++) {
 		assert_true(s.fn[f].present);
 		assert_false(s.fn[f].single_step);
 		assert_true(s.fn[f].vaddr - s.fn[f].entry_vaddr < 32);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -12,11 +13,19 @@
 
 #include "asm_code.h"
 #include "elf_fixture.h"
+#include "sites/cache_file.h"
+#include "sites/site_proof.h"
 #include "sites/sites.h"
+#include "sites/text_id.h"
 
 ASM_CODE(popper, POP_GUARD("rax", "rdx") "je 9f\n" POP_BODY(
 			 "rax", "rdx", "rcx") "ret\n"
 					      "9: call 8f\n ret\n 8: push %rbx\n ret\n");
+
+/* As popper, with another instruction at the end and the refill function one byte further. */
+ASM_CODE(twin, POP_GUARD("rax", "rdx") "je 9f\n" POP_BODY(
+		       "rax", "rdx", "rcx") "ret\n"
+					    "9: call 8f\n ret\n nop\n 8: push %rbx\n ret\n");
 
 /* Up to 3.8 the allocator sets up the pool itself: two ways into that, in rdx and ebx. */
 #define SET_UP                                                      \
@@ -29,11 +38,16 @@ ASM_CODE(old_popper,
 							   "2: ret\n"
 							   "movl $1,(%rdx)\n jmp 1b\n");
 
-#define FILE_OF_OLD "abababababababababababababababababababab.py38.sites"
-#define FILE_OF_FIX "abababababababababababababababababababab.py311.sites"
-#define LEARNED	    "abababababababababababababababababababab.learned"
+static char dir[64], sub[80], path[256], learned[256];
 
-static char dir[64], sub[80], path[256];
+static void set_paths(const struct elf_image *img, unsigned minor)
+{
+	struct text_id id;
+
+	text_id_of(img, &id);
+	snprintf(path, sizeof(path), "%s/%s.py3%u.sites", sub, id.hex, minor);
+	snprintf(learned, sizeof(learned), "%s/%s.learned", sub, id.hex);
+}
 
 static int setup(void **state)
 {
@@ -43,9 +57,9 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(dir));
 	setenv("XDG_CACHE_HOME", dir, 1);
 	snprintf(sub, sizeof(sub), "%s/tmbpf", dir);
-	snprintf(path, sizeof(path), "%s/" FILE_OF_FIX, sub);
 	img = fix_open(popper, ASM_LEN(popper), NULL, 0);
 	assert_non_null(img);
+	set_paths(img, 11);
 	*state = img;
 	return 0;
 }
@@ -58,16 +72,15 @@ static int setup_old(void **state)
 	elf_image_free(*state);
 	*state = fix_open(old_popper, ASM_LEN(old_popper), NULL, 0);
 	assert_non_null(*state);
-	snprintf(path, sizeof(path), "%s/" FILE_OF_OLD, sub);
+	set_paths(*state, 8);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	char learned[256], link[256];
+	char link[256];
 
 	elf_image_free(*state);
-	snprintf(learned, sizeof(learned), "%s/" LEARNED, sub);
 	snprintf(link, sizeof(link), "%s/real", sub);
 	unlink(path);
 	unlink(learned);
@@ -189,17 +202,54 @@ static void forge(size_t at, uint8_t value)
 	fclose(f);
 }
 
+static uint8_t byte_at(size_t at)
+{
+	FILE *f = fopen(path, "rb");
+	uint8_t b = 0;
+
+	assert_non_null(f);
+	assert_int_equal(fseek(f, (long)at, SEEK_SET), 0);
+	assert_int_equal(fread(&b, 1, 1, f), 1);
+	fclose(f);
+	return b;
+}
+
+static void entry_path(const struct elf_image *img, unsigned minor, char out[256])
+{
+	struct text_id id;
+
+	text_id_of(img, &id);
+	snprintf(out, 256, "%s/%s.py3%u.sites", sub, id.hex, minor);
+}
+
+static void unlink_entry(const struct elf_image *img, unsigned minor)
+{
+	char name[256];
+
+	entry_path(img, minor, name);
+	assert_int_equal(unlink(name), 0);
+}
+
+static void rename_entry(const struct elf_image *from, const struct elf_image *to, unsigned minor)
+{
+	char a[256], b[256];
+
+	entry_path(from, minor, a);
+	entry_path(to, minor, b);
+	assert_int_equal(rename(a, b), 0);
+}
+
 static void forged_content_is_ignored(void **state)
 {
-	/* header 56, refill 8, calls 8, word 8, disagree 8, reason, count 4, then vaddr 8, bits 4 */
-	const size_t calls = 56 + 8, reason = calls + 24, count = reason + SITES_REASON_LEN,
+	/* header 48, refill 8, calls 8, word 8, disagree 8, reason, count 4, then vaddr 8, bits 4 */
+	const size_t calls = 48 + 8, reason = calls + 24, count = reason + SITES_REASON_LEN,
 		     vaddr = count + 4, bits = vaddr + 8;
 	const struct {
 		size_t at;
 		uint8_t value;
 	} lies[] = {
 		{0, 'X'},	{8, 99},       {12, 12},       {16, 1},	      {24, 0xaa},
-		{56 + 4, 1},	{calls, 77},   {reason, 0x1b}, {count, 0},    {count, 200},
+		{48 + 4, 1},	{calls, 77},   {reason, 0x1b}, {count, 0},    {count, 200},
 		{count + 3, 1}, {vaddr, 0},    {vaddr + 5, 1}, {bits, 16},    {bits, 4},
 		{bits + 1, 3},	{bits + 2, 1}, {bits + 2, 4},  {bits + 4, 1},
 	};
@@ -211,8 +261,8 @@ static void forged_content_is_ignored(void **state)
 	}
 }
 
-/* header 56, refill 8, calls 8, word 8, disagree 8, reason; then per kind of site: count 4, each 12 */
-#define AT_REFILL 56
+/* header 48, refill 8, calls 8, word 8, disagree 8, reason; then per kind of site: count 4, each 12 */
+#define AT_REFILL 48
 #define AT_POPS	  (AT_REFILL + 32 + SITES_REASON_LEN)
 #define AT_NEWREF (AT_POPS + 4 + 12)
 #define AT_INITS  (AT_NEWREF + 4)
@@ -314,14 +364,146 @@ static void what_others_could_write_is_ignored(void **state)
 	}
 }
 
-static void no_build_id_means_no_cache(void **state)
+static void a_file_without_build_id_is_kept_too(void **state)
 {
 	struct elf_image *img = *state;
 
 	img->build_id_len = 0;
 	assert_false(get(img));
+	assert_true(get(img));
+}
+
+/*
+ * The build-id and the length are what the author of a file says they are. Here the text of the second differs in
+ * one instruction that is no site, and in where its refill function is.
+ */
+static void a_forged_build_id_opens_no_entry(void **state)
+{
+	struct elf_image *other = fix_open(twin, ASM_LEN(twin), NULL, 0), *img = *state;
+	struct python_sites mine, twins;
+
+	assert_non_null(other);
+	assert_int_equal(other->len, img->len);
+	assert_memory_equal(other->build_id, img->build_id, sizeof(img->build_id));
+	assert_int_equal(python_sites_get(img, 11, true, &mine), 0);
+	assert_int_equal(python_sites_get(other, 11, true, &twins), 0);
+	assert_false(twins.from_cache);
+	assert_int_not_equal(mine.refill_vaddr, twins.refill_vaddr);
+	python_sites_release(&mine);
+	python_sites_release(&twins);
+	unlink_entry(other, 11);
+	elf_image_free(other);
+}
+
+/* The same text, owned by another user: what was learned from one is not found for the other. */
+static void owners_are_kept_apart(void **state)
+{
+	struct elf_image *img = *state;
+	uid_t mine = img->owner;
+
 	assert_false(get(img));
-	assert_int_equal(access(path, F_OK), -1);
+	img->owner = mine + 1;
+	assert_false(get(img));
+	unlink_entry(img, 11);
+	img->owner = mine;
+	assert_true(get(img));
+}
+
+/* The file of one text under the name of another, with a header and a checksum that fit. */
+static void an_entry_of_another_text_is_no_probe(void **state)
+{
+	struct elf_image *img = *state, *other = fix_open(twin, ASM_LEN(twin), NULL, 0);
+	struct python_sites right, s;
+	struct text_id id;
+
+	assert_int_equal(python_sites_find(other, 11, &right), 0);
+	assert_false(get(img));
+	text_id_of(other, &id);
+	for (size_t i = 0; i < sizeof(id.digest); i++)
+		forge(16 + i, id.digest[i]);
+	set_paths(img, 11);
+	rename_entry(img, other, 11);
+	assert_int_equal(python_sites_get(other, 11, true, &s), 0);
+	assert_false(s.from_cache);
+	assert_int_equal(s.refill_vaddr, right.refill_vaddr);
+	python_sites_release(&s);
+	python_sites_release(&right);
+	unlink_entry(other, 11);
+	elf_image_free(other);
+}
+
+/* Each byte changed in each way that one bit makes, with a checksum that fits: the probes stay the right ones. */
+static void no_forged_byte_becomes_a_probe(void **state)
+{
+	struct python_sites right;
+	struct stat st;
+
+	assert_false(get(*state));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(python_sites_find(*state, 11, &right), 0);
+	for (size_t at = 0; at < (size_t)st.st_size - 8; at++) {
+		for (unsigned bit = 0; bit < 8; bit++) {
+			struct python_sites s;
+
+			forge(at, (uint8_t)(byte_at(at) ^ 1u << bit));
+			assert_int_equal(python_sites_get(*state, 11, true, &s), 0);
+			if (!proof_agrees(&right, &s))
+				fail_msg("byte %zu, bit %u: another probe", at, bit);
+			python_sites_release(&s);
+			assert_int_equal(unlink(path), 0);
+			assert_false(get(*state));
+		}
+	}
+	python_sites_release(&right);
+}
+
+static void only_ranges_of_the_text_are_decoded(void **state)
+{
+	const uint64_t text = fix_vaddr(0);
+	const struct code_range bad[][2] = {
+		{{text - 1, 2}, {text + 4, 1}},		      /* before it */
+		{{text, 4}, {text + ASM_LEN(popper) - 1, 2}}, /* behind it */
+		{{text, 4}, {text + 3, 4}},		      /* twice the same byte */
+		{{text + 4, 4}, {text, 4}},		      /* not sorted */
+		{{text, 0}, {text + 4, 4}},
+		{{text, UINT32_MAX}, {text + 4, 4}},
+		{{UINT64_MAX, 1}, {text, 4}},
+	};
+	const struct code_range good[] = {{text, 4}, {text + 4, 4}};
+	struct code code;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(decode_ranges(*state, bad[i], 2, &code), -EBADMSG);
+	assert_int_equal(decode_ranges(*state, good, 2, &code), 0);
+	assert_true(code.count > 0);
+	decode_release(&code);
+}
+
+static void the_number_of_entries_is_bounded(void **state)
+{
+	struct elf_image *img = *state;
+	struct text_id id;
+	unsigned files = 0;
+	DIR *d;
+
+	text_id_of(img, &id);
+	for (unsigned i = 0; i < CACHE_FILES_MAX + 20; i++) {
+		struct buf b = {0};
+
+		buf_append(&b, &i, sizeof(i));
+		snprintf(id.hex, sizeof(id.hex), "%064x", i);
+		assert_int_equal(cache_file_write(&id, "learned", &b), 0);
+		buf_release(&b);
+	}
+	d = opendir(sub);
+	for (struct dirent *e; (e = readdir(d));) {
+		if (e->d_name[0] == '.')
+			continue;
+		files++;
+		unlinkat(dirfd(d), e->d_name, 0);
+	}
+	closedir(d);
+	assert_in_range(files, CACHE_FILES_MAX - 1, CACHE_FILES_MAX);
 }
 
 static void learned_sites_come_back_sorted(void **state)
@@ -358,7 +540,13 @@ int main(void)
 		CASE(every_changed_byte_is_noticed),
 		CASE(forged_content_is_ignored),
 		CASE(what_others_could_write_is_ignored),
-		CASE(no_build_id_means_no_cache),
+		CASE(a_file_without_build_id_is_kept_too),
+		CASE(a_forged_build_id_opens_no_entry),
+		CASE(owners_are_kept_apart),
+		CASE(an_entry_of_another_text_is_no_probe),
+		CASE(no_forged_byte_becomes_a_probe),
+		CASE(only_ranges_of_the_text_are_decoded),
+		CASE(the_number_of_entries_is_bounded),
 		CASE(learned_sites_come_back_sorted),
 		OLD(sites_of_new_pools_come_back),
 		OLD(every_changed_byte_of_new_pools_is_noticed),

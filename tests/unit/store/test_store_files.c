@@ -127,9 +127,38 @@ static void written_through_sudo_it_belongs_to_the_caller(void **state)
 	gen_start(&g, 1);
 	append_next(w, &g);
 	snprintf(journal, sizeof(journal), "%s-journal", p->file);
-	assert_int_equal(access(journal, F_OK), -1);
+	assert_int_equal(lstat(journal, &st), 0);
+	assert_int_equal(st.st_uid, 12345);
+	assert_int_equal(st.st_gid, 23456);
 	assert_int_equal(store_writer_close(w, NULL), 0);
+	assert_int_equal(access(journal, F_OK), -1);
 	assert_int_equal(count_of(p->file), 1);
+	gen_end(&g);
+}
+
+/* In a sticky directory any local user could make a file of that name, and the next snapshot would fail. */
+static void the_name_of_the_journal_stays_taken(void **state)
+{
+	struct place *p = *state;
+	struct store_writer *w = NULL;
+	char journal[160];
+	struct stat st;
+	struct gen g;
+
+	snprintf(journal, sizeof(journal), "%s-journal", p->file);
+	gen_start(&g, 1);
+	assert_int_equal(create(p->file, false, &w), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(open(journal, O_CREAT | O_EXCL | O_WRONLY, 0666), -1);
+		assert_int_equal(errno, EEXIST);
+		assert_int_equal(lstat(journal, &st), 0);
+		assert_int_equal(st.st_size, 0);
+		assert_int_equal(st.st_mode & 07777, 0600);
+		append_next(w, &g);
+	}
+	assert_int_equal(store_writer_close(w, NULL), 0);
+	assert_int_equal(access(journal, F_OK), -1);
+	assert_int_equal(count_of(p->file), 3);
 	gen_end(&g);
 }
 
@@ -192,6 +221,7 @@ static void a_symlink_is_never_followed(void **state)
 	/* The journal's name as well. */
 	write_text(victim, "precious");
 	assert_int_equal(create(p->file, false, &w), 0);
+	assert_int_equal(unlink(journal), 0);
 	assert_int_equal(symlink(victim, journal), 0);
 	{
 		struct gen g;
@@ -254,7 +284,7 @@ static void a_planted_journal_deletes_nothing(void **state)
 	assert_int_equal(access(journal, F_OK), 0);
 }
 
-/* In a directory like /tmp anyone can put a file under the journal's name. */
+/* In a directory that others may write to they can put a file in the journal's place. */
 static void a_journal_of_somebody_else_is_not_used(void **state)
 {
 	struct place *p = *state;
@@ -271,6 +301,7 @@ static void a_journal_of_somebody_else_is_not_used(void **state)
 	gen_start(&g, 1);
 	assert_int_equal(create(p->file, false, &w), 0);
 	append_next(w, &g);
+	assert_int_equal(unlink(journal), 0);
 	write_text(journal, "");
 	assert_int_equal(chown(journal, 65534, 65534), 0);
 	s = gen_next(&g);
@@ -302,6 +333,8 @@ static void pipes_under_the_names_that_sqlite_knows_stop_nobody(void **state)
 		gen_start(&g, 1);
 		assert_int_equal(create(p->file, false, &w), 0);
 		append_next(w, &g);
+		if (i == 2)
+			assert_int_equal(unlink(name), 0);
 		assert_int_equal(mkfifo(name, 0666), 0);
 		err = store_open(p->file, NULL, &s);
 		assert_int_equal(err != 0, i == 2);
@@ -944,6 +977,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(only_its_owner_may_read_it),
 		TEST(written_through_sudo_it_belongs_to_the_caller),
+		TEST(the_name_of_the_journal_stays_taken),
 		TEST(what_is_there_stays_without_force),
 		TEST(force_takes_the_old_journal_away_too),
 		TEST(a_symlink_is_never_followed),

@@ -443,7 +443,8 @@ static void a_text_that_contradicts_the_name_wins_and_is_said(void **state)
 	put_text(m, "3.9.2 (default) \n[GCC]");
 	assert_true(read_made(m, 0, &py, &said));
 	assert_string_equal(py.version, "3.9.2");
-	assert_non_null(strstr(said.text, "/made/python speaks of python3.8, but runs as 3.9.2"));
+	assert_non_null(strstr(
+		said.text, "/made/python contains the string python3.8 but reports version 3.9.2"));
 	said_release(&said);
 	free(m);
 }

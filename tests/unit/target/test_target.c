@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "base/command.h"
 #include "base/log.h"
 #include "target/proc_fs.h"
 #include "target/target.h"
@@ -249,14 +250,18 @@ static void missing_privileges_are_said(void **state)
 
 	if (pid == 0) { /* another user than the victim's */
 		struct target *t = NULL;
+		char number[16];
+		char *const argv[] = {"tmbpf", "record", "-p", number, "-q", NULL};
 
+		snprintf(number, sizeof(number), "%d", victim);
+		command_remember(5, (char **)argv);
 		log_set_sink(remember, NULL);
 		if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
 			_exit(1);
 		int err = target_open(victim, &t);
 		char want[64];
 
-		snprintf(want, sizeof(want), " -p %d", victim);
+		snprintf(want, sizeof(want), " record -p %d -q", victim);
 		if (err != -EACCES && err != -EPERM)
 			_exit(2);
 		_exit(strcmp(last_code, "E401") != 0 || strncmp(last_fix, "sudo /", 6) != 0 ||

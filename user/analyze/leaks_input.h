@@ -4,8 +4,8 @@
  * held before tracing began is not known after a restart of tracing, so numbers are compared only within
  * one stretch of tracing; the longest is taken.
  */
-#ifndef TM_CLI_LEAKS_INPUT_H
-#define TM_CLI_LEAKS_INPUT_H
+#ifndef TM_ANALYZE_LEAKS_INPUT_H
+#define TM_ANALYZE_LEAKS_INPUT_H
 
 #include "analyze/leaks_clock.h"
 #include "analyze/leaks_lines.h"

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* From files to series: only what changes from snapshot to snapshot is touched. */
-#include "cli/leaks_input.h"
+#include "analyze/leaks_input.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/completeness.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/command.h"
 #include "base/log.h"
-#include "report/report_stats.h"
+#include "snapshot/trace_end.h"
 
 /* Both were taken from a clock that may have been set a little meanwhile. */
 #define SAME_ATTACH_NS 1000000000LL
@@ -139,8 +141,10 @@ static int64_t span_ns(const struct leak_input *in, size_t first, size_t end)
 
 static int too_few(const struct leak_input *in, size_t most)
 {
-	const char *fix = "record for longer: tmbpf record -p PID -o FILE --every 60s -d 30m";
+	char fix[256];
 
+	snprintf(fix, sizeof(fix), "record for longer: %s",
+		 command_other("record -p PID -o FILE --every 60s -d 30m"));
 	if (in->stretches > 1)
 		return log_coded_err(
 			-ENODATA, "E331", fix,
@@ -393,7 +397,7 @@ static void look_for_losses(struct reading *r, const struct snapshot *s)
 	if (!missed && drops == r->drops)
 		return;
 	r->drops = drops;
-	lost = report_lost_ratio(s);
+	lost = completeness_lost_ratio(s);
 	if (lost > r->in->missing_ratio)
 		r->in->missing_ratio = lost;
 }
@@ -402,7 +406,7 @@ static int book_step(struct reading *r, struct leak_file *f, const struct store_
 {
 	int err = book_process(r, step->snapshot);
 
-	if (step->snapshot->mode && !strcmp(step->snapshot->mode, "pools"))
+	if (trace_mode_of(step->snapshot->mode) == TRACE_MODE_POOLS)
 		r->in->pools = true;
 	look_for_losses(r, step->snapshot);
 	for (size_t i = 0; !err && i < r->touched_count; i++) {

@@ -7,7 +7,7 @@ static void assert_ledger(const struct snapshot *s, const char *expected)
 {
 	_cleanup_(buf_release) struct buf b = {0};
 
-	ledger_write(&b, s, 25);
+	completeness_write(&b, s, 25);
 	assert_string_equal(b.data, expected);
 }
 
@@ -16,11 +16,11 @@ static void an_unmeasured_snapshot_says_so(void **state)
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
 
 	assert_ledger(s, "coverage python n/a, native n/a; lost: nothing\n");
-	assert_true(ledger_is_complete(s));
-	assert_true(isnan(ledger_coverage(&s->coverage[0])));
+	assert_true(completeness_is_full(s));
+	assert_true(isnan(coverage_ratio(&s->coverage[0])));
 	s->coverage[SNAP_PYTHON].known = true;
 	assert_ledger(s, "coverage python n/a (recorded 0, missed 0), native n/a; lost: nothing\n");
-	assert_true(isnan(ledger_coverage(&s->coverage[0])));
+	assert_true(isnan(coverage_ratio(&s->coverage[0])));
 }
 
 static void coverage_is_shown_with_its_counts(void **state)
@@ -29,13 +29,13 @@ static void coverage_is_shown_with_its_counts(void **state)
 
 	assert_ledger(s, "coverage python 99.99% (recorded 141233, missed 3), native n/a; "
 			 "lost: nothing\n");
-	assert_false(ledger_is_complete(s));
+	assert_false(completeness_is_full(s));
 	s->coverage[SNAP_PYTHON] = (struct snap_coverage){true, 5, 0, 2};
 	s->coverage[SNAP_NATIVE] = (struct snap_coverage){true, 7, 0, 0};
 	assert_ledger(s, "coverage python 100% (recorded 5, missed 0, moving 2), "
 			 "native 100% (recorded 7, missed 0); lost: nothing\n");
-	assert_true(ledger_is_complete(s));
-	assert_true(ledger_coverage(&s->coverage[0]) == 1);
+	assert_true(completeness_is_full(s));
+	assert_true(coverage_ratio(&s->coverage[0]) == 1);
 }
 
 static void one_missed_block_of_a_million_is_not_100_percent(void **state)
@@ -69,7 +69,7 @@ static void losses_are_counted_and_explained(void **state)
 
 	s->drops[TM_DROP_RING_FULL] = 12;
 	s->drops[TM_DROP_LIVE_TABLE] = 3;
-	assert_false(ledger_is_complete(s));
+	assert_false(completeness_is_full(s));
 	assert_ledger(s,
 		      "coverage python n/a, native n/a; lost: ring_full 12, live_table_full 3\n"
 		      "  lost ring_full: a new stack did not fit the ring buffer; its blocks are "
@@ -85,15 +85,15 @@ static void every_reason_is_shown(void **state)
 		_cleanup_(buf_release) struct buf b = {0};
 
 		s->drops[i] = 77;
-		ledger_write(&b, s, 25);
-		assert_non_null(strstr(b.data, ledger_drop_key((enum tm_drop)i)));
+		completeness_write(&b, s, 25);
+		assert_non_null(strstr(b.data, losses_get((enum tm_drop)i)->key));
 		assert_non_null(strstr(b.data, " 77\n"));
-		assert_false(ledger_is_complete(s));
+		assert_false(completeness_is_full(s));
 	}
-	assert_string_equal(ledger_drop_key(TM_DROP_RING_FULL), "ring_full");
-	assert_string_equal(ledger_drop_key(TM_DROP_MOVING), "pools_moving");
-	assert_string_equal(ledger_domain_name(SNAP_PYTHON), "python");
-	assert_string_equal(ledger_domain_name(SNAP_NATIVE), "native");
+	assert_string_equal(losses_get(TM_DROP_RING_FULL)->key, "ring_full");
+	assert_string_equal(losses_get(TM_DROP_MOVING)->key, "pools_moving");
+	assert_string_equal(snapshot_domain_name(SNAP_PYTHON), "python");
+	assert_string_equal(snapshot_domain_name(SNAP_NATIVE), "native");
 }
 
 static void cut_stacks_are_counted(void **state)

@@ -1,49 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How complete the numbers are: coverage by domain, losses by reason. Part of every report. */
+/* The completeness lines of every text report: coverage by domain, losses by reason. */
+#include "report/report_completeness.h"
+
 #include <inttypes.h>
 #include <math.h>
 
+#include "analyze/completeness.h"
 #include "base/codes.h"
-#include "report/report_priv.h"
 
 #define COVERAGE_GOOD 0.99 /* below this the numbers are called too low */
-
-const char *ledger_drop_key(enum tm_drop reason)
-{
-	return losses_get(reason)->key;
-}
-
-const char *ledger_domain_name(enum snap_domain domain)
-{
-	return domain == SNAP_PYTHON ? "python" : "native";
-}
-
-double ledger_coverage(const struct snap_coverage *c)
-{
-	double all = (double)c->recorded + (double)c->missed;
-
-	return c->known && all > 0 ? (double)c->recorded / all : (double)NAN;
-}
-
-bool ledger_is_complete(const struct snapshot *s)
-{
-	for (int d = 0; d < SNAP_DOMAINS; d++) {
-		if (s->coverage[d].known && s->coverage[d].missed)
-			return false;
-	}
-	for (int i = 0; i < TM_DROP_COUNT; i++) {
-		if (s->drops[i])
-			return false;
-	}
-	return true;
-}
 
 /* "python 99.98% (recorded 141233, missed 3)" */
 static void write_coverage(struct buf *out, enum snap_domain domain, const struct snap_coverage *c)
 {
-	double ratio = ledger_coverage(c);
+	double ratio = coverage_ratio(c);
 
-	(void)buf_printf(out, "%s ", ledger_domain_name(domain));
+	(void)buf_printf(out, "%s ", snapshot_domain_name(domain));
 	if (isnan(ratio))
 		(void)buf_append_str(out, "n/a");
 	else if (!c->missed)
@@ -67,7 +39,7 @@ static void write_losses(struct buf *out, const struct snapshot *s)
 	for (int i = 0; i < TM_DROP_COUNT; i++) {
 		if (!s->drops[i])
 			continue;
-		(void)buf_printf(out, "%s%s %" PRIu64, sep, ledger_drop_key((enum tm_drop)i),
+		(void)buf_printf(out, "%s%s %" PRIu64, sep, losses_get((enum tm_drop)i)->key,
 				 s->drops[i]);
 		sep = ", ";
 	}
@@ -84,8 +56,9 @@ static size_t count_truncated(const struct snapshot *s)
 	return count;
 }
 
-void ledger_write(struct buf *out, const struct snapshot *s, unsigned frames)
+void completeness_write(struct buf *out, const struct snapshot *s, unsigned frames)
 {
+	const struct lost_lines lost = completeness_without_line(s);
 	size_t truncated = count_truncated(s);
 
 	(void)buf_append_str(out, "coverage ");
@@ -95,6 +68,10 @@ void ledger_write(struct buf *out, const struct snapshot *s, unsigned frames)
 		write_coverage(out, (enum snap_domain)d, &s->coverage[d]);
 	}
 	write_losses(out, s);
+	if (lost.blocks)
+		(void)buf_printf(out, "; no line for %.1f%% of the live bytes (<lost>)",
+				 lost.bytes ? 100.0 * (double)lost.bytes / (double)s->live_bytes
+					    : 0.0);
 	if (truncated)
 		(void)buf_printf(out, "; %zu of %zu stacks cut at %u frames", truncated,
 				 s->stack_count, frames);
@@ -108,11 +85,11 @@ void ledger_write(struct buf *out, const struct snapshot *s, unsigned frames)
 	for (int d = 0; d < SNAP_DOMAINS; d++) {
 		const struct snap_coverage *c = &s->coverage[d];
 
-		if (ledger_coverage(c) < COVERAGE_GOOD)
+		if (coverage_ratio(c) < COVERAGE_GOOD)
 			(void)buf_printf(out,
 					 "  the %s numbers are too low: %" PRIu64 " of %" PRIu64
 					 " live blocks have no record\n",
-					 ledger_domain_name((enum snap_domain)d), c->missed,
+					 snapshot_domain_name((enum snap_domain)d), c->missed,
 					 c->recorded + c->missed);
 	}
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "drain/late_blocks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+
+void late_blocks_reset(struct late_blocks *l)
+{
+	l->count = 0;
+}
+
+void late_blocks_release(struct late_blocks *l)
+{
+	free(l->items);
+	*l = (struct late_blocks){0};
+}
+
+int late_blocks_note(struct late_blocks *l, const struct pool_state *p)
+{
+	struct seen_pool *grown = array_grow(l->items, &l->cap, l->count + 1, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	l->items = grown;
+	l->items[l->count++] = (struct seen_pool){
+		.addr = p->addr, .szidx = p->szidx, .used = p->ref_count ? p->used : 0};
+	l->class_unit = p->class_bytes / (p->szidx + 1);
+	if (p->szidx < TM_SIZE_CLASSES)
+		l->blocks[p->szidx] = p->blocks;
+	return 0;
+}
+
+uint32_t *pool_slot_at(const struct bpf_session *s, uint64_t ref, uint32_t block)
+{
+	uint32_t chunk = TM_DIR_CHUNK(ref) + block / TM_CHUNK_SLOTS;
+
+	if (block / TM_CHUNK_SLOTS >= TM_DIR_CHUNKS(ref) ||
+	    chunk >> TM_SEG_SHIFT >= s->segment_count)
+		return NULL;
+	return &s->segments[chunk >> TM_SEG_SHIFT][chunk & (TM_SEG_CHUNKS - 1)]
+			.slot[block % TM_CHUNK_SLOTS];
+}
+
+static const struct seen_pool *find_seen(const struct late_blocks *l, uint64_t addr)
+{
+	size_t lo = 0, hi = l->count;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (l->items[mid].addr < addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < l->count && l->items[lo].addr == addr ? &l->items[lo] : NULL;
+}
+
+/* A class whose first pool is later than the last read has no known number of blocks: all there is room for. */
+static uint32_t blocks_of(const struct late_blocks *l, uint32_t szidx)
+{
+	return szidx < TM_SIZE_CLASSES && l->blocks[szidx] ? l->blocks[szidx] : UINT32_MAX;
+}
+
+void late_blocks_each(const struct late_blocks *l, const struct bpf_session *s,
+		      void (*fn)(void *ctx, uint32_t stack_id, uint32_t bytes), void *ctx)
+{
+	for (uint32_t i = 0; i < s->dir_buckets * TM_DIR_WAYS; i++) {
+		const struct tm_dir_entry *e = &s->dir[i / TM_DIR_WAYS].way[i % TM_DIR_WAYS];
+		uint32_t szidx = TM_DIR_SZIDX(e->key), block = 0, *slot;
+		const struct seen_pool *seen;
+
+		if (!e->key)
+			continue;
+		seen = find_seen(l, TM_DIR_POOL(e->key));
+		if (seen && seen->szidx == szidx)
+			block = seen->used;
+		for (; block < blocks_of(l, szidx) && (slot = pool_slot_at(s, e->ref, block));
+		     block++) {
+			uint32_t id = *slot & TM_STACK_ID_MASK;
+
+			if (id)
+				fn(ctx, id, (szidx + 1) * l->class_unit);
+		}
+	}
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which text a file has: a SHA-256 of everything that the site finders read. A build-id is a claim of the file's
+ * author; two files with the same digest have the same sites.
+ */
+#ifndef TM_SITES_TEXT_ID_H
+#define TM_SITES_TEXT_ID_H
+
+#include "target/elf_image.h"
+
+#define TEXT_ID_LEN	32
+#define TEXT_ID_HEX_LEN (2 * TEXT_ID_LEN + 1)
+
+struct text_id {
+	uint8_t digest[TEXT_ID_LEN];
+	char hex[TEXT_ID_HEX_LEN];
+};
+
+/**
+ * Of the executable segments with their addresses, the sections and symbols where decoding starts, and the
+ * owner of the file: what was learned from a file of one user is not found for that of another.
+ */
+void text_id_of(const struct elf_image *img, struct text_id *out);
+
+#endif
