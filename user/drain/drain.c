@@ -114,17 +114,6 @@ static int by_addr(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static uint32_t *slot_at(const struct bpf_session *s, uint64_t ref, uint32_t block)
-{
-	uint32_t chunk = TM_DIR_CHUNK(ref) + block / TM_CHUNK_SLOTS;
-
-	if (block / TM_CHUNK_SLOTS >= TM_DIR_CHUNKS(ref) ||
-	    chunk >> TM_SEG_SHIFT >= s->segment_count)
-		return NULL;
-	return &s->segments[chunk >> TM_SEG_SHIFT][chunk & (TM_SEG_CHUNKS - 1)]
-			.slot[block % TM_CHUNK_SLOTS];
-}
-
 /*
  * Epochs come round again after fifteen: a mark left from long ago must not look like a new one. BPF
  * may hand the block out at the same moment: then the exchange fails, rightly.
@@ -202,7 +191,7 @@ static void book_blocks(struct drain *d, const struct pool_state *p, const struc
 static void keep_ids(struct drain *d, const struct pool_state *p, const struct tm_dir_entry *e)
 {
 	for (uint32_t i = 0; e && i < p->blocks; i++) {
-		const uint32_t *slot = slot_at(d->session, e->ref, i);
+		const uint32_t *slot = pool_slot_at(d->session, e->ref, i);
 
 		if (slot)
 			stack_ids_keep(d->stack_ids, *slot & TM_STACK_ID_MASK);

@@ -64,25 +64,44 @@ static uint32_t blocks_of(const struct late_blocks *l, uint32_t szidx)
 	return szidx < TM_SIZE_CLASSES && l->blocks[szidx] ? l->blocks[szidx] : UINT32_MAX;
 }
 
+struct late_visit {
+	const struct late_blocks *known;
+	const struct bpf_session *session;
+	void (*fn)(void *ctx, uint32_t stack_id, uint32_t bytes);
+	void *ctx;
+};
+
+static void visit_pool(const struct late_visit *v, const struct tm_dir_entry *e)
+{
+	const struct seen_pool *seen = find_seen(v->known, TM_DIR_POOL(e->key));
+	uint32_t szidx = TM_DIR_SZIDX(e->key), block = 0, *slot;
+
+	if (seen && seen->szidx == szidx)
+		block = seen->used;
+	for (;
+	     block < blocks_of(v->known, szidx) && (slot = pool_slot_at(v->session, e->ref, block));
+	     block++) {
+		uint32_t id = *slot & TM_STACK_ID_MASK;
+
+		if (id)
+			v->fn(v->ctx, id, (szidx + 1) * v->known->class_unit);
+	}
+}
+
 void late_blocks_each(const struct late_blocks *l, const struct bpf_session *s,
 		      void (*fn)(void *ctx, uint32_t stack_id, uint32_t bytes), void *ctx)
 {
-	for (uint32_t i = 0; i < s->dir_buckets * TM_DIR_WAYS; i++) {
-		const struct tm_dir_entry *e = &s->dir[i / TM_DIR_WAYS].way[i % TM_DIR_WAYS];
-		uint32_t szidx = TM_DIR_SZIDX(e->key), block = 0, *slot;
-		const struct seen_pool *seen;
+	const struct late_visit v = {l, s, fn, ctx};
 
-		if (!e->key)
-			continue;
-		seen = find_seen(l, TM_DIR_POOL(e->key));
-		if (seen && seen->szidx == szidx)
-			block = seen->used;
-		for (; block < blocks_of(l, szidx) && (slot = pool_slot_at(s, e->ref, block));
-		     block++) {
-			uint32_t id = *slot & TM_STACK_ID_MASK;
+	for (uint32_t level = 0; level < s->dir.count; level++) {
+		const struct tm_dir_bucket *buckets = s->dir.view[level];
 
-			if (id)
-				fn(ctx, id, (szidx + 1) * l->class_unit);
+		for (uint32_t i = 0; i < s->dir.buckets[level] * TM_DIR_WAYS; i++) {
+			const struct tm_dir_entry *e =
+				&buckets[i / TM_DIR_WAYS].way[i % TM_DIR_WAYS];
+
+			if (e->key)
+				visit_pool(&v, e);
 		}
 	}
 }
