@@ -124,7 +124,7 @@ static __always_inline void pymalloc_record(struct pt_regs *ctx, __u64 cookie)
 		newref_record(ctx, cookie);
 		break;
 	default:
-		refill_record(ctx->ax);
+		refill_record(reg_get(ctx, TM_COOKIE_REG(cookie)));
 	}
 }
 

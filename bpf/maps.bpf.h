@@ -205,8 +205,8 @@ struct {
 } site_counts SEC(".maps");
 
 /*
- * The outermost allocator call of a thread. In task storage because return probes are skipped by
- * pthread_exit: a table by tid would leak.
+ * The outermost allocator call of a thread. In task storage because a call may never return (longjmp,
+ * pthread_exit): a table by tid would leak.
  */
 struct tm_call {
 	__u64 sp; /* address of the return address; 0 = no call under way */
@@ -214,6 +214,7 @@ struct tm_call {
 	__u64 old_addr, old_meta; /* realloc: the record taken out at entry */
 	__u64 out;		  /* posix_memalign: where the result goes */
 	__u64 caller;		  /* return address */
+	__u64 forwarded_sp;	  /* sp of the last call that went on in another function */
 };
 
 struct {

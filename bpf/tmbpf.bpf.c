@@ -5,10 +5,10 @@
  *
  *   record_site   books a block to the current stack:
  *                   pop: a pymalloc block is handed out
- *                   refill: the first block of a pool that was just opened, at the refill's return,
- *                     up to 3.8 at a jump inside the allocator
+ *                   refill: the first block of a pool that was just opened, at the jump that looks at
+ *                     what the refill function returned, up to 3.8 at a jump inside the allocator
  *                   new reference: an object is born in a block, fresh or from a free list
- *                   return of an outermost call of libc's malloc family
+ *                   result of an outermost call of libc's malloc family
  *   alloc_enter   a call of that family begins
  *   free_enter    a malloc block ends
  *   code_dealloc  a code object dies: keep its name

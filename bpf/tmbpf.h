@@ -394,11 +394,24 @@ enum tm_stop { TM_STOP_NOT = 0, TM_STOP_HIT = 1, TM_STOP_READ = 2, TM_STOP_WALK 
 
 /* Kinds of record_site; what an allocator does at each is its own. */
 enum tm_kind {
-	TM_KIND_POP = 0,    /* a block is handed out */
-	TM_KIND_NEWREF = 1, /* an object is born in a block */
-	TM_KIND_REFILL = 2, /* the first block of a new pool, at the return */
-	TM_KIND_ALLOC_RETURN = 3,
+	TM_KIND_POP = 0,	  /* a block is handed out */
+	TM_KIND_NEWREF = 1,	  /* an object is born in a block */
+	TM_KIND_REFILL = 2,	  /* the first block of a new pool is known */
+	TM_KIND_ALLOC_RETURN = 3, /* at a return probe */
+	TM_KIND_ALLOC_RESULT = 4, /* inside: TM_COOKIE_IDX words below the return address */
 };
+
+/* Flags of TM_KIND_ALLOC_RESULT: what is known, and the condition of the flags under which it is. */
+enum tm_result {
+	TM_RESULT_BLOCK = 0,	  /* the register holds the block, 0 = failed */
+	TM_RESULT_NOTHING = 1,	  /* failed, or freed */
+	TM_RESULT_FORWARDED = 2,  /* another function with probes takes the call over */
+	TM_RESULT_BY_POINTER = 3, /* rax holds a status */
+};
+#define TM_RESULT_ALWAYS	  16 /* as condition */
+#define TM_RESULT_FLAGS(kind, cc) ((kind) | (cc) << 2)
+#define TM_RESULT_KIND(flags)	  ((flags)&3)
+#define TM_RESULT_CC(flags)	  ((flags) >> 2)
 
 /* Functions of alloc_enter: the entry points of a C library, and what is none. */
 enum tm_fn {

@@ -5,6 +5,14 @@
 #include "alloc/provider.h"
 #include "alloc/skeleton.h"
 #include "base/log.h"
+#include "target/return_probe.h"
+
+_Static_assert((int)RESULT_BLOCK == (int)TM_RESULT_BLOCK &&
+		       (int)RESULT_NOTHING == (int)TM_RESULT_NOTHING &&
+		       (int)RESULT_FORWARDED == (int)TM_RESULT_FORWARDED &&
+		       (int)RESULT_BY_POINTER == (int)TM_RESULT_BY_POINTER &&
+		       RESULT_ALWAYS == TM_RESULT_ALWAYS,
+	       "one numbering");
 
 static int not_found(const struct alloc_set *set, int err)
 {
@@ -16,6 +24,39 @@ static int not_found(const struct alloc_set *set, int err)
 	return log_coded_err(err, "E302", NULL,
 			     "%d (%s) has no allocator that we know: neither CPython nor malloc",
 			     (int)set->target->pid, set->target->exe);
+}
+
+/*
+ * The functions whose result cannot be seen inside them need a return probe. Where that would kill the target
+ * they get no probe at all.
+ */
+static void return_probes_check(const struct alloc_set *set, struct libc_sites *sites)
+{
+	bool refused = return_probe_kills_process(set->target->pid);
+	char names[128];
+	size_t len = 0, count = 0;
+
+	for (int fn = 0; fn < TM_FN_COUNT; fn++) {
+		if (!sites->fn[fn].present || fn == TM_FN_FREE || sites->fn[fn].results.count)
+			continue;
+		len += (size_t)snprintf(names + len, len < sizeof(names) ? sizeof(names) - len : 0,
+					"%s%s", count ? ", " : "", libc_fn_name((enum tm_fn)fn));
+		len = len < sizeof(names) ? len : sizeof(names) - 1;
+		count++;
+		if (refused)
+			sites->fn[fn].present = false;
+	}
+	if (refused && !sites->slow_malloc.results.count)
+		sites->slow_malloc.present = false;
+	if (count && refused)
+		log_coded_warn(
+			"W128", NULL,
+			"not probed, as a return probe would kill process %d (this kernel, and a "
+			"seccomp filter): %s",
+			(int)set->target->pid, names);
+	else
+		log_info("%zu return probes in %s%s%s", count, set->libc.object->path,
+			 count ? ": " : "", count ? names : "");
 }
 
 static void libc_release(void *state)
@@ -40,6 +81,7 @@ static int libc_find(struct alloc_set *set, void **state)
 	}
 	set->libc = libc;
 	*state = sites;
+	return_probes_check(set, sites);
 	if (set->python.found && set->python.py.allocator == PY_ALLOC_MALLOC)
 		log_coded_warn(
 			"W120", NULL,
@@ -77,17 +119,40 @@ static void add_enter(const struct alloc_set *set, const struct fn_site *f, uint
 static void add_return(const struct alloc_set *set, const struct fn_site *f, unsigned roles,
 		       struct probe_list *out)
 {
-	if (f->present)
+	probe_list_add(out, &(struct probe_spec){.program = "record_site",
+						 .object = set->libc.object,
+						 .part = PROBE_PART_MALLOC,
+						 .vaddr = f->ret_vaddr,
+						 .offset = f->ret_off,
+						 .cookie = TM_COOKIE(0, TM_KIND_ALLOC_RETURN, 0, 0),
+						 .kind = TM_PROG_MALLOC,
+						 .at_return = true,
+						 .roles = roles});
+}
+
+/* Where the result of a function is seen: inside it, or by a return probe where that is not proven. */
+static void add_results(const struct alloc_set *set, const struct fn_site *f, unsigned roles,
+			struct probe_list *out)
+{
+	if (!f->present)
+		return;
+	if (!f->results.count)
+		add_return(set, f, roles, out);
+	for (size_t i = 0; i < f->results.count; i++) {
+		const struct result_site *r = &f->results.v[i];
+
 		probe_list_add(out, &(struct probe_spec){
 					    .program = "record_site",
 					    .object = set->libc.object,
 					    .part = PROBE_PART_MALLOC,
-					    .vaddr = f->ret_vaddr,
-					    .offset = f->ret_off,
-					    .cookie = TM_COOKIE(0, TM_KIND_ALLOC_RETURN, 0, 0),
+					    .vaddr = r->vaddr,
+					    .offset = r->file_off,
+					    .cookie = TM_COOKIE(r->reg & 15, TM_KIND_ALLOC_RESULT,
+								TM_RESULT_FLAGS(r->kind, r->cc),
+								r->sp_bytes / 8),
 					    .kind = TM_PROG_MALLOC,
-					    .at_return = true,
 					    .roles = roles});
+	}
 }
 
 /* free first: a block whose end we miss would stay forever, one whose birth we miss is just not there. */
@@ -105,8 +170,8 @@ static void libc_plan(const struct alloc_set *set, const void *state, struct pro
 						 .roles = PROBE_EXACT | PROBE_GROWTH});
 	for (int fn = 0; fn < TM_FN_COUNT; fn++)
 		if (fn != TM_FN_FREE)
-			add_return(set, &libc->fn[fn], roles_of(libc, (enum tm_fn)fn), out);
-	add_return(set, &libc->slow_malloc, PROBE_GROWTH, out);
+			add_results(set, &libc->fn[fn], roles_of(libc, (enum tm_fn)fn), out);
+	add_results(set, &libc->slow_malloc, PROBE_GROWTH, out);
 	for (int fn = 0; fn < TM_FN_COUNT; fn++) {
 		unsigned trial = fn == TM_FN_MALLOC ? PROBE_TRIAL : 0;
 

@@ -66,14 +66,12 @@ static void plan_new_pools(const struct alloc_set *set, struct probe_list *out)
 {
 	const struct python_sites *py = &set->python.sites;
 
-	if (py->refill_vaddr) {
-		struct site refill = {.vaddr = py->refill_vaddr, .file_off = py->refill_off};
-		struct probe_spec s = spec_at(set, &refill, TM_PROG_REFILL, ROLES_GROWTH);
+	for (size_t i = 0; i < py->refill_count; i++) {
+		struct probe_spec s = spec_at(set, &py->refills[i], TM_PROG_REFILL, ROLES_GROWTH);
 
-		s.at_return = true;
-		s.cookie = TM_COOKIE(0, TM_KIND_REFILL, 0, 0);
+		s.set = SET_INITS;
+		s.cookie = TM_COOKIE(py->refills[i].reg, TM_KIND_REFILL, 0, 0);
 		probe_list_add(out, &s);
-		return;
 	}
 	for (size_t i = 0; i < py->init_count; i++) {
 		struct probe_spec s = spec_at(set, &py->inits[i], TM_PROG_POP, ROLES_GROWTH);

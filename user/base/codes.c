@@ -155,8 +155,16 @@ static const struct code_row code_rows[] = {
 	{"W127", "the interpreter's blocks come from mimalloc",
 	 "Every block is seen, with the size class that it occupies. Coverage is not measured.",
 	 "Nothing to do."},
+	{"W128", "some allocation functions are not probed",
+	 "They can only be seen by a return probe, and on kernels 6.11 to 6.13 a process under a seccomp "
+	 "filter would be killed by it. Blocks from the functions in the message are not seen.",
+	 "Use kernel 6.14 or later, or run the target without a seccomp filter."},
 	{"W130", "the program's file was replaced on disk",
 	 "The process runs a deleted file (an upgrade). It is read through /proc instead.",
+	 "Nothing to do."},
+	{"W136", "detaching takes longer than a second",
+	 "The kernel waits until no task can be on its way through a probe any more (RCU), longer on a "
+	 "loaded machine. The target runs on meanwhile.",
 	 "Nothing to do."},
 	{"W140", "tracing costs more than --overhead",
 	 "The target allocates faster now than in the trial before the attach.",

@@ -16,10 +16,10 @@
 
 /**
  * Call fn(arg) in the child and wait for it. Descriptors that fn opens or closes are ours; memory that it
- * writes is not.
+ * writes is not. slow() is called here, once, when it takes longer than a second; may be NULL.
  * Out: *ret, what fn returned, -EINTR when the child was killed.
  * Returns: false where no child can be made (a limit, seccomp): fn was not called, *ret is not set.
  */
-bool shielded_call(int (*fn)(const void *arg), const void *arg, int *ret);
+bool shielded_call(int (*fn)(const void *arg), const void *arg, void (*slow)(void), int *ret);
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "probe/shielded.h"
 #include "probe/uprobe_multi_abi.h"
 
@@ -99,7 +100,7 @@ int uprobe_link_attach(const struct bpf_program *prog, const struct uprobe_sites
 	if (multi) {
 		struct multi_request r = {bpf_program__fd(prog), sites};
 
-		if (!shielded_call(link_create_multi, &r, &link->fd))
+		if (!shielded_call(link_create_multi, &r, NULL, &link->fd))
 			link->fd = link_create_multi(&r);
 		err = link->fd < 0 ? link->fd : 0;
 	} else {
@@ -123,13 +124,26 @@ static int detach(const void *arg)
 	return 0;
 }
 
+/* Logged once in the life of the process: what holds up one link holds up the next, too. */
+static void detach_is_slow(void)
+{
+	static bool logged;
+
+	if (!logged)
+		log_coded_warn(
+			"W136", NULL,
+			"detaching takes longer than a second: the kernel waits until no task "
+			"can be on its way through a probe any more; the target runs on");
+	logged = true;
+}
+
 void uprobe_link_free(struct uprobe_link *link)
 {
 	int err;
 
 	if (!link)
 		return;
-	if (shielded_call(detach, link, &err)) {
+	if (shielded_call(detach, link, detach_is_slow, &err)) {
 		/* The child closed the descriptors and freed its copy of the memory; this is ours. */
 		for (size_t i = 0; i < link->perf_count; i++) {
 			bpf_link__disconnect(link->perf[i]);

@@ -8,13 +8,15 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "sites/fn_result.h"
 #include "sites/libc_slow.h"
 #include "sites/site_check.h"
 #include "sites/sites.h"
 
 #define BODY_MAX   4096 /* bytes of one function that we decode */
 #define BODY_GUESS 512	/* when its symbol has no size */
-#define PLT_ENTRY  16	/* bytes, System V ABI 5.2 */
+
+#define REG_RBP	   5
 
 #define ARG1	   (1u << REG_RDI)
 #define ARG2	   (ARG1 | 1u << REG_RSI)
@@ -65,24 +67,50 @@ static bool is_looped_to(const struct code *body, size_t idx)
 	return count > 0;
 }
 
-static bool cheap_find(const struct code *body, uint16_t args, size_t *site, unsigned *sp_bytes)
+/*
+ * Where gdb puts `break FUNCTION` without debug information: at the first instruction, or after
+ * push %rbp; mov %rsp,%rbp, with or without an endbr64 before (gdb 16, amd64_analyze_prologue()). Two
+ * breakpoints at one address each take the other's for the program's own byte: who ends last writes it back.
+ */
+static bool is_debugger_spot(const struct code *body, size_t idx)
 {
+	size_t first = body->insns[0].op == OP_ENDBR;
+	const struct insn *push = first < body->count ? &body->insns[first] : NULL;
+
+	if (idx <= first)
+		return true;
+	return push && push->op == OP_PUSH && push->dst_reg == REG_RBP && idx <= first + 2;
+}
+
+struct cheap_site {
+	size_t idx;
+	unsigned sp_bytes;
+	bool at_debugger;
+};
+
+/* The first emulated instruction of the entry block that debuggers leave alone, else the first of all. */
+static bool cheap_find(const struct code *body, uint16_t args, struct cheap_site *out)
+{
+	unsigned sp_bytes = 0;
+	bool found = false;
 	size_t idx = 0;
 
-	*sp_bytes = 0;
 	while (idx != CODE_NONE && !is_looped_to(body, idx)) {
 		const struct insn *in = &body->insns[idx];
+		bool at_debugger = is_debugger_spot(body, idx);
 
-		if (in->flags & INSN_EMULATED) {
-			*site = idx;
-			return true;
+		if ((in->flags & INSN_EMULATED) && (!found || !at_debugger)) {
+			*out = (struct cheap_site){idx, sp_bytes, at_debugger};
+			found = true;
+			if (!at_debugger)
+				return true;
 		}
-		if ((in->writes & args) || in->op == OP_CALL_IND || in->op == OP_JCC ||
-		    !decode_falls_through(in) || !stack_step(in, sp_bytes))
-			return false;
+		if ((in->writes & args) || in->op == OP_CALL || in->op == OP_CALL_IND ||
+		    in->op == OP_JCC || !decode_falls_through(in) || !stack_step(in, &sp_bytes))
+			return found;
 		idx = decode_next(body, idx);
 	}
-	return false;
+	return found;
 }
 
 int fn_body_decode(const struct elf_image *img, uint64_t vaddr, uint64_t len, struct code *out)
@@ -100,9 +128,8 @@ int fn_site_at(const struct elf_image *img, uint64_t vaddr, uint64_t len, uint16
 	       struct fn_site *out)
 {
 	struct fn_site s = {.present = true, .entry_vaddr = vaddr, .vaddr = vaddr};
+	struct cheap_site site;
 	struct code body;
-	unsigned sp_bytes;
-	size_t site;
 	int err;
 
 	if (!address_is_code(img, vaddr) || !elf_image_file_off(img, vaddr, &s.entry_off))
@@ -110,11 +137,12 @@ int fn_site_at(const struct elf_image *img, uint64_t vaddr, uint64_t len, uint16
 	err = fn_body_decode(img, vaddr, len, &body);
 	if (err)
 		return err;
-	if (body.count && cheap_find(&body, args, &site, &sp_bytes)) {
-		s.vaddr = insn_vaddr(&body, site);
-		s.sp_bytes = (uint8_t)sp_bytes;
+	if (body.count && cheap_find(&body, args, &site)) {
+		s.vaddr = insn_vaddr(&body, site.idx);
+		s.sp_bytes = (uint8_t)site.sp_bytes;
+		s.at_debugger = site.at_debugger;
 	} else {
-		s.single_step = true;
+		s.single_step = s.at_debugger = true;
 	}
 	decode_release(&body);
 	s.file_off = s.entry_off + (s.vaddr - s.entry_vaddr);
@@ -133,44 +161,70 @@ static bool is_taken(const struct libc_sites *s, uint64_t vaddr)
 	return false;
 }
 
-static bool is_plt_entry(const struct elf_image *img, uint64_t vaddr)
+/*
+ * The sites at which the result of one function is known. A function that only checks its arguments and
+ * jumps to another of the family (reallocarray to realloc, musl's valloc to memalign) needs no probe: the other
+ * one sees the call, with the same caller.
+ */
+static void results_find(struct fn_scope *scope, struct fn_site *f, bool by_pointer)
 {
-	struct code stub;
-	bool found = false;
+	const struct result_query query = {.entry_site = f->vaddr, .by_pointer = by_pointer};
+	struct fn_graph g;
 
-	if (!address_is_code(img, vaddr) || fn_body_decode(img, vaddr, PLT_ENTRY, &stub))
-		return false;
-	for (size_t k = 0; k < stub.count && !found; k++)
-		found = stub.insns[k].op == OP_JMP_IND;
-	decode_release(&stub);
-	return found;
+	f->unproven = "its code cannot be followed";
+	if (fn_graph_build(scope, f->entry_vaddr, &g))
+		return;
+	if (fn_is_forwarder(scope, &g))
+		f->present = false;
+	else if (!fn_results_find(scope, &g, &query, &f->results, &f->unproven))
+		f->unproven = NULL;
+	fn_graph_release(&g);
 }
 
-/*
- * glibc's reallocarray only checks the product and jumps to realloc (through the PLT, as realloc may be
- * interposed), musl's valloc jumps to memalign: those have probes of their own, and a single-stepped
- * probe here would see the same call a second time.
- */
-static bool is_covered(const struct elf_image *img, const struct libc_sites *s, int fn)
+/* Functions that end in one common part (memalign, valloc) share its sites: one probe must serve them all. */
+static bool is_served_by(const struct result_site *a, const struct result_site *b)
 {
-	const struct elf_symbol *sym = elf_image_symbol(img, fns[fn].name);
-	struct code body;
-	bool found = false;
+	return a->vaddr != b->vaddr || (a->reg == b->reg && a->kind == b->kind &&
+					a->sp_bytes == b->sp_bytes && a->cc == b->cc);
+}
 
-	if (!sym || fn_body_decode(img, sym->vaddr, sym->len, &body))
-		return false;
-	for (size_t i = 0; i < body.count && !found; i++) {
-		uint64_t to = insn_target_vaddr(&body, i);
+static bool results_agree(const struct fn_site *a, const struct fn_site *b)
+{
+	for (size_t i = 0; i < a->results.count; i++)
+		for (size_t k = 0; k < b->results.count; k++)
+			if (!is_served_by(&a->results.v[i], &b->results.v[k]))
+				return false;
+	return true;
+}
 
-		if (body.insns[i].op != OP_JMP || decode_target(&body, i) != CODE_NONE)
-			continue;
-		for (int f = 0; f < TM_FN_COUNT && !found; f++)
-			found = f != fn && s->fn[f].present && !s->fn[f].single_step &&
-				s->fn[f].entry_vaddr == to;
-		found = found || (fn == TM_FN_REALLOCARRAY && is_plt_entry(img, to));
+static void disagreeing_drop(struct libc_sites *s)
+{
+	for (int f = 0; f < TM_FN_COUNT; f++) {
+		struct fn_site *b = &s->fn[f];
+
+		for (int before = 0; before < f; before++) {
+			if (!b->present || !s->fn[before].present ||
+			    results_agree(&s->fn[before], b))
+				continue;
+			b->results.count = 0;
+			b->unproven = "it shares a jump with another function, in another state";
+		}
 	}
-	decode_release(&body);
-	return found;
+}
+
+static void all_results_find(const struct elf_image *img, struct libc_sites *s)
+{
+	struct fn_scope scope = {.img = img};
+
+	for (int f = 0; f < TM_FN_COUNT; f++)
+		if (s->fn[f].present)
+			scope.others[scope.other_count++] = s->fn[f].entry_vaddr;
+	for (int f = 0; f < TM_FN_COUNT; f++)
+		if (s->fn[f].present && f != TM_FN_FREE)
+			results_find(&scope, &s->fn[f], f == TM_FN_POSIX_MEMALIGN);
+	disagreeing_drop(s);
+	if (s->slow_malloc.present)
+		results_find(&scope, &s->slow_malloc, false);
 }
 
 static void reason_write(struct libc_sites *s, const char *slow)
@@ -196,12 +250,10 @@ int libc_sites_find(const struct elf_image *img, struct libc_sites *out)
 		if (sym && !is_taken(&s, sym->vaddr))
 			fn_site_at(img, sym->vaddr, sym->len, fns[f].args, &s.fn[f]);
 	}
-	for (int f = 0; f < TM_FN_COUNT; f++)
-		if (s.fn[f].present && s.fn[f].single_step && is_covered(img, &s, f))
-			s.fn[f].present = false;
 	if (!s.fn[TM_FN_MALLOC].present || !s.fn[TM_FN_FREE].present)
 		return -ENOENT;
 	slow_malloc_find(img, &s, slow, sizeof(slow));
+	all_results_find(img, &s);
 	reason_write(&s, slow);
 	*out = s;
 	return 0;

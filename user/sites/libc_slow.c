@@ -15,16 +15,13 @@
 
 #include "base/cleanup.h"
 #include "sites/flow.h"
+#include "sites/stack_depth.h"
 
 #define TARGETS_MAX 32	/* distinct functions called from one body */
 #define TRACE_BACK  250 /* instructions from a call back to the function's entry */
 #define ARGS_BACK   10	/* the second argument is set this shortly before the call */
 
-#define REG_RBP	    5
 #define WORD	    8
-#define LEAVE_LEN   1	      /* the only one-byte instruction that writes both rsp and rbp */
-#define LOST	    (-1)      /* not known, or different on two paths */
-#define DEPTH_MAX   (1 << 20) /* bytes of stack that we follow */
 #define UP_MAX	    4096
 
 struct callee {
@@ -125,97 +122,32 @@ static unsigned best_callee(const struct elf_image *img, uint64_t *vaddr)
 	return best > second ? best : 0;
 }
 
-/* The stack before one instruction, in bytes below the slot of the function's return address. */
-struct stack_place {
-	int32_t depth; /* of rsp; LOST */
-	int32_t frame; /* of rbp while it is the frame pointer; LOST */
+struct walk_place {
+	struct stack_place stack;
 	bool seen, pending;
 };
 
 struct stack_walk {
 	const struct code *body;
-	struct stack_place *at; /* by instruction */
-	size_t *todo;		/* at most one entry an instruction */
+	struct walk_place *at; /* by instruction */
+	size_t *todo;	       /* at most one entry an instruction */
 	size_t len;
 };
 
-static int32_t depth_of(int32_t from, int64_t more)
+/* Control reaches idx with this stack. */
+static void stack_meet(struct stack_walk *w, size_t idx, const struct stack_place *stack)
 {
-	if (from == LOST || more < -DEPTH_MAX || more > DEPTH_MAX)
-		return LOST;
-	more += from;
-	return more < 0 || more > DEPTH_MAX ? LOST : (int32_t)more;
-}
-
-/* Push or pop of one word; a 16-bit immediate has an operand-size prefix and other lengths. */
-static bool moves_one_word(const struct insn *in)
-{
-	if (in->dst == OPERAND_IMM)
-		return in->len == 2 || in->len == 5;
-	return in->width == WORD && in->dst_reg != REG_RSP;
-}
-
-/* rsp behind the instruction. */
-static int32_t depth_behind(const struct insn *in, const struct stack_place *at)
-{
-	bool by_imm = in->dst_reg == REG_RSP && in->src == OPERAND_IMM && in->width == WORD;
-
-	if (!insn_writes(in, REG_RSP))
-		return at->depth;
-	switch (in->op) {
-	case OP_CALL:
-	case OP_CALL_IND:
-		return at->depth; /* behind its return */
-	case OP_PUSH:
-		return moves_one_word(in) ? depth_of(at->depth, WORD) : LOST;
-	case OP_POP:
-		return moves_one_word(in) ? depth_of(at->depth, -WORD) : LOST;
-	case OP_SUB:
-		return by_imm ? depth_of(at->depth, in->imm) : LOST;
-	case OP_ADD:
-		return by_imm && in->imm > INT64_MIN ? depth_of(at->depth, -in->imm) : LOST;
-	case OP_LEA:
-		if (in->width != WORD || in->index != REG_NONE)
-			return LOST;
-		if (in->base == REG_RBP)
-			return depth_of(at->frame, -(int64_t)in->disp);
-		return in->base == REG_RSP ? depth_of(at->depth, -(int64_t)in->disp) : LOST;
-	case OP_MOV:
-		return insn_is_copy(in) && in->src_reg == REG_RBP ? at->frame : LOST;
-	case OP_OTHER:
-		return in->len == LEAVE_LEN && insn_writes(in, REG_RBP) ? depth_of(at->frame, -WORD)
-									: LOST;
-	default:
-		return LOST;
-	}
-}
-
-/* rbp behind the instruction. */
-static int32_t frame_behind(const struct insn *in, const struct stack_place *at)
-{
-	if (!insn_writes(in, REG_RBP))
-		return at->frame;
-	if (in->op == OP_LEA && in->width == WORD && in->base == REG_RSP && in->index == REG_NONE)
-		return depth_of(at->depth, -(int64_t)in->disp);
-	return insn_is_copy(in) && in->src_reg == REG_RSP ? at->depth : LOST;
-}
-
-/* Control reaches idx with this stack; what two paths do not agree on is lost. */
-static void stack_meet(struct stack_walk *w, size_t idx, int32_t depth, int32_t frame)
-{
-	struct stack_place *p;
+	struct walk_place *p;
 	bool changed;
 
 	if (idx == CODE_NONE)
 		return;
 	p = &w->at[idx];
-	if (p->seen) {
-		depth = p->depth == depth ? depth : LOST;
-		frame = p->frame == frame ? frame : LOST;
-	}
-	changed = !p->seen || p->depth != depth || p->frame != frame;
-	p->depth = depth;
-	p->frame = frame;
+	changed = !p->seen;
+	if (p->seen)
+		changed = stack_merge(&p->stack, stack);
+	else
+		p->stack = *stack;
 	p->seen = true;
 	if (changed && !p->pending) {
 		p->pending = true;
@@ -226,18 +158,19 @@ static void stack_meet(struct stack_walk *w, size_t idx, int32_t depth, int32_t 
 /* Follow control from the first instruction until nothing changes: at most 3 visits of each. */
 static void stack_follow(struct stack_walk *w)
 {
-	stack_meet(w, 0, 0, LOST);
+	const struct stack_place entry = {.depth = 0, .frame = STACK_LOST};
+
+	stack_meet(w, 0, &entry);
 	while (w->len) {
 		size_t idx = w->todo[--w->len];
 		const struct insn *in = &w->body->insns[idx];
-		int32_t depth = depth_behind(in, &w->at[idx]);
-		int32_t frame = frame_behind(in, &w->at[idx]);
+		struct stack_place after = stack_after(in, &w->at[idx].stack);
 
 		w->at[idx].pending = false;
 		if (decode_falls_through(in))
-			stack_meet(w, decode_next(w->body, idx), depth, frame);
+			stack_meet(w, decode_next(w->body, idx), &after);
 		if (in->op == OP_JCC || in->op == OP_JMP)
-			stack_meet(w, decode_target(w->body, idx), depth, frame);
+			stack_meet(w, decode_target(w->body, idx), &after);
 	}
 }
 
@@ -245,12 +178,14 @@ static void slow_calls_take(const struct stack_walk *w, struct libc_sites *s)
 {
 	for (size_t i = 0; i < w->body->count && s->slow_call_count < TM_SLOW_CALLS; i++) {
 		const struct insn *in = &w->body->insns[i];
-		int32_t up = w->at[i].depth + WORD; /* the call pushes its own return address */
+		int32_t up =
+			w->at[i].stack.depth + WORD; /* the call pushes its own return address */
 
 		if (in->op != OP_CALL ||
 		    insn_target_vaddr(w->body, i) != s->slow_malloc.entry_vaddr)
 			continue;
-		if (!w->at[i].seen || w->at[i].depth == LOST || up % WORD || up > UP_MAX)
+		if (!w->at[i].seen || w->at[i].stack.depth == STACK_LOST || up % WORD ||
+		    up > UP_MAX)
 			continue;
 		s->slow_calls[s->slow_call_count++] = (struct slow_call){
 			.ret_vaddr = insn_vaddr(w->body, i) + in->len, .up_bytes = (uint16_t)up};

@@ -32,4 +32,15 @@ struct refill {
 /** Vote for the refill function. Returns: 0, -ENOMEM. */
 int refill_find(const struct code *code, const struct site_list *pops, struct refill *out);
 
+/**
+ * Append a site for every call of the refill function: an emulated instruction after it that only this call
+ * leads to, with the first block of the new pool in reg; without one the instruction right after the call.
+ * Out: *uncovered, calls that have neither, tail jumps among them. Returns: 0, -ENOMEM, -EFBIG.
+ */
+int refill_results_find(const struct code *code, uint64_t refill_vaddr, struct site_list *out,
+			size_t *uncovered);
+
+/** Where some call has no site: the rets of the refill function. Returns: 0, -ENOENT, -ENOMEM, -EFBIG. */
+int refill_rets_find(const struct elf_image *img, uint64_t refill_vaddr, struct site_list *out);
+
 #endif

@@ -47,6 +47,29 @@ static const struct site *first_unsound(const struct elf_image *img, struct site
 	return NULL;
 }
 
+/* Where what the refill function returns is seen: after each call of it, else at its rets. */
+static int take_refill_results(const struct elf_image *img, const struct code *code, uint64_t vaddr,
+			       struct python_sites *s)
+{
+	struct site_list list = {0};
+	size_t uncovered;
+	int err = refill_results_find(code, vaddr, &list, &uncovered);
+
+	if (!err && uncovered) {
+		site_list_release(&list);
+		err = refill_rets_find(img, vaddr, &list);
+	}
+	if (!err && (!list.count || first_unsound(img, list.v, list.count)))
+		err = -ENOENT;
+	if (err) {
+		site_list_release(&list);
+		return err;
+	}
+	s->refills = list.v;
+	s->refill_count = list.count;
+	return 0;
+}
+
 /* Set the refill function, if it is beyond doubt; else say in `doubt` why not. */
 static bool take_refill(const struct elf_image *img, const struct code *code,
 			const struct refill *r, struct python_sites *s,
@@ -69,23 +92,22 @@ static bool take_refill(const struct elf_image *img, const struct code *code,
 			 "%zu of %zu calls of the refill function 0x%" PRIx64
 			 " lie behind no pop site",
 			 r->calls_missed, r->calls, r->vaddr);
-	else if (!elf_image_file_off(img, r->vaddr, &s->refill_off) ||
-		 !is_function_entry(code, idx))
+	else if (!is_function_entry(code, idx))
 		snprintf(doubt, SITES_REASON_LEN,
 			 "refill target 0x%" PRIx64 " does not look like a function", r->vaddr);
+	if (!*doubt && take_refill_results(img, code, r->vaddr, s))
+		snprintf(doubt, SITES_REASON_LEN,
+			 "no place to see what the refill function 0x%" PRIx64 " returns",
+			 r->vaddr);
 	if (*doubt)
 		return false;
-	/* A return probe works as long as nothing is pushed: take the push behind endbr64, it is emulated. */
-	if (code->insns[idx].op == OP_ENDBR && decode_next(code, idx) != CODE_NONE) {
-		s->refill_off += code->insns[idx].len;
+	if (code->insns[idx].op == OP_ENDBR && decode_next(code, idx) != CODE_NONE)
 		idx++;
-	}
 	s->refill_vaddr = insn_vaddr(code, idx);
 	s->refill_calls = r->votes;
 	snprintf(s->reason, sizeof(s->reason),
-		 "%zu pop sites; %zu of %zu calls of refill 0x%" PRIx64 " behind them%s; ",
-		 s->pop_count, r->calls - r->calls_missed, r->calls, r->vaddr,
-		 code->insns[idx].flags & INSN_EMULATED ? "" : " (single-stepped)");
+		 "%zu pop sites; %zu of %zu calls of refill 0x%" PRIx64 " behind them; ",
+		 s->pop_count, r->calls - r->calls_missed, r->calls, r->vaddr);
 	return true;
 }
 
@@ -282,6 +304,7 @@ void python_sites_release(struct python_sites *s)
 	free(s->pops);
 	free(s->newrefs);
 	free(s->inits);
+	free(s->refills);
 	free(s->proof);
 	*s = (struct python_sites){0};
 }

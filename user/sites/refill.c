@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The refill function: what the equal edge of nearly all pop sites calls. */
+/*
+ * The refill function: what the equal edge of nearly all pop sites calls; and the jumps at which what it
+ * returned is seen.
+ */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "sites/flow.h"
+#include "sites/fn_graph.h"
 #include "sites/python_pops.h"
 
 #define REFILL_AHEAD 14 /* from the jump to the call */
 #define SITE_CALLS   8	/* distinct calls looked at per site */
+#define RESULT_AHEAD 16 /* instructions from the call to the jump that sees its result */
 
 /* One call reached from the equal edge of a pop site. */
 struct reach {
@@ -133,4 +138,120 @@ int refill_find(const struct code *code, const struct site_list *pops, struct re
 	if (out->vaddr)
 		count_calls(code, all, n, out);
 	return 0;
+}
+
+/*
+ * The first emulated instruction after the call, with the block still in a register. Nothing else may lead
+ * there: a jump that pops come by, too, would be hit at each of them. Returns: false when there is none.
+ */
+static bool result_after_call(const struct code *code, size_t call, struct site *out)
+{
+	uint32_t holders = 1u << REG_RAX;
+	size_t idx = decode_next(code, call);
+
+	for (unsigned n = 0; n < RESULT_AHEAD && idx != CODE_NONE && holders; n++) {
+		const struct insn *in = &code->insns[idx];
+		size_t branches;
+
+		decode_branches_to(code, idx, &branches);
+		if (branches)
+			return false;
+		if (in->flags & INSN_EMULATED) {
+			out->vaddr = insn_vaddr(code, idx);
+			out->reg = (uint8_t)__builtin_ctz(holders);
+			return true;
+		}
+		if (!decode_falls_through(in) || in->op == OP_JCC || in->op == OP_CALL_IND)
+			return false;
+		if (insn_is_copy(in) && in->src_reg < 16 && (holders >> in->src_reg & 1))
+			holders |= 1u << in->dst_reg;
+		else
+			holders &= ~(uint32_t)in->writes;
+		idx = decode_next(code, idx);
+	}
+	return false;
+}
+
+/* The instruction right after the call: single-stepped, but only this call leads to it. */
+static bool result_at_once(const struct code *code, size_t call, struct site *out)
+{
+	size_t idx = decode_next(code, call), branches;
+
+	if (idx == CODE_NONE)
+		return false;
+	decode_branches_to(code, idx, &branches);
+	switch (code->insns[idx].op) {
+	case OP_MOV:
+	case OP_LEA:
+	case OP_ADD:
+	case OP_POP:
+	case OP_RET:
+	case OP_TEST:
+		break;
+	default: /* a nop of several bytes must not be probed in mid-function; the others were not seen */
+		return false;
+	}
+	if (branches)
+		return false;
+	out->vaddr = insn_vaddr(code, idx);
+	out->reg = REG_RAX;
+	out->single_step = true;
+	return true;
+}
+
+int refill_results_find(const struct code *code, uint64_t refill_vaddr, struct site_list *out,
+			size_t *uncovered)
+{
+	uint64_t off = refill_vaddr - code->base_vaddr;
+
+	*uncovered = 0;
+	for (size_t i = 0; i < code->count; i++) {
+		const struct insn *in = &code->insns[i];
+		struct site s = {.reg2 = REG_NONE, .evidence = 2, .refill = true};
+		int err;
+
+		if ((in->op != OP_CALL && in->op != OP_JMP) || in->imm < 0 ||
+		    (uint64_t)in->imm != off)
+			continue;
+		if (in->op == OP_JMP ||
+		    (!result_after_call(code, i, &s) && !result_at_once(code, i, &s))) {
+			++*uncovered;
+			continue;
+		}
+		err = site_list_add(out, &s);
+		if (err)
+			return err;
+	}
+	site_list_sort(out);
+	return 0;
+}
+
+int refill_rets_find(const struct elf_image *img, uint64_t refill_vaddr, struct site_list *out)
+{
+	_cleanup_free_ struct fn_scope *scope = calloc(1, sizeof(*scope));
+	struct fn_graph g;
+	int err;
+
+	if (!scope)
+		return -ENOMEM;
+	scope->img = img;
+	err = fn_graph_build(scope, refill_vaddr, &g);
+	for (size_t i = 0; !err && i < g.count; i++) {
+		struct site s = {.vaddr = g.nodes[i].vaddr,
+				 .reg = REG_RAX,
+				 .reg2 = REG_NONE,
+				 .evidence = 2,
+				 .single_step = true,
+				 .refill = true};
+
+		if (g.nodes[i].exit == FN_RET)
+			err = site_list_add(out, &s);
+		else if (g.nodes[i].exit)
+			err = -ENOENT;
+	}
+	if (!err && (g.cut || !out->count))
+		err = -ENOENT;
+	fn_graph_release(&g);
+	site_list_sort(out);
+	return err;
 }

@@ -19,7 +19,7 @@
 
 #define MAGIC	      0x5345544953504d54u /* "TMPSITES" */
 #define LEARNED_MAGIC 0x4e5241454c504d54u /* "TMPLEARN" */
-#define CACHE_VERSION 4			  /* raise it when the finders or this layout change */
+#define CACHE_VERSION 5			  /* raise it when the finders or this layout change */
 #define SITE_BYTES    12
 #define RANGE_BYTES   12
 
@@ -62,13 +62,20 @@ static void put_sites(struct buf *b, const struct site *v, size_t count)
 		put_u32(b, (uint32_t)v[i].reg | (uint32_t)v[i].evidence << 8 |
 				   (uint32_t)v[i].after_pop << 16 |
 				   (uint32_t)v[i].fresh_proven << 17 | (uint32_t)v[i].init << 18 |
+				   (uint32_t)v[i].refill << 19 | (uint32_t)v[i].single_step << 20 |
 				   (uint32_t)v[i].reg2 << 24);
 	}
 }
 
+/* A site is at most one of: after a pop, proven fresh, a way into a new pool, after a refill. */
+static bool is_one_kind(uint32_t bits)
+{
+	return (bits & (bits - 1)) == 0 ? bits <= 8 : bits == (8 | 16);
+}
+
 /* Returns: 0, -EBADMSG (not sorted, not on an emulated jump, counts out of range), -ENOMEM. */
-static int get_sites(struct cursor *c, const struct elf_image *img, bool inits, struct site **v,
-		     size_t *count)
+static int get_sites(struct cursor *c, const struct elf_image *img, bool inits, bool refills,
+		     struct site **v, size_t *count)
 {
 	uint32_t n = cursor_u32(c);
 	struct site *list;
@@ -89,9 +96,11 @@ static int get_sites(struct cursor *c, const struct elf_image *img, bool inits, 
 		s->after_pop = bits >> 16 & 1;
 		s->fresh_proven = bits >> 17 & 1;
 		s->init = bits >> 18 & 1;
+		s->refill = bits >> 19 & 1;
+		s->single_step = bits >> 20 & 1;
 		s->reg2 = (uint8_t)(bits >> 24);
-		if ((bits >> 16 & 0xff) > 4 || (s->fresh_proven && s->after_pop) ||
-		    s->init != inits || s->evidence > 2 || (i && s->vaddr <= list[i - 1].vaddr) ||
+		if (!is_one_kind(bits >> 16 & 0xff) || s->init != inits || s->refill != refills ||
+		    s->evidence > 2 || (i && s->vaddr <= list[i - 1].vaddr) ||
 		    !elf_image_file_off(img, s->vaddr, &s->file_off) || !site_is_sound(img, s)) {
 			free(list);
 			return -EBADMSG;
@@ -141,6 +150,7 @@ static int put_all(const struct text_id *id, unsigned minor, const struct python
 	put_sites(b, s->pops, s->pop_count);
 	put_sites(b, s->newrefs, s->newref_count);
 	put_sites(b, s->inits, s->init_count);
+	put_sites(b, s->refills, s->refill_count);
 	put_proof(b, s);
 	return b->oom ? -ENOMEM : 0;
 }
@@ -167,14 +177,15 @@ static int parse_entry(struct cursor *c, const struct elf_image *img, struct pyt
 	s->refill_calls = cursor_u64(c);
 	s->trace_word_vaddr = cursor_u64(c);
 	s->newref_disagree = cursor_u64(c);
-	if (!get_reason(c, s->reason) ||
-	    (s->refill_vaddr && !elf_image_file_off(img, s->refill_vaddr, &s->refill_off)))
+	if (!get_reason(c, s->reason))
 		return -EBADMSG;
-	err = get_sites(c, img, false, &s->pops, &s->pop_count);
+	err = get_sites(c, img, false, false, &s->pops, &s->pop_count);
 	if (!err)
-		err = get_sites(c, img, false, &s->newrefs, &s->newref_count);
+		err = get_sites(c, img, false, false, &s->newrefs, &s->newref_count);
 	if (!err)
-		err = get_sites(c, img, true, &s->inits, &s->init_count);
+		err = get_sites(c, img, true, false, &s->inits, &s->init_count);
+	if (!err)
+		err = get_sites(c, img, false, true, &s->refills, &s->refill_count);
 	if (!err)
 		err = get_proof(c, s);
 	if (err)

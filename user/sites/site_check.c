@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sites/site_check.h"
 
+#define INSN_EMULATED_MAX 6 /* bytes: a jcc rel32 */
+
 static bool in_exec_segment(const struct elf_image *img, uint64_t vaddr, uint64_t len)
 {
 	for (size_t i = 0; i < img->segment_count; i++) {
@@ -18,6 +20,23 @@ bool address_is_code(const struct elf_image *img, uint64_t vaddr)
 	return in_exec_segment(img, vaddr, 1);
 }
 
+/* Does an instruction that the kernel emulates begin there? */
+static bool is_emulated_at(const struct elf_image *img, uint64_t vaddr)
+{
+	const uint8_t *p = NULL;
+	struct code code;
+	bool emulated;
+	size_t len;
+
+	for (len = INSN_EMULATED_MAX; len && !p; len = p ? len : len - 1)
+		p = elf_image_bytes(img, vaddr, len);
+	if (!p || !in_exec_segment(img, vaddr, len) || decode_bytes(p, len, vaddr, &code))
+		return false;
+	emulated = code.count && (code.insns[0].flags & INSN_EMULATED);
+	decode_release(&code);
+	return emulated;
+}
+
 bool site_is_sound(const struct elf_image *img, const struct site *s)
 {
 	const uint8_t *p = elf_image_bytes(img, s->vaddr, 2);
@@ -27,6 +46,9 @@ bool site_is_sound(const struct elf_image *img, const struct site *s)
 		return false;
 	if (s->reg > 15 || s->reg == REG_RSP || ((s->after_pop || s->init) && s->reg2 > 15))
 		return false;
+	if (s->refill)
+		return s->single_step ? in_exec_segment(img, s->vaddr, 1)
+				      : is_emulated_at(img, s->vaddr);
 	if (s->init && (p[0] == 0xeb || (p[0] >= 0x70 && p[0] <= 0x7f))) /* jmp, jcc rel8 */
 		return in_exec_segment(img, s->vaddr, 2);
 	if (s->init && p[0] == 0xe9) /* jmp rel32 */

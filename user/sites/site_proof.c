@@ -106,6 +106,7 @@ int proof_ranges(const struct elf_image *img, const struct code *code, const str
 	mark_sites(&m, s->pops, s->pop_count);
 	mark_sites(&m, s->newrefs, s->newref_count);
 	mark_sites(&m, s->inits, s->init_count);
+	mark_sites(&m, s->refills, s->refill_count);
 	if (s->refill_vaddr)
 		mark_around(&m, decode_find(code, s->refill_vaddr));
 	for (size_t i = 0; i < ARRAY_LEN(named); i++) {
@@ -126,16 +127,18 @@ static bool same_sites(const struct site *a, size_t a_count, const struct site *
 		if (a[i].vaddr != b[i].vaddr || a[i].file_off != b[i].file_off ||
 		    a[i].reg != b[i].reg || a[i].reg2 != b[i].reg2 ||
 		    a[i].evidence != b[i].evidence || a[i].after_pop != b[i].after_pop ||
-		    a[i].init != b[i].init)
+		    a[i].init != b[i].init || a[i].refill != b[i].refill ||
+		    a[i].single_step != b[i].single_step)
 			return false;
 	return true;
 }
 
 bool proof_agrees(const struct python_sites *a, const struct python_sites *b)
 {
-	return a->refill_vaddr == b->refill_vaddr && a->refill_off == b->refill_off &&
-	       a->refill_calls == b->refill_calls && a->trace_word_vaddr == b->trace_word_vaddr &&
+	return a->refill_vaddr == b->refill_vaddr && a->refill_calls == b->refill_calls &&
+	       a->trace_word_vaddr == b->trace_word_vaddr &&
 	       same_sites(a->pops, a->pop_count, b->pops, b->pop_count) &&
 	       same_sites(a->newrefs, a->newref_count, b->newrefs, b->newref_count) &&
-	       same_sites(a->inits, a->init_count, b->inits, b->init_count);
+	       same_sites(a->inits, a->init_count, b->inits, b->init_count) &&
+	       same_sites(a->refills, a->refill_count, b->refills, b->refill_count);
 }

@@ -31,7 +31,35 @@ struct site {
 	bool fresh_proven;
 	bool after_pop; /* pop sites of the second form: the jump behind the pop; block = see reg2 */
 	bool init;	/* the first block of a new pool, up to 3.8: see pool_init.h */
-	uint8_t reg2;	/* after_pop: holds the block that was popped; init: the size index */
+	bool refill; /* the refill function has returned: reg holds the first block of a new pool */
+	bool single_step; /* a refill site that the kernel does not emulate */
+	uint8_t reg2;	  /* after_pop: holds the block that was popped; init: the size index */
+};
+
+#define RESULT_SITES_MAX 24
+#define RESULT_ALWAYS	 16 /* as cc */
+
+enum result_kind {
+	RESULT_BLOCK = 0,  /* reg holds what the function returns; 0 = it failed */
+	RESULT_NOTHING,	   /* it failed, or freed: no block comes */
+	RESULT_FORWARDED,  /* another function with probes of its own takes the call over */
+	RESULT_BY_POINTER, /* reg holds a status; the block is where the first argument points */
+};
+
+struct result_site { /* see fn_result.h */
+	uint64_t vaddr;
+	uint64_t file_off;
+	uint16_t sp_bytes; /* the return address is at [rsp + sp_bytes] */
+	uint8_t reg;
+	uint8_t kind;	  /* enum result_kind */
+	uint8_t cc;	  /* only when the flags fulfil this condition of a jump; RESULT_ALWAYS */
+	bool single_step; /* a ret or an indirect jump: no emulated instruction on that path */
+};
+
+struct fn_results {
+	struct result_site v[RESULT_SITES_MAX];
+	size_t count;	  /* 0: not proven, a return probe is needed */
+	unsigned crossed; /* at most so many of them in one call */
 };
 
 /* One libc entry point at its cheap instruction. */
@@ -45,6 +73,10 @@ struct fn_site {
 	uint64_t file_off;
 	uint8_t sp_bytes; /* pushed between entry and vaddr: return address at [rsp + sp_bytes] */
 	bool single_step; /* nothing emulated was found: vaddr is the entry, and expensive */
+	/* Where a debugger puts `break FUNCTION`: whoever ends first leaves the other's breakpoint behind. */
+	bool at_debugger;
+	struct fn_results results;
+	const char *unproven; /* why there are no results; NULL while there are */
 };
 
 struct python_sites {
@@ -55,9 +87,10 @@ struct python_sites {
 	struct site *inits; /* up to 3.8, where there is no refill function */
 	size_t init_count;
 	size_t newref_disagree; /* candidates dropped because the two ways named different registers */
-	/* allocate_from_new_pool, behind endbr64: return probe. 0: there are inits instead. */
-	uint64_t refill_vaddr;
-	uint64_t refill_off;
+	struct site *refills; /* where the result of the refill function is seen; evidence 2 */
+	size_t refill_count;
+	uint64_t
+		refill_vaddr; /* allocate_from_new_pool, after its endbr64. 0: there are inits instead */
 	size_t refill_calls;	       /* pop sites that lead to it */
 	uint64_t trace_word_vaddr;     /* the word that new-reference sites test */
 	char reason[SITES_REASON_LEN]; /* why it is believed, one line */

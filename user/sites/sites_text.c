@@ -90,6 +90,20 @@ static void print_proven(FILE *out, const struct site *v, size_t count)
 			proven);
 }
 
+static void print_refills(FILE *out, const struct python_sites *s)
+{
+	size_t slow = 0;
+
+	for (size_t i = 0; i < s->refill_count; i++)
+		slow += s->refills[i].single_step;
+	fprintf(out, "    %-24s at %zu jumps after its calls", "its result",
+		s->refill_count - slow);
+	if (slow)
+		fprintf(out, ", and at %zu single-stepped instructions where there is no jump",
+			slow);
+	fputc('\n', out);
+}
+
 static void print_list(FILE *out, const struct elf_image *img, const char *what,
 		       const struct site *v, size_t count)
 {
@@ -123,11 +137,13 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 	if (s->newref_disagree)
 		fprintf(out, "    %zu dropped: the two heuristics disagree on the register\n",
 			s->newref_disagree);
-	if (s->refill_vaddr)
+	if (s->refill_vaddr) {
 		fprintf(out,
 			"  refill function      0x%" PRIx64 "  (%s; reached from %zu pop sites)\n",
 			s->refill_vaddr, near_symbol(img, s->refill_vaddr, name, sizeof(name)),
 			s->refill_calls);
+		print_refills(out, s);
+	}
 	if (s->trace_word_vaddr)
 		fprintf(out, "  trace word           0x%" PRIx64 "\n", s->trace_word_vaddr);
 	fprintf(out, "  %s %s\n", s->pop_count ? "believed because:" : "not usable:", s->reason);
@@ -135,21 +151,56 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 		fprintf(out, "  kind   address      reg     signs proven nearest symbol\n");
 		print_list(out, img, "pop", s->pops, s->pop_count);
 		print_list(out, img, "init", s->inits, s->init_count);
+		print_list(out, img, "refill", s->refills, s->refill_count);
 		print_list(out, img, "newref", s->newrefs, s->newref_count);
 	}
 	return ferror(out) ? -EIO : 0;
 }
 
-static void print_fn(FILE *out, const char *name, const struct fn_site *f)
+static void print_results(FILE *out, const struct fn_site *f, bool verbose)
+{
+	static const char *const kinds[] = {
+		[RESULT_BLOCK] = "the block",
+		[RESULT_NOTHING] = "failed",
+		[RESULT_FORWARDED] = "goes on in another function",
+		[RESULT_BY_POINTER] = "status, the block by its pointer",
+	};
+	size_t slow = 0;
+
+	for (size_t i = 0; i < f->results.count; i++)
+		slow += f->results.v[i].single_step;
+	if (!f->results.count) {
+		fprintf(out, "    result: return probe, because %s\n", f->unproven);
+		return;
+	}
+	fprintf(out, "    result: at %zu jumps inside, at most %u of them a call",
+		f->results.count - slow, f->results.crossed);
+	if (slow)
+		fprintf(out, ", and at %zu single-stepped exits where no path has a jump", slow);
+	fputc('\n', out);
+	for (size_t i = 0; verbose && i < f->results.count; i++) {
+		const struct result_site *r = &f->results.v[i];
+
+		fprintf(out, "      0x%-10" PRIx64 " %-4s %s, return address at [rsp+%u]%s%s\n",
+			r->vaddr, r->reg < 16 ? reg_names[r->reg] : "-", kinds[r->kind],
+			r->sp_bytes, r->cc == RESULT_ALWAYS ? "" : ", one way out only",
+			r->single_step ? ", single-stepped" : "");
+	}
+}
+
+static void print_fn(FILE *out, const char *name, const struct fn_site *f, bool verbose)
 {
 	if (!f->present)
 		return;
 	fprintf(out, "  %-16s 0x%-8" PRIx64 " probe at +0x%-3" PRIx64 " ", name, f->entry_vaddr,
 		f->vaddr - f->entry_vaddr);
 	if (f->single_step)
-		fprintf(out, "single-stepped: expensive\n");
+		fprintf(out, "single-stepped: expensive");
 	else
-		fprintf(out, "emulated, return address at [rsp+%u]\n", f->sp_bytes);
+		fprintf(out, "emulated, return address at [rsp+%u]", f->sp_bytes);
+	fprintf(out, "%s\n", f->at_debugger ? "; a debugger breaks there, too" : "");
+	if (f->results.count || f->unproven)
+		print_results(out, f, verbose);
 }
 
 static void print_slow_calls(FILE *out, const struct elf_image *img, const struct libc_sites *s)
@@ -170,14 +221,24 @@ static void print_slow_calls(FILE *out, const struct elf_image *img, const struc
 	}
 }
 
+static size_t return_probe_count(const struct libc_sites *s)
+{
+	size_t count = s->slow_malloc.present && !s->slow_malloc.results.count;
+
+	for (int f = 0; f < TM_FN_COUNT; f++)
+		count += s->fn[f].present && f != TM_FN_FREE && !s->fn[f].results.count;
+	return count;
+}
+
 int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_sites *s,
 		     bool verbose)
 {
 	fprintf(out, "C allocator, build-id %s\n", img->build_id_len ? img->build_id_hex : "none");
 	for (int f = 0; f < TM_FN_COUNT; f++)
-		print_fn(out, libc_fn_name((enum tm_fn)f), &s->fn[f]);
-	print_fn(out, "(slow malloc)", &s->slow_malloc);
+		print_fn(out, libc_fn_name((enum tm_fn)f), &s->fn[f], verbose);
+	print_fn(out, "(slow malloc)", &s->slow_malloc, verbose);
 	fprintf(out, "  %s\n", s->reason);
+	fprintf(out, "  return probes: %zu\n", return_probe_count(s));
 	if (!verbose)
 		return ferror(out) ? -EIO : 0;
 	print_slow_calls(out, img, s);

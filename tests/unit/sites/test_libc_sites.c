@@ -247,7 +247,7 @@ static void real_libc_has_slow_calls(void **state)
 {
 	struct elf_image *img;
 	struct libc_sites s;
-	char text[4096];
+	char text[32768];
 	bool known;
 	FILE *f;
 
@@ -264,6 +264,30 @@ static void real_libc_has_slow_calls(void **state)
 	fclose(f);
 	assert_non_null(strstr(text, "(slow call)"));
 	elf_image_free(img);
+}
+
+/* gdb's breakpoints: at the first instruction, after push %rbp; mov %rsp,%rbp, after an endbr64. */
+ASM_CODE(spots, "endbr64\n push %rbp\n mov %rsp,%rbp\n push %rbx\n spot_frame: push %r12\n ret\n"
+		".org spots + 64\n" /* free: one push only */
+		"push %rbx\n xor %ebx,%ebx\n pop %rbx\n ret\n"
+		".org spots + 128\n"
+		"push %r12\n mov %rdi,%rax\n spot_second: push %rbx\n ret\n .balign 64\n");
+SLOW_RET(spot_frame);
+SLOW_RET(spot_second);
+
+static void debuggers_places_are_left_alone(void **state)
+{
+	const struct fix_sym names[] = {{"malloc", 0, 32}, {"free", 64, 16}, {"calloc", 128, 16}};
+	struct libc_sites s = find_in(spots, ASM_LEN(spots), names, ARRAY_LEN(names));
+
+	assert_int_equal(s.fn[TM_FN_MALLOC].vaddr, SLOW_AT(spots, spot_frame));
+	assert_int_equal(s.fn[TM_FN_MALLOC].sp_bytes, 16);
+	assert_false(s.fn[TM_FN_MALLOC].at_debugger);
+	assert_int_equal(s.fn[TM_FN_CALLOC].vaddr, SLOW_AT(spots, spot_second));
+	assert_false(s.fn[TM_FN_CALLOC].at_debugger);
+	assert_true(s.fn[TM_FN_FREE].at_debugger);
+	assert_int_equal(s.fn[TM_FN_FREE].vaddr, s.fn[TM_FN_FREE].entry_vaddr);
+	assert_false(s.fn[TM_FN_FREE].single_step);
 }
 
 static void no_allocator_is_said(void **state)
@@ -290,6 +314,7 @@ int main(void)
 		cmocka_unit_test(slow_calls_that_cannot_be_followed_are_left_out),
 		cmocka_unit_test(slow_calls_need_the_size_and_the_slow_path),
 		cmocka_unit_test(real_libc_has_slow_calls),
+		cmocka_unit_test(debuggers_places_are_left_alone),
 		cmocka_unit_test(no_allocator_is_said),
 	};
 

@@ -53,6 +53,11 @@ static void expect_new_pools(const struct python *p, const struct elf_image *img
 			     const struct python_sites *s)
 {
 	if (s->refill_vaddr) {
+		size_t slow = 0;
+
+		for (size_t i = 0; i < s->refill_count; i++)
+			slow += s->refills[i].single_step;
+		assert_true(s->refill_count >= 1 && slow <= 3);
 		assert_true(p->minor > 8);
 		assert_int_equal(s->refill_calls, s->pop_count);
 		assert_int_equal(s->init_count, 0);
@@ -123,6 +128,54 @@ static void interpreters_have_complete_sites(void **state)
 		skip();
 }
 
+/* Every function's result is seen inside it; the ones that people break on are probed beside that place. */
+static void expect_proven(const char *path, bool glibc)
+{
+	struct elf_image *img;
+	struct libc_sites s;
+
+	if (elf_image_open(path, &img))
+		return;
+	assert_int_equal(libc_sites_find(img, &s), 0);
+	for (int f = 0; f < TM_FN_COUNT; f++) {
+		const struct fn_site *fn = &s.fn[f];
+
+		if (!fn->present || f == TM_FN_FREE)
+			continue;
+		if (fn->unproven)
+			fail_msg("%s: %s: %s", path, libc_fn_name((enum tm_fn)f), fn->unproven);
+		assert_in_range(fn->results.count, 1, RESULT_SITES_MAX);
+		for (size_t i = 0; i < fn->results.count; i++) {
+			assert_int_not_equal(fn->results.v[i].vaddr, fn->vaddr);
+			assert_int_equal(fn->results.v[i].sp_bytes % 8, 0);
+		}
+	}
+	for (int f = TM_FN_MALLOC; glibc && f <= TM_FN_FREE; f++)
+		assert_false(s.fn[f].at_debugger);
+	assert_true(!s.slow_malloc.present || s.slow_malloc.results.count);
+	print_message("%s: %u sites of malloc, %u of realloc\n", path,
+		      (unsigned)s.fn[TM_FN_MALLOC].results.count,
+		      (unsigned)s.fn[TM_FN_REALLOC].results.count);
+	elf_image_free(img);
+}
+
+static void every_libc_is_proven(void **state)
+{
+	struct python pythons[PYTHONS_MAX];
+	size_t n = pythons_find(pythons);
+	char path[2 * PYTHONS_PATH];
+
+	expect_proven("/lib/x86_64-linux-gnu/libc.so.6", true);
+	expect_proven("/lib/ld-musl-x86_64.so.1", false);
+	for (size_t i = 0; i < n; i++) {
+		if (!*pythons[i].root)
+			continue;
+		snprintf(path, sizeof(path), "%s/usr/lib/x86_64-linux-gnu/libc.so.6",
+			 pythons[i].root);
+		expect_proven(path, true);
+	}
+}
+
 static void libc_has_cheap_sites(void **state)
 {
 	struct elf_image *img;
@@ -160,6 +213,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(interpreters_have_complete_sites),
+		cmocka_unit_test(every_libc_is_proven),
 		cmocka_unit_test(libc_has_cheap_sites),
 		cmocka_unit_test(libc_is_no_interpreter),
 	};
