@@ -190,6 +190,32 @@ def measure(minor, gil_free):
     return values, headers[1]
 
 
+def debug_table():
+    """Of user/target/python_layout.c: size and fields of struct _Py_DebugOffsets for 3.13, 3.14, 3.15."""
+    with open(os.path.join(ROOT, "user/target/python_layout.c"), encoding="utf-8") as f:
+        text = f.read()
+    sizes = [int(n) for n in re.search(r"table_bytes\[TABLE_VERSIONS\] = \{([^}]*)\}", text)[1].split(",")]
+    fields = re.findall(r'FIELD\(\w+, "([\w.]+)", (\d+), (\d+), (\d+)\)', text)
+    return sizes, [(f[0], [int(n) for n in f[1:]]) for f in fields]
+
+
+def check_debug_table(complaints):
+    sizes, fields = debug_table()
+    for i, minor in enumerate((13, 14, 15)):
+        headers = include_flags(minor)
+        if not headers:
+            continue
+        extra = '#include "internal/%s"\n' % ("pycore_runtime.h" if minor == 13 else "pycore_debug_offsets.h")
+        lines = ['_Static_assert(sizeof(struct _Py_DebugOffsets) == %d, "size");' % sizes[i]]
+        lines += ['_Static_assert(offsetof(struct _Py_DebugOffsets, %s) == %d, "%s");' % (name, values[i], name)
+                  for name, values in fields if values[i]]
+        source = "#define Py_BUILD_CORE 1\n#include <Python.h>\n#include <stddef.h>\n" + extra + "\n".join(lines)
+        done = subprocess.run(["gcc", "-std=gnu11", "-w", "-fsyntax-only", "-x", "c"] + headers[0] + ["-"],
+                              input=source + "\n", capture_output=True, text=True, check=False)
+        if done.returncode:
+            complaints.append("3.%d: debug_fields of python_layout.c: %s" % (minor, done.stderr.strip()[:400]))
+
+
 def row_of(minor, gil_free, values):
     """(field, value, comment) in the order of the struct."""
     fields, _ = layout(minor, gil_free)
@@ -270,6 +296,7 @@ def main():
         wrong = re.sub(r"(\.code_name\s*=\s*)\d+", r"\g<1>7", text)
         return 0 if any("code_name is 7" in c for c in check(wrong, here)[0]) else 1
     complaints, compared, missing = check(text)
+    check_debug_table(complaints)
     for line in complaints:
         print("gen-py-offsets: " + line, file=sys.stderr)
     print("gen-py-offsets: %d rows equal to the headers on this machine%s" % (
