@@ -143,6 +143,7 @@ bench-store: $(OUTPUT)/tmbpf drivers ## how a series of snapshots grows and what
 
 install: $(OUTPUT)/tmbpf
 	install -D -m 0755 $(OUTPUT)/tmbpf $(DESTDIR)/usr/local/bin/tmbpf
+	install -D -m 0644 docs/man/tmbpf.1 $(DESTDIR)/usr/local/share/man/man1/tmbpf.1
 
 clean: ## remove what was built
 	rm -rf $(OUTPUT)

@@ -108,6 +108,8 @@ echo "== interpreters"
 ./scripts/interpreters fetch </dev/null || notes+=("NOT TESTED: interpreters that could not be fetched, see above")
 built=1
 step "build" make --no-print-directory -j2 WERROR=1 all drivers || built=0
+step "options: --help, README and man page agree" ./scripts/check-options.py
+step "options: the check refuses what is wrong" ./scripts/check-options.py --self-test
 step "layers" ./scripts/check-layers.sh
 step "format" ./scripts/check-format.sh
 step "codes" ./scripts/check-codes.py
