@@ -25,8 +25,7 @@ PROSE_LIST = os.path.join(ROOT, "scripts/gates/prose.txt")
 SPELLING_IGNORED = os.path.join(ROOT, "scripts/gates/codespell-ignore.txt")
 FUNCTION_LINES = 60
 SUBJECT_COLUMNS = 72
-FIRST_COMMIT = "79400ff1"  # the rule about subjects holds from here on
-LONG_SUBJECTS = ("3bef479", "be5b670")  # merged before the gate
+FIRST_COMMIT = "112b5c6"  # the rule about subjects holds from here on
 TIDY_CHECKS = ",".join(["-*", "bugprone-infinite-loop", "bugprone-not-null-terminated-result",
                         "bugprone-suspicious-memset-usage", "bugprone-too-small-loop-variable",
                         "misc-redundant-expression", "readability-inconsistent-declaration-parameter-name",
@@ -172,7 +171,7 @@ def commit_subjects():
 def gate_subjects(lines):
     return ["commit %s: subject of %d characters (at most %d)" % (line.split()[0], len(line.split(" ", 1)[1]),
                                                                  SUBJECT_COLUMNS)
-            for line in lines if len(line.split(" ", 1)[1]) > SUBJECT_COLUMNS and not line.startswith(LONG_SUBJECTS)]
+            for line in lines if len(line.split(" ", 1)[1]) > SUBJECT_COLUMNS]
 
 
 def gate_tidy(paths):
