@@ -116,9 +116,12 @@ fuzz: ## every parser of untrusted bytes, 60 s each
 check-all: ## check, with the long runs: 200 attach cycles, 50 SIGKILLs, 5 million blocks (root)
 	$(Q)TMBPF_FULL=1 ./scripts/check.sh
 
-lint: ## layers, format, warnings
+lint: ## layers, format, codes, gates
 	$(Q)./scripts/check-layers.sh
 	$(Q)./scripts/check-format.sh
+	$(Q)./scripts/check-codes.py
+	$(Q)./scripts/check-gates.py
+	$(Q)./scripts/gen-py-offsets.py
 
 format: ## clang-format everything
 	clang-format -i $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')
@@ -140,6 +143,7 @@ bench-store: $(OUTPUT)/tmbpf drivers ## how a series of snapshots grows and what
 
 install: $(OUTPUT)/tmbpf
 	install -D -m 0755 $(OUTPUT)/tmbpf $(DESTDIR)/usr/local/bin/tmbpf
+	install -D -m 0644 docs/man/tmbpf.1 $(DESTDIR)/usr/local/share/man/man1/tmbpf.1
 
 clean: ## remove what was built
 	rm -rf $(OUTPUT)

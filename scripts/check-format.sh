@@ -3,12 +3,9 @@
 # Format and the rules of the house that a machine can check.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-max_function_lines=90
 
 bad=0
-warned=0
 fail() { echo "$*" >&2; bad=$((bad + 1)); }
-warn() { echo "warning: $*" >&2; warned=$((warned + 1)); }
 
 # Tracked files and new ones that are not ignored; without git (a tarball) all.
 list() {
@@ -32,7 +29,7 @@ if [ ${#c_files[@]} -gt 0 ]; then
 	rm -f "/tmp/tmbpf-format.$$"
 fi
 
-# 2. licence in the first line (the second, behind #!)
+# 2. licence in the first line (the second, after #!)
 for f in "${c_files[@]}" "${scripts[@]}"; do
 	[ -s "$f" ] || continue
 	head -n 2 "$f" | grep -q 'SPDX-License-Identifier: ' || fail "$f:1: no SPDX-License-Identifier"
@@ -80,15 +77,9 @@ for f in "${c_files[@]}"; do
 			[ -n "$n" ] && fail "$f:$n: stderr belongs to user/base/log.c:$text"
 		done < <(grep -nE 'f(printf|puts|putc|write)[[:space:]]*\(.*\bstderr\b|f(printf)[[:space:]]*\([[:space:]]*stderr' <<<"$stripped" || true) ;;
 	esac
-	# 4. long functions: an opening brace in column one to a closing one
-	while read -r n len; do
-		[ -n "$n" ] && warn "$f:$n: function of $len lines (more than $max_function_lines)"
-	done < <(awk -v max="$max_function_lines" '
-		/^\{/ { start = NR }
-		/^\}/ { if (start && NR - start - 1 > max) print start, NR - start - 1; start = 0 }' "$f")
 done
 
-# 5. shell scripts
+# 4. shell scripts
 if command -v shellcheck >/dev/null 2>&1; then
 	mapfile -t sh_files < <(printf '%s\n' "${scripts[@]}" | grep -vE '\.py$' || true)
 	if [ ${#sh_files[@]} -gt 0 ] && ! shellcheck "${sh_files[@]}" >&2; then
@@ -100,4 +91,4 @@ if [ "$bad" -ne 0 ]; then
 	echo "check-format: $bad complaints" >&2
 	exit 1
 fi
-echo "check-format: ${#c_files[@]} C files and ${#scripts[@]} scripts are clean, $warned warnings"
+echo "check-format: ${#c_files[@]} C files and ${#scripts[@]} scripts are clean"

@@ -108,9 +108,15 @@ echo "== interpreters"
 ./scripts/interpreters fetch </dev/null || notes+=("NOT TESTED: interpreters that could not be fetched, see above")
 built=1
 step "build" make --no-print-directory -j2 WERROR=1 all drivers || built=0
+step "options: --help, README and man page agree" ./scripts/check-options.py
+step "options: the check refuses what is wrong" ./scripts/check-options.py --self-test
 step "layers" ./scripts/check-layers.sh
 step "format" ./scripts/check-format.sh
 step "codes" ./scripts/check-codes.py
+step "gates" ./scripts/check-gates.py
+step "gates: each refuses what is wrong" ./scripts/check-gates.py --self-test
+step "offsets" ./scripts/gen-py-offsets.py
+step "offsets: the comparison refuses a wrong row" ./scripts/gen-py-offsets.py --self-test
 step "codes: the check refuses what is wrong" ./scripts/check-codes.py --self-test
 counted "unit tests, ASan and UBSan" units
 seconds=5

@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(
 	gcc make pkgconf clang llvm bpftool linux-libc-dev libc6-dev
 	libbpf-dev libelf-dev zlib1g-dev libzydis-dev libzycore-dev libsqlite3-dev sqlite3 nettle-dev
-	libcmocka-dev libclang-rt-14-dev clang-format git util-linux procps libcap2-bin musl-tools
+	libcmocka-dev libclang-rt-14-dev clang-format clang-tidy codespell git util-linux procps libcap2-bin musl-tools
 	python3 python3-pytest python3-pytest-timeout python3-pytest-xdist python3-flask libpython3.11-testsuite
 	gdb strace uwsgi-core uwsgi-plugin-python3 python3-greenlet python3-uvloop libpython3.11-dev pypy3
 	protobuf-compiler golang-go # for the tests of export formats: protoc, go tool pprof

@@ -16,8 +16,8 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } verbs[] = {
 	{"watch", cmd_watch},	  {"sites", cmd_sites}, {"record", cmd_record},
-	{"snap", cmd_snap},	  {"ls", cmd_ls},	{"leaks", cmd_leaks},
-	{"report", cmd_report},	  {"diff", cmd_diff},	{"export", cmd_export},
+	{"snap", cmd_snap},	  {"ls", cmd_ls},	{"report", cmd_report},
+	{"diff", cmd_diff},	  {"leaks", cmd_leaks}, {"export", cmd_export},
 	{"explain", cmd_explain},
 };
 

@@ -8,9 +8,6 @@
 #include "base/log.h"
 #include "sites/python_slot.h"
 
-/* The last versions in which it depends on the patch release. */
-#define ALIGN_LAST_MINOR 7
-
 static void warn_not_python(const struct target *t)
 {
 	char child[512] = "";
@@ -25,7 +22,7 @@ static int settle_alignment(struct target *t, struct python_target *py)
 	uint8_t shift;
 	int err;
 
-	if (py->minor > ALIGN_LAST_MINOR)
+	if (!py->offsets->align_by_patch)
 		return 0;
 	err = heap_reader_align_shift(t, py->offsets, &shift);
 	if (err == -ENOENT)

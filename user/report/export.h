@@ -30,7 +30,7 @@ struct export_opts {
 	} filtered;
 };
 
-#define EXPORT_MAX_BLOCKS 2000000 /* what reads back in seconds; interface.md 3.3 */
+#define EXPORT_MAX_BLOCKS 2000000 /* elements that CPython unpickles in seconds */
 
 struct export_format {
 	const char *name;

@@ -43,7 +43,7 @@ struct report_hello {
  * The header as lines of text: program, what is traced and how, what the trial said. kept: what memory from
  * before is not ("attributed").
  */
-void report_header_text(struct buf *out, const struct report_hello *h, const char *kept);
+void report_header_text(struct buf *b, const struct report_hello *h, const char *kept);
 
 struct report_end {
 	struct trace_end end;

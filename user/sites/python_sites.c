@@ -14,10 +14,10 @@
 #include "sites/site_check.h"
 #include "sites/site_proof.h"
 #include "sites/sites.h"
+#include "target/py_offsets.h"
 
 #define REFILL_VOTES_PCT 80 /* of the pop sites must agree on the refill function */
 #define REFILL_MISS_PCT	 2  /* of its calls may lie outside the pop sites (rounded up) */
-#define INIT_LAST_MINOR	 8  /* the last version whose allocator sets up pools inline */
 
 /* Instructions to both sides of a site. 16 are enough for Debian's 3.11: 12 % of its text. */
 static const size_t proof_reach[] = {16, 48, 160};
@@ -152,9 +152,11 @@ static int find_pops(const struct elf_image *img, const struct code *code, unsig
 	const struct site *bad;
 	struct refill refill = {0};
 	char doubt[SITES_REASON_LEN] = "";
+	const struct py_offsets *row = py_offsets_get(minor, false);
+	bool has_refill = !row || !row->inline_pool_init;
 	int err = pops_find_blocks(code, &pops, blocks);
 
-	if (!err && pops.count && minor > INIT_LAST_MINOR)
+	if (!err && pops.count && has_refill)
 		err = refill_find(code, &pops, &refill);
 	s->pops = pops.v;
 	s->pop_count = pops.count;
@@ -169,7 +171,7 @@ static int find_pops(const struct elf_image *img, const struct code *code, unsig
 	bad = first_unsound(img, s->pops, s->pop_count);
 	if (bad)
 		return reject(s, "pop site 0x%" PRIx64 " is not on an emulated jump", bad->vaddr);
-	if (minor > INIT_LAST_MINOR && take_refill(img, code, &refill, s, doubt))
+	if (has_refill && take_refill(img, code, &refill, s, doubt))
 		return 0;
 	return find_inits(img, code, doubt, s);
 }

@@ -14,10 +14,10 @@
 #include <string.h>
 
 #include "sites/decode.h"
+#include "target/py_offsets.h"
 
 #define FUNCTION_BYTES 96 /* of the function looked at */
 #define FUNCTION_INSNS 20
-#define TLS_MINOR      15 /* from here on a thread variable instead of a key */
 
 /*
  * What a register holds: vaddr + c; indirect: the word at vaddr (a GOT slot) + c; loaded: the 32-bit integer
@@ -87,20 +87,20 @@ static struct holds value_of(const struct code *code, const struct insn *in,
 	return v;
 }
 
-static bool take_slot(const struct holds *h, unsigned minor, struct py_slot *out)
+static bool take_slot(const struct holds *h, enum py_thread_slot kind, struct py_slot *out)
 {
 	if (!h->known)
 		return false;
 	*out = (struct py_slot){.vaddr = h->vaddr, .off = h->c, .indirect = h->indirect};
-	if (minor >= TLS_MINOR) {
+	if (kind == PY_THREAD_TLS) {
 		out->kind = PY_SLOT_TLS_INDEX;
 		return !h->loaded && !h->indirect;
 	}
-	out->kind = minor == 6 ? PY_SLOT_KEY : PY_SLOT_TSS;
+	out->kind = kind == PY_THREAD_KEY ? PY_SLOT_KEY : PY_SLOT_TSS;
 	if (!h->loaded)
-		return minor != 6;
+		return kind != PY_THREAD_KEY;
 	/* Inlined: the key itself, which stands behind is_initialized. */
-	if (minor != 6)
+	if (kind != PY_THREAD_KEY)
 		out->off -= 4;
 	return true;
 }
@@ -121,7 +121,7 @@ static void add_tls_disp(const struct code *code, size_t call, struct py_slot *o
 	}
 }
 
-static int walk(const struct code *code, unsigned minor, struct py_slot *out)
+static int walk_getter(const struct code *code, enum py_thread_slot kind, struct py_slot *out)
 {
 	struct holds reg[16] = {{.known = false}};
 	size_t idx = 0;
@@ -132,7 +132,7 @@ static int walk(const struct code *code, unsigned minor, struct py_slot *out)
 		if (in->op == OP_RET || in->op == OP_BAD || in->op == OP_CALL_IND ||
 		    in->op == OP_JMP_IND || in->op == OP_TRAP)
 			return -ENOENT;
-		if (minor >= TLS_MINOR && (in->flags & INSN_FS_DISP) && in->op == OP_MOV &&
+		if (kind == PY_THREAD_TLS && (in->flags & INSN_FS_DISP) && in->op == OP_MOV &&
 		    in->src == OPERAND_MEM && in->dst_reg == REG_RAX && in->width == 8 &&
 		    in->disp < 0) { /* above the thread pointer is struct pthread */
 			*out = (struct py_slot){.kind = PY_SLOT_TLS, .off = in->disp};
@@ -140,7 +140,7 @@ static int walk(const struct code *code, unsigned minor, struct py_slot *out)
 		}
 		if (in->op == OP_CALL ||
 		    (in->op == OP_JMP && decode_target(code, idx) == CODE_NONE)) {
-			if (!take_slot(&reg[REG_RDI], minor, out))
+			if (!take_slot(&reg[REG_RDI], kind, out))
 				return -ENOENT;
 			if (out->kind == PY_SLOT_TLS_INDEX)
 				add_tls_disp(code, idx, out);
@@ -161,6 +161,7 @@ static int walk(const struct code *code, unsigned minor, struct py_slot *out)
 int python_slot_find(const struct elf_image *img, unsigned minor, struct py_slot *out)
 {
 	const struct elf_symbol *f = elf_image_symbol(img, "PyGILState_GetThisThreadState");
+	const struct py_offsets *row = py_offsets_get(minor, false);
 	size_t len = FUNCTION_BYTES;
 	const uint8_t *bytes = NULL;
 	struct code code;
@@ -169,12 +170,12 @@ int python_slot_find(const struct elf_image *img, unsigned minor, struct py_slot
 	/* At the end of the text there may be less behind it. */
 	while (f && len && !(bytes = elf_image_bytes(img, f->vaddr, len)))
 		len--;
-	if (!bytes)
+	if (!bytes || !row)
 		return -ENOENT;
 	err = decode_bytes(bytes, len, f->vaddr, &code);
 	if (err)
 		return err;
-	err = walk(&code, minor, out);
+	err = walk_getter(&code, (enum py_thread_slot)row->thread_slot, out);
 	decode_release(&code);
 	return err;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "sites/flow.h"
+#include "target/py_offsets.h"
 
 #define SCAN_LEN  60 /* instructions of the exported function looked at */
 #define BASE_BACK 48 /* from the access back to the load of its base register; often hoisted */
@@ -135,13 +136,14 @@ static int word_by_tracer(const struct elf_image *img, const struct code *code,
 static int word_find(const struct elf_image *img, const struct code *code, unsigned minor,
 		     struct trace_word *out)
 {
+	const struct py_offsets *row = py_offsets_get(minor, false);
 	const struct elf_symbol *config;
 
-	if (minor < 8)
-		return -ENOENT; /* 3.6, 3.7: new references are not traced */
-	if (minor >= 13)
+	if (!row || row->trace_word == PY_TRACE_NONE)
+		return -ENOENT;
+	if (row->trace_word == PY_TRACE_TRACER)
 		return word_by_tracer(img, code, out);
-	if (minor == 12)
+	if (row->trace_word == PY_TRACE_RUNTIME)
 		return word_by_track(img, code, "_PyRuntime", out);
 	config = elf_image_symbol(img, "_Py_tracemalloc_config");
 	if (!config)

@@ -86,7 +86,7 @@ bool store_is_locked(int fd);
  */
 int store_file_create(const char *path, bool force, int *fd, int *journal);
 /** Remove the journal of that file if it is the one that is open, and empty. */
-void store_file_remove_journal(const char *file, int journal);
+void store_file_remove_journal(const char *file, int fd);
 /** Is the file of that name the one that is open? It may have been moved, and another put in its place. */
 bool store_file_is(const char *file, int fd);
 /** Remove the file of that name, if it is the one that is open. Returns: 0, -EEXIST (it is not), -errno. */

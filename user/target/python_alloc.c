@@ -16,14 +16,12 @@
 #include "target/python_alloc_chain.h"
 #include "target/python_layout.h"
 
-#define DEBUG_WORDS	(sizeof(struct alloc_debug) / sizeof(uint64_t))
-#define ENTRY_WORDS	(sizeof(struct alloc_entry) / sizeof(uint64_t))
-#define RUNTIME_WORDS	512	    /* of _PyRuntime: that far the tables are looked for */
-#define DATA_BYTES_MAX	(256 << 20) /* of a segment; no interpreter has so much initialised data */
-#define NEAR_WORDS	128 /* from the debug state to a static table; 24 at most were seen */
-#define NEAR_MAX	16  /* entries there; 4 at most were seen */
-#define IN_RUNTIME_FROM 12  /* 3.12, Include/internal/pycore_pymem.h */
-#define BY_DOMAIN_FROM	13  /* 3.13 */
+#define DEBUG_WORDS    (sizeof(struct alloc_debug) / sizeof(uint64_t))
+#define ENTRY_WORDS    (sizeof(struct alloc_entry) / sizeof(uint64_t))
+#define RUNTIME_WORDS  512	   /* of _PyRuntime: that far the tables are looked for */
+#define DATA_BYTES_MAX (256 << 20) /* of a segment; no interpreter has so much initialised data */
+#define NEAR_WORDS     128 /* from the debug state to a static table; 24 at most were seen */
+#define NEAR_MAX       16  /* entries there; 4 at most were seen */
 
 struct alloc_tables { /* where everything leads */
 	struct alloc_end raw, mem, obj;
@@ -93,7 +91,7 @@ static enum py_allocator judge(const struct alloc_place *p, const struct alloc_t
 			return alloc_same(&a->obj, &a->raw) ? PY_ALLOC_MALLOC : PY_ALLOC_UNKNOWN;
 		return alloc_same(&a->obj, &a->debug_obj) ? PY_ALLOC_PYMALLOC : PY_ALLOC_UNKNOWN;
 	}
-	return p->minor >= BY_DOMAIN_FROM && all_differ(&a->mem.inner, &a->obj.inner) &&
+	return p->row->has_mimalloc && all_differ(&a->mem.inner, &a->obj.inner) &&
 			       all_differ(&a->mem.inner, &a->debug_raw.inner) &&
 			       all_differ(&a->obj.inner, &a->debug_raw.inner)
 		       ? PY_ALLOC_BY_DOMAIN
@@ -217,8 +215,8 @@ static enum py_allocator find_in_data(struct alloc_place *p, struct py_hooks *ho
 
 enum py_allocator python_allocator_find(const struct target *t, struct python_target *py)
 {
-	struct alloc_place p = {.t = t, .object = py->object, .minor = py->minor};
+	struct alloc_place p = {.t = t, .object = py->object, .row = py->offsets};
 
 	memset(&py->hooks, 0, sizeof(py->hooks));
-	return py->minor < IN_RUNTIME_FROM ? find_in_data(&p, &py->hooks) : find_in_runtime(&p, py);
+	return p.row->alloc_in_runtime ? find_in_runtime(&p, py) : find_in_data(&p, &py->hooks);
 }

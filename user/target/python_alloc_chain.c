@@ -9,11 +9,7 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Bytes in front of and behind each block, Objects/obmalloc.c: PYMEM_DEBUG_EXTRA_BYTES, 3 * SST since 3.8. */
-#define DEBUG_BYTES	24
-#define DEBUG_BYTES_OLD 32 /* 4 * SST, with a serial number */
-
-#define CONTEXT_BYTES	160 /* of a foreign hook's context: that far its saved entry is looked for */
+#define CONTEXT_BYTES 160 /* of a foreign hook's context: that far its saved entry is looked for */
 
 enum owner { OWNER_NONE, OWNER_INTERPRETER, OWNER_OTHER };
 
@@ -139,7 +135,7 @@ static bool step(const struct alloc_place *p, enum owner owner, const struct all
 		hooks->tracemalloc = true;
 		return true;
 	}
-	hooks->debug_bytes = p->minor < 8 ? DEBUG_BYTES_OLD : DEBUG_BYTES;
+	hooks->debug_bytes = p->row->debug_bytes;
 	return read_entry(p, e->ctx + offsetof(struct alloc_debug_domain, alloc), next);
 }
 

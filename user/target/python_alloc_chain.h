@@ -27,7 +27,7 @@ _Static_assert(sizeof(struct alloc_debug) == 144, "three of {char, PyMemAllocato
 struct alloc_place { /* the interpreter whose tables these are; all borrowed */
 	const struct target *t;
 	const struct target_object *object;
-	unsigned minor;
+	const struct py_offsets *row;
 	uint64_t debug_addr; /* of its struct alloc_debug */
 	/* Contexts of all entries at hand: what is saved in one of them ends where the next one begins. */
 	uint64_t fences[ALLOC_FENCES_MAX];

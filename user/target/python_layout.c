@@ -82,11 +82,12 @@ static int take_field(struct target *t, struct python_target *py, size_t field, 
 
 #define TABLE_VERSIONS 3 /* 3.13, 3.14, 3.15 */
 
-/* Bytes of the table; python-frames.md section 1, "sizes". */
+/* sizeof(struct _Py_DebugOffsets), Include/internal/pycore_debug_offsets.h (3.13: pycore_runtime.h). */
 static const uint16_t table_bytes[TABLE_VERSIONS] = {584, 760, 888};
 
 /*
- * Where struct _Py_DebugOffsets keeps what a row has, u64 each; python-frames.md section 1. 0: not there.
+ * Where struct _Py_DebugOffsets keeps what a row has, u64 each. 0: not there. scripts/gen-py-offsets.py
+ * compares these with the headers.
  * Fields are inserted in the middle from version to version.
  */
 static const struct debug_field {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * From the thread pointer to the PyThreadState of a thread: what pthread_getspecific(key) or a thread
- * variable reads, as offsets that BPF can follow. Layouts: python-frames.md section 2.
+ * variable reads, as offsets that BPF can follow. Layouts: docs/cpython-internals.md, "Thread state".
  */
 #include <errno.h>
 

@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/command.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "trace/capture_facts.h"
@@ -266,6 +267,11 @@ static int end_this_file(struct recorder *r)
 {
 	int err = store_writer_close(take_ptr(r->writer), trace_end_key(TRACE_END_PYTHON_APPEARED));
 
+	if (!err && r->in_file && r->to_stdout)
+		log_coded_warn("W153", command_with("-o", "."),
+			       "the output holds only what came after the interpreter started: %u "
+			       "snapshots before it are not in it",
+			       r->in_file);
 	return err || !r->in_file ? err : name_next_file(r);
 }
 

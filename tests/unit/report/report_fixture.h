@@ -81,7 +81,7 @@ static UNUSED_OK struct snapshot *story_snapshot(uint32_t seq)
 	return s;
 }
 
-/* The site lines of interface.md 2.4. */
+/* A cache that grows, a view that does not, a native buffer. */
 static UNUSED_OK struct snapshot *story_interval(uint32_t seq)
 {
 	struct snapshot *s = story_snapshot(seq);

@@ -18,7 +18,7 @@
 #define COMPACT (1u << 3)
 #define ASCII	(1u << 4)
 
-/* Sizes of PyASCIIObject and PyCompactUnicodeObject, python-frames.md section 5. */
+/* Sizes of PyASCIIObject and PyCompactUnicodeObject, user/target/py_offsets_rows.h. */
 static const struct build {
 	unsigned minor;
 	bool free_threaded;

@@ -93,7 +93,7 @@ static inline void innermost_name(struct target *t, const struct python_target *
 	assert_int_equal(target_read(t, name + o->str_ascii_data, out, 16), 0);
 }
 
-/* tstate.thread_id, python-frames.md section 3; glibc's pthread_self() is the thread pointer. */
+/* tstate.thread_id, Include/cpython/pystate.h; glibc's pthread_self() is the thread pointer. */
 static const uint16_t live_thread_id[] = {
 	[6] = 152,  [7] = 176,	[8] = 176,  [9] = 176,	[10] = 176,
 	[11] = 152, [12] = 136, [13] = 152, [14] = 152, [15] = 176};

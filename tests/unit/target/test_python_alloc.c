@@ -115,7 +115,10 @@ static enum py_allocator find(unsigned minor)
 	}
 	assert_int_equal(target_open(pid, &t), 0);
 	assert_int_equal(target_object_open(t, t->objects[0]), 0);
-	struct python_target py = {.object = t->objects[0], .major = 3, .minor = minor};
+	struct python_target py = {.object = t->objects[0],
+				   .major = 3,
+				   .minor = minor,
+				   .offsets = py_offsets_get(minor, false)};
 
 	py.runtime_addr = minor == 6 ? 0 : addr(runtime);
 	memset(&py.hooks, 0x55, sizeof(py.hooks));

@@ -33,7 +33,7 @@ static void row_set(struct py_offsets *row, size_t field, uint16_t v)
 #define FIRST_MINOR 13
 #define VERSIONS    3
 
-/* python-frames.md section 1: bytes of the table, and where each field of a row stands in it. */
+/* struct _Py_DebugOffsets of the headers: bytes of the table, and where each field of a row stands in it. */
 static const size_t table_bytes[VERSIONS] = {584, 760, 888};
 static const struct table_field {
 	uint16_t at[VERSIONS];
