@@ -123,6 +123,18 @@ static const struct code_row code_rows[] = {
 	 "The kernel has no memory for a larger table (memory limit, RLIMIT_MEMLOCK). Blocks that do "
 	 "not fit are counted as lost.",
 	 "Raise the memory limit of tmbpf, or use --mode pools."},
+	{"W104", "more small objects alive than the process holds",
+	 "A check of tmbpf on itself: live small objects are resident or swapped. The numbers are too "
+	 "high.",
+	 "Please report it, with the output of -j -vv."},
+	{"W105", "more blocks of malloc alive than the process holds",
+	 "Pages of a block become resident when they are written to: the rest was allocated and not "
+	 "used so far. The numbers are right.",
+	 "Nothing to do."},
+	{"W106", "the stack table is full",
+	 "The process has more distinct stacks with live blocks than the table has room for. Blocks of "
+	 "the others count as <lost>.",
+	 "Attach again with a larger --stacks, or with a lower --frames."},
 	{"W120", "the interpreter runs with PYTHONMALLOC=malloc",
 	 "All its blocks are seen in malloc. One that is re-used from a free list keeps the line that "
 	 "it was allocated for.",

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/command.h"
 #include "base/log.h"
 #include "target/proc_fs.h"
 #include "trace/capture.h"
@@ -18,13 +19,12 @@
 /* The first time that a stack found no room. */
 static void warn_stacks_full(const struct capture *c)
 {
-	char fix[96];
+	char stacks[24];
 
 	if (!c->stats_at_drain.drops[TM_DROP_STACK_TABLE] || !log_ratelimit(1))
 		return;
-	snprintf(fix, sizeof(fix), "--stacks %llu, or fewer distinct stacks with --frames N",
-		 (unsigned long long)c->session->stacks_max * 4);
-	log_coded_warn("W106", fix,
+	snprintf(stacks, sizeof(stacks), "%llu", (unsigned long long)c->session->stacks_max * 4);
+	log_coded_warn("W106", command_with("--stacks", stacks),
 		       "the stack table is full: blocks of stacks that are not among its %llu have "
 		       "no line and count as <lost>",
 		       (unsigned long long)bpf_session_stacks_used(c->session));
