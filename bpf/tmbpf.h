@@ -35,7 +35,7 @@
 	  "it goes on.")                                                                          \
 	X(STACK_TABLE, stack_table_full,                                                          \
 	  "no room for another distinct stack; attributed to <lost>",                             \
-	  "Lower --frames, leave out --threads, or record one domain with --domains.")            \
+	  "Attach again with a larger --stacks or a lower --frames, or leave out --threads.")     \
 	X(SCRATCH_BUSY, scratch_busy,                                                             \
 	  "all scratch areas of a CPU were in use; block not recorded",                           \
 	  "Rare: tasks were preempted in the middle of a probe. Nothing to do for a few.")        \

@@ -127,16 +127,18 @@ static const struct code_row code_rows[] = {
 	 "The kernel has no memory for a larger table (memory limit, RLIMIT_MEMLOCK). Blocks that do "
 	 "not fit are counted as lost.",
 	 "Raise the memory limit of tmbpf, or use --mode pools."},
-	{"W104", "the numbers are too high: more is counted alive than the process holds",
-	 "The sum of live blocks exceeds resident memory and swap by more than untouched memory can "
-	 "explain. That is a fault of tmbpf.",
-	 "Do not trust the numbers; report the output of -j -vv."},
-	{"W105", "live blocks exceed the memory that the process holds",
-	 "The rest was allocated and has not been written to: the kernel has given no pages for it.",
-	 "Nothing to do: the numbers are what was asked for, RSS is what was touched."},
+	{"W104", "more small objects alive than the process holds",
+	 "A check of tmbpf on itself: live small objects are resident or swapped. The numbers are too "
+	 "high.",
+	 "Please report it, with the output of -j -vv."},
+	{"W105", "more blocks of malloc alive than the process holds",
+	 "Pages of a block become resident when they are written to: the rest was allocated and not "
+	 "used so far. The numbers are right.",
+	 "Nothing to do."},
 	{"W106", "the stack table is full",
-	 "More distinct stacks than --stacks. Blocks of further stacks have no line and count as <lost>.",
-	 "Attach again with a larger --stacks, or fewer distinct stacks with --frames N."},
+	 "The process has more distinct stacks with live blocks than the table has room for. Blocks of "
+	 "the others count as <lost>.",
+	 "Attach again with a larger --stacks, or with a lower --frames."},
 	{"W120", "the interpreter runs with PYTHONMALLOC=malloc",
 	 "All its blocks are seen in malloc. One that is re-used from a free list keeps the line that "
 	 "it was allocated for.",
