@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "probe/session_priv.h"
 
+#define SPILL_BATCH 4096 /* entries */
+
 int bpf_session_stats(const struct bpf_session *s, struct tm_cpu_stats *sum)
 {
 	_cleanup_free_ struct tm_cpu_stats *cpus = calloc((size_t)s->cpus, sizeof(*cpus));
@@ -88,25 +90,32 @@ void session_ring_close(struct bpf_session *s)
 	s->ring = NULL;
 }
 
+/* Many entries by one system call, a whole hash bucket at least: none has as many. */
 int bpf_session_each_spilled(const struct bpf_session *s,
 			     void (*fn)(void *ctx, uint64_t addr, uint64_t meta), void *ctx)
 {
-	int fd = bpf_map__fd(s->skel->maps.live_spill);
-	uint64_t key = 0, next, meta;
-	uint32_t bound;
-	void *prev = NULL;
+	_cleanup_free_ uint64_t *addrs = calloc(SPILL_BATCH, sizeof(*addrs));
+	_cleanup_free_ uint64_t *metas = calloc(SPILL_BATCH, sizeof(*metas));
+	int fd = bpf_map__fd(s->skel->maps.live_spill), err = 0;
+	uint64_t from, next; /* opaque to us: where a batch begins */
+	uint32_t bound = bpf_map__max_entries(s->skel->maps.live_spill);
+	bool first = true;
 
 	if (!__atomic_load_n(&s->skel->bss->live_spilled, __ATOMIC_ACQUIRE))
 		return 0;
-	bound = bpf_map__max_entries(s->skel->maps.live_spill);
-	/* A key that is deleted under us restarts the walk: the bound ends it. */
-	for (uint32_t i = 0; i < bound; i++) {
-		if (bpf_map_get_next_key(fd, prev, &next))
-			return errno == ENOENT ? 0 : -errno;
-		if (!bpf_map_lookup_elem(fd, &next, &meta))
-			fn(ctx, next, meta);
-		key = next;
-		prev = &key;
+	if (!addrs || !metas)
+		return -ENOMEM;
+	/* Entries that come and go under us cannot make it endless: the bound ends it. */
+	for (uint32_t seen = 0; !err && seen <= bound; from = next, first = false) {
+		uint32_t count = SPILL_BATCH;
+
+		err = bpf_map_lookup_batch(fd, first ? NULL : &from, &next, addrs, metas, &count,
+					   NULL);
+		if (err && err != -ENOENT) /* with ENOENT: the last ones */
+			return err;
+		for (uint32_t i = 0; i < count; i++)
+			fn(ctx, addrs[i], metas[i]);
+		seen += count;
 	}
 	return 0;
 }

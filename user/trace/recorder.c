@@ -7,7 +7,6 @@
 #include "trace/recorder.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -267,12 +266,15 @@ static int end_this_file(struct recorder *r)
 {
 	int err = store_writer_close(take_ptr(r->writer), trace_end_key(TRACE_END_PYTHON_APPEARED));
 
-	if (!err && r->in_file && r->to_stdout)
-		log_coded_warn("W153", command_with("-o", "."),
-			       "the output holds only what came after the interpreter started: %u "
-			       "snapshots before it are not in it",
-			       r->in_file);
-	return err || !r->in_file ? err : name_next_file(r);
+	if (err || !r->in_file)
+		return err;
+	if (!r->to_stdout)
+		return name_next_file(r);
+	log_coded_warn("W153", command_with("-o", "."),
+		       "the output holds only what came after the interpreter started: %u "
+		       "snapshots before it are not in it",
+		       r->in_file);
+	return unlink(r->path) ? -errno : 0;
 }
 
 static int send_out(const struct recorder *r)

@@ -28,7 +28,7 @@ static int setup(void **state)
 	static struct place p;
 	int fd;
 
-	strcpy(p.dir, "/tmp/tmbpf-caller-XXXXXX");
+	snprintf(p.dir, sizeof(p.dir), "/tmp/tmbpf-caller-XXXXXX");
 	if (!mkdtemp(p.dir) || chmod(p.dir, 0755))
 		return -1;
 	snprintf(p.file, sizeof(p.file), "%s/file", p.dir);

@@ -234,7 +234,7 @@ static void an_unknown_stack_is_shown_but_is_no_suspect(void **state)
 static void a_plateau_is_no_suspect_and_what_grows_is_even_if_it_is_smaller(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *a = story_snapshot(1), *b = story_snapshot(2);
-	struct report_end end = {"sigint", 0, false};
+	struct report_end end = {.end.reason = TRACE_END_COUNT};
 	struct report *r = new_report((struct report_opts){0});
 
 	ADD(a, SNAP_PYTHON, 9000, 9, frame("/a.py", 1, "plateau"));
