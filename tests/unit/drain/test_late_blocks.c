@@ -32,8 +32,7 @@ static int setup(void **state)
 	(void)state;
 	memset(&session, 0, sizeof(session));
 	memset(buckets, 0, sizeof(buckets));
-	session.dir = buckets;
-	session.dir_buckets = 1;
+	session.dir = (struct session_table){.view = {buckets}, .buckets = {1}, .count = 1};
 	session.segments[0] = calloc(TM_SEG_CHUNKS, sizeof(struct tm_chunk));
 	session.segment_count = 1;
 	/* Eight chunks a pool: 256 slots. */
