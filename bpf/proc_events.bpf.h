@@ -72,7 +72,7 @@ static __always_inline void proc_execed(void)
 
 /*
  * The kernel is about to kill it for memory. The argument was the pid up to Linux 6.8, later the task; the
- * upper half tells them apart. A pid is the one of a thread: unless it is the main one, the exit tells.
+ * upper half tells them apart. A pid is the one of a thread: unless it is the main one, the exit reports it.
  */
 static __always_inline void proc_oom_victim(__u64 arg)
 {

@@ -220,28 +220,28 @@ def slow_cpu(percent):
 
 
 MANY = ("import sys, time\nkept = []\nprint('READY', flush=True)\nsys.stdin.readline()\n"
-        "for i in range(200000):\n    kept.append((i, kept))\nprint('done', flush=True)\n"
+        "for i in range(400000):\n    kept.append((i, kept))\nprint('done', flush=True)\n"
         "while True:\n    time.sleep(0.1)\n")
 
 
 def test_a_signal_cuts_a_long_report_short(debian, program, tool):
-    """With a twentieth of a CPU a look at the heap takes a second: the numbers of the report before stay."""
+    """With a hundredth of a CPU a look at the heap takes seconds: the numbers of the report before stay."""
     p = program(debian, "-c", MANY)
     t = tool("-p", p.pid, "--mode", "exact", 1)
     t.hello()
     p.go()
     t.drop_old()
     before = t.interval()
-    with slow_cpu(4) as group:
+    with slow_cpu(1) as group:
         with open(group + "/cgroup.procs", "w") as f:
             f.write(str(t.pid))
         start = time.monotonic()
         interval, _, end = t.stop(signal.SIGTERM)
         took = time.monotonic() - start
-    assert before["live_blocks"] >= 200000
+    assert before["live_blocks"] >= 400000
     assert end.get("interrupted") is True and end["reason"] == "sigterm", end
-    assert interval["live_blocks"] >= 200000
-    assert t.proc.returncode == 0 and took < 30
+    assert interval["live_blocks"] >= 400000
+    assert t.proc.returncode == 0 and took < 60
 
 
 # ---- outputs ----

@@ -79,7 +79,7 @@ static int rights_drop(const struct rights *r)
 
 static void rights_restore(const struct rights *r)
 {
-	/* To go on with rights that nobody knows would be worse than to end. */
+	/* Going on with unknown rights would be worse than to end. */
 	if (seteuid(r->uid) || setegid(r->gid) || setgroups((size_t)r->group_count, r->groups))
 		abort();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What every run needs of its own process before anything is opened. */
+/* Prepare the process before anything is opened: standard descriptors, limit of open files. */
 #ifndef TM_BASE_PROCESS_SETUP_H
 #define TM_BASE_PROCESS_SETUP_H
 

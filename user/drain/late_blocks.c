@@ -76,6 +76,9 @@ static void visit_pool(const struct late_visit *v, const struct tm_dir_entry *e)
 	const struct seen_pool *seen = find_seen(v->known, TM_DIR_POOL(e->key));
 	uint32_t szidx = TM_DIR_SZIDX(e->key), block = 0, *slot;
 
+	/* A pool that stands in two levels counts once, as the reader of the heap finds it. */
+	if (bpf_session_pool(v->session, TM_DIR_POOL(e->key)) != e)
+		return;
 	if (seen && seen->szidx == szidx)
 		block = seen->used;
 	for (;

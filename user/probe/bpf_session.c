@@ -129,7 +129,7 @@ static void watch_process(struct bpf_session *s)
 	k->links.process_oom = bpf_program__attach(k->progs.process_oom);
 	s->sees_end = k->links.process_exit && k->links.process_exec;
 	if (!s->sees_end || !k->links.process_oom)
-		log_info("how the process ends is not told by this kernel (%s)", strerror(errno));
+		log_info("this kernel does not report how the process ends (%s)", strerror(errno));
 }
 
 /* Of use, not needed: without it processes that share the target's memory later are not reported. */

@@ -51,7 +51,7 @@ struct bpf_session {
 	uint64_t stacks_max;	     /* no level is added that would hold more */
 	struct tm_site_count *site_counts;
 	int cpus;
-	bool sees_end; /* exit and exec are told by the kernel (bpf_session_process) */
+	bool sees_end; /* the kernel reports exit and exec (bpf_session_process) */
 };
 
 /**
@@ -86,7 +86,7 @@ struct tm_stack_allocs *bpf_session_allocs(const struct bpf_session *s, uint32_t
 /** Processes that were started in the target's memory without being its threads, vfork left out. */
 uint32_t bpf_session_memory_shared(const struct bpf_session *s);
 
-/** What the kernel told of the end of the target so far; all zero while it runs. Cheap: a mapped page. */
+/** End of the target as reported by the kernel; all zero while it runs. Cheap: a mapped page. */
 struct tm_proc_state bpf_session_process(const struct bpf_session *s);
 
 /** Sum of the per-CPU counters. Returns: 0, -errno. */

@@ -47,7 +47,7 @@ struct trace_end {
 
 const char *trace_end_key(enum trace_end_reason reason);
 bool trace_end_target_gone(enum trace_end_reason reason);
-/** Of the program, when nothing else went wrong. */
+/** Exit status of the program when nothing else went wrong. */
 int trace_end_status(enum trace_end_reason reason);
 /** "has exited with status 7", "was ended by signal 11 (Segmentation fault)". Returns: out. */
 const char *trace_end_text(const struct trace_end *end, char *out, size_t cap);
@@ -67,7 +67,7 @@ enum trace_mode {
 };
 
 const char *trace_mode_key(enum trace_mode mode);
-/** What the numbers mean; NULL: live blocks of the line. */
+/** Meaning of the numbers; NULL: live blocks of the line. */
 const char *trace_mode_rule(enum trace_mode mode);
 /** key may be NULL. A key of a later version is TRACE_MODE_UNKNOWN. */
 enum trace_mode trace_mode_of(const char *key);

@@ -154,7 +154,7 @@ static str_id_t thread_name(struct capture *c, uint32_t tid)
 	return intern_str(c->strings, text, &id) ? (str_id_t){0} : id;
 }
 
-/* What the stack that was just added has allocated, and who ran it. */
+/* Allocations and thread of the stack that was just added. */
 static void add_history(struct capture *c, struct snapshot *s, uint32_t id, uint32_t tid)
 {
 	struct snap_stack *stack = &s->stacks[s->stack_count - 1];

@@ -40,7 +40,7 @@ void recorder_opts_init(struct recorder_opts *o)
 }
 
 /* -q leaves errors and warnings. */
-#define say(r, ...)                            \
+#define report_line(r, ...)                    \
 	do {                                   \
 		if (!(r)->opts->quiet)         \
 			log_talk(__VA_ARGS__); \
@@ -169,13 +169,13 @@ static void say_header(const struct recorder *r)
 	report_header_text(&text, &hello, "in the file");
 	for (char *line = text.data ? strtok_r(text.data, "\n", &save) : NULL; line;
 	     line = strtok_r(NULL, "\n", &save))
-		say(r, "%s", line);
+		report_line(r, "%s", line);
 	if (r->opts->single)
-		say(r, "taking one snapshot after %.3g s, to %s", r->opts->duration_s,
-		    shown_path(r));
+		report_line(r, "taking one snapshot after %.3g s, to %s", r->opts->duration_s,
+			    shown_path(r));
 	else
-		say(r, "recording to %s, every %.3g s%s", shown_path(r), r->opts->every_s,
-		    r->opts->duration_s > 0 ? "" : ", until Ctrl-C");
+		report_line(r, "recording to %s, every %.3g s%s", shown_path(r), r->opts->every_s,
+			    r->opts->duration_s > 0 ? "" : ", until Ctrl-C");
 }
 
 static void say_snapshot(const struct recorder *r, const struct snapshot *s)
@@ -187,9 +187,9 @@ static void say_snapshot(const struct recorder *r, const struct snapshot *s)
 	units_format_size(size, (int64_t)store_writer_bytes(r->writer), false);
 	if (s->cost_cpu_ratio >= 0)
 		snprintf(cost, sizeof(cost), "   cost %.1f%% of one CPU", s->cost_cpu_ratio * 100);
-	say(r, "[%s] snapshot %u: %s in %llu blocks since attach   RSS %s   file %s%s",
-	    clock_text(s->time_ns, now), s->seq, live, (unsigned long long)s->live_blocks, rss,
-	    size, cost);
+	report_line(r, "[%s] snapshot %u: %s in %llu blocks since attach   RSS %s   file %s%s",
+		    clock_text(s->time_ns, now), s->seq, live, (unsigned long long)s->live_blocks,
+		    rss, size, cost);
 }
 
 /* Why it ended, for the line that names the file. */
@@ -213,22 +213,24 @@ static void say_end(const struct recorder *r, const struct trace_end *end,
 
 	units_format_size(live, last ? (int64_t)last->live_bytes : 0, false);
 	if (r->opts->single)
-		say(r,
-		    "%s: %s in %llu blocks that were allocated in the %.1f s since attach and are still alive",
-		    shown_path(r), live, last ? (unsigned long long)last->live_blocks : 0ull,
-		    elapsed_s);
+		report_line(
+			r,
+			"%s: %s in %llu blocks that were allocated in the %.1f s since attach and are still alive",
+			shown_path(r), live, last ? (unsigned long long)last->live_blocks : 0ull,
+			elapsed_s);
 	else
-		say(r, "%s: %zu snapshot%s over %.1f s; ended: %s", shown_path(r), count,
-		    count == 1 ? "" : "s", elapsed_s, why_text(end, why, sizeof(why)));
+		report_line(r, "%s: %zu snapshot%s over %.1f s; ended: %s", shown_path(r), count,
+			    count == 1 ? "" : "s", elapsed_s, why_text(end, why, sizeof(why)));
 	if (end->interrupted)
-		say(r, "the last snapshot was cut short by the signal and is not in the file");
+		report_line(r,
+			    "the last snapshot was cut short by the signal and is not in the file");
 	if (r->to_stdout)
 		return;
 	if (count >= 3)
-		say(r, "Next: tmbpf leaks %s      or: tmbpf diff %s@first %s", r->path, r->path,
-		    r->path);
+		report_line(r, "Next: tmbpf leaks %s      or: tmbpf diff %s@first %s", r->path,
+			    r->path, r->path);
 	else
-		say(r, "Next: tmbpf report %s", r->path);
+		report_line(r, "Next: tmbpf report %s", r->path);
 }
 
 /* ---- the sink ---- */
@@ -261,7 +263,7 @@ static int on_snapshot(void *ctx, const struct capture *c, const struct snapshot
 	return 0;
 }
 
-/* What was recorded without the interpreter stays in a file of its own; one without a snapshot vanishes. */
+/* Snapshots without the interpreter stay in a file of its own; one without a snapshot vanishes. */
 static int end_this_file(struct recorder *r)
 {
 	int err = store_writer_close(take_ptr(r->writer), trace_end_key(TRACE_END_PYTHON_APPEARED));

@@ -362,6 +362,6 @@ int trace_session_run(const struct trace_plan *plan, const struct trace_sink *si
 
 void trace_session_tick(struct capture *c)
 {
-	/* What goes wrong here shows again in the next step. */
+	/* An error shows again in the next step. */
 	(void)capture_step(c);
 }

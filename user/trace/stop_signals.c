@@ -50,7 +50,7 @@ static void on_last_timer(int number)
 /* Work that looks for it may still tidy up; the timer ends the rest. */
 static void second_signal(int number)
 {
-	struct itimerval last = {.it_value.tv_usec = STOP_GRACE_MS * 1000};
+	struct itimerval last = {.it_value.tv_usec = STOP_LAST_MS * 1000};
 
 	if (second_number)
 		_exit(128 + number);

@@ -12,6 +12,7 @@
 #include "snapshot/trace_end.h"
 
 #define STOP_GRACE_MS 70
+#define STOP_LAST_MS  300 /* from the second one to the end */
 
 /**
  * Handle them from now on, except those that are ignored already (nohup); SIGPIPE and SIGXFSZ become errors
@@ -26,7 +27,7 @@ enum trace_end_reason stop_signals_reason(void);
 bool stop_signals_take_now(void);
 /** A signal to end came more than STOP_GRACE_MS ago. For struct cancel; ctx is not used. */
 bool stop_signals_overdue(void *ctx);
-/** A second signal has come: the process ends within STOP_GRACE_MS. */
+/** A second signal has come: the process ends within STOP_LAST_MS. */
 bool stop_signals_twice(void);
 
 #endif

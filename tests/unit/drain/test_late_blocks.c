@@ -13,7 +13,7 @@
 
 /* A session of two pools in one segment, as BPF leaves it. */
 static struct bpf_session session;
-static struct tm_dir_bucket buckets[1];
+static struct tm_dir_bucket buckets[1], newer[1];
 static struct late_blocks seen;
 static unsigned blocks;
 static uint64_t bytes;
@@ -32,7 +32,11 @@ static int setup(void **state)
 	(void)state;
 	memset(&session, 0, sizeof(session));
 	memset(buckets, 0, sizeof(buckets));
-	session.dir = (struct session_table){.view = {buckets}, .buckets = {1}, .count = 1};
+	memset(newer, 0, sizeof(newer));
+	session.dir.view[0] = buckets;
+	session.dir.view[1] = newer;
+	session.dir.buckets[0] = session.dir.buckets[1] = 1;
+	session.dir.count = 2;
 	session.segments[0] = calloc(TM_SEG_CHUNKS, sizeof(struct tm_chunk));
 	session.segment_count = 1;
 	/* Eight chunks a pool: 256 slots. */
@@ -122,6 +126,16 @@ static void slots_beyond_the_class_do_not_count(void **state)
 	assert_int_equal(blocks, 5);
 }
 
+static void a_pool_in_two_levels_counts_once(void **state)
+{
+	(void)state;
+	note(POOL_OLD, SZIDX, 0);
+	newer[0].way[2] = buckets[0].way[1];
+	record(1, 0, 50);
+	late_blocks_each(&seen, &session, count_one, NULL);
+	assert_int_equal(blocks, 50);
+}
+
 static void a_reference_that_makes_no_sense_has_no_slots(void **state)
 {
 	(void)state;
@@ -143,6 +157,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(slots_beyond_the_class_do_not_count, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_pool_in_two_levels_counts_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_reference_that_makes_no_sense_has_no_slots, setup,
 						teardown),
 	};
