@@ -71,7 +71,10 @@
 	  "a code object could be read neither alive nor dying; its frames are <unknown>",        \
 	  "It died before its first report, or its page was swapped out. Shorten the interval.")  \
 	X(MOVING, pools_moving, "a pool changed during every read; counted from the last read",   \
-	  "The target allocates while the heap is read. The next snapshot counts the pool again.")
+	  "The target allocates while the heap is read. The next snapshot counts the pool again.") \
+	X(NAME_LIMIT, name_limit,                                                                 \
+	  "names, line tables or frames of the target pass the limits; they are <unknown>",       \
+	  "The target holds more code than any real program. W135 names the limit.")
 
 enum tm_drop {
 #define X(id, key, text, remedy) TM_DROP_##id,
