@@ -13,8 +13,8 @@
 #include "target/target_task.h"
 
 #define HEAD_BYTES	 TM_POOL_HEADER
-#define BATCH_POOLS	 64	       /* 1 MiB of 16 KiB pools at once */
-#define ARENA_MAX_BYTES	 (64ull << 30) /* of one mapping; more is a sanitizer's shadow, say */
+#define BATCH_POOLS	 64		/* 1 MiB of 16 KiB pools at once */
+#define ARENA_MAX_BYTES	 (64ull << 30)	/* of one mapping; more is a sanitizer's shadow, say */
 #define ARENAS_MAX_BYTES (256ull << 30) /* of all */
 #define RETRIES		 3
 #define PAGE		 4096ull

@@ -379,7 +379,8 @@ int elf_image_open_fd(int fd, struct elf_image **out)
 	struct statx st;
 
 	/* Of what the open has brought: a dead server is not asked. */
-	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE | STATX_UID, &st) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE | STATX_UID,
+		  &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.stx_mode) || st.stx_size < sizeof(Elf64_Ehdr))
 		return -EBADMSG;
