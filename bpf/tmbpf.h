@@ -28,50 +28,53 @@
  * ---- losses: enum, JSON key, explanation and remedy come from this one list; docs/codes.md is generated ----
  */
 
-#define TM_DROP_LIST(X)                                                                           \
-	X(RING_FULL, ring_full,                                                                   \
-	  "a new stack did not fit the ring buffer; its blocks are attributed to <lost>",         \
-	  "Many stacks were new at once. Later snapshots are complete again; lower --frames if "  \
-	  "it goes on.")                                                                          \
-	X(STACK_TABLE, stack_table_full,                                                          \
-	  "no room for another distinct stack; attributed to <lost>",                             \
-	  "Attach again with a larger --stacks or a lower --frames, or leave out --threads.")     \
-	X(SCRATCH_BUSY, scratch_busy,                                                             \
-	  "all scratch areas of a CPU were in use; block not recorded",                           \
-	  "Rare: tasks were preempted in the middle of a probe. Nothing to do for a few.")        \
-	X(POOL_DIR, pool_directory_full, "no room for another pool; block not recorded",          \
-	  "Attach again with a larger --blocks, or use --mode pools.")                            \
-	X(SLOTS, slot_segments_full, "slot storage was not extended in time; block not recorded", \
-	  "Attach again with a larger --blocks.")                                                 \
-	X(POOL_READ, pool_unreadable, "the pool header could not be read; block not recorded",    \
-	  "The page was swapped out or not yet present. Nothing to do for a few.")                \
-	X(POOL_BAD, pool_malformed, "the pool header made no sense; block not recorded",          \
-	  "The interpreter's build may be unknown: tmbpf sites -p PID prints what was found; "    \
-	  "please report it.")                                                                    \
-	X(LIVE_TABLE, live_table_full, "the table of malloc blocks is full; block not recorded",  \
-	  "Attach again with a larger --blocks, or use --mode pools.")                            \
-	X(NESTED, call_state_lost,                                                                \
-	  "no per-thread state for an allocator call; block not recorded",                        \
-	  "Very many threads were inside malloc at once. Nothing to do for a few.")               \
-	X(TSTATE_READ, tstate_unreadable,                                                         \
-	  "the thread state could not be read; stack is <unknown>",                               \
-	  "A thread was starting or ending. Nothing to do for a few.")                            \
-	X(FRAME_READ, frame_unreadable, "a frame could not be read; the stack is cut there",      \
-	  "The page was swapped out or the frame was being built. Nothing to do for a few.")      \
-	X(CODE_TABLE, code_table_full,                                                            \
-	  "no room for another code object; its name is lost if it dies",                         \
-	  "The target creates code at run time (exec, templates). Other lines are not affected.") \
-	X(CODE_DEATH, code_death_lost,                                                            \
-	  "the record of a dying code object was lost; its frames are <unknown>",                 \
-	  "Many code objects died at once. Other lines are not affected.")                        \
-	X(CODE_LONG, code_table_long,                                                             \
-	  "the line table of a dying code object was cut; some lines are 0",                      \
-	  "The function is very long; its name is right. Other lines are not affected.")          \
-	X(CODE_UNREAD, code_unreadable,                                                           \
-	  "a code object could be read neither alive nor dying; its frames are <unknown>",        \
-	  "It died before its first report, or its page was swapped out. Shorten the interval.")  \
-	X(MOVING, pools_moving, "a pool changed during every read; counted from the last read",   \
-	  "The target allocates while the heap is read. The next snapshot counts the pool again.")
+#define TM_DROP_LIST(X)                                                                            \
+	X(RING_FULL, ring_full,                                                                    \
+	  "a new stack did not fit the ring buffer; its blocks are attributed to <lost>",          \
+	  "Many stacks were new at once. Later snapshots are complete again; lower --frames if "   \
+	  "it goes on.")                                                                           \
+	X(STACK_TABLE, stack_table_full,                                                           \
+	  "no room for another distinct stack; attributed to <lost>",                              \
+	  "Attach again with a larger --stacks or a lower --frames, or leave out --threads.")      \
+	X(SCRATCH_BUSY, scratch_busy,                                                              \
+	  "all scratch areas of a CPU were in use; block not recorded",                            \
+	  "Rare: tasks were preempted in the middle of a probe. Nothing to do for a few.")         \
+	X(POOL_DIR, pool_directory_full, "no room for another pool; block not recorded",           \
+	  "Attach again with a larger --blocks, or use --mode pools.")                             \
+	X(SLOTS, slot_segments_full, "slot storage was not extended in time; block not recorded",  \
+	  "Attach again with a larger --blocks.")                                                  \
+	X(POOL_READ, pool_unreadable, "the pool header could not be read; block not recorded",     \
+	  "The page was swapped out or not yet present. Nothing to do for a few.")                 \
+	X(POOL_BAD, pool_malformed, "the pool header made no sense; block not recorded",           \
+	  "The interpreter's build may be unknown: tmbpf sites -p PID prints what was found; "     \
+	  "please report it.")                                                                     \
+	X(LIVE_TABLE, live_table_full, "the table of malloc blocks is full; block not recorded",   \
+	  "Attach again with a larger --blocks, or use --mode pools.")                             \
+	X(NESTED, call_state_lost,                                                                 \
+	  "no per-thread state for an allocator call; block not recorded",                         \
+	  "Very many threads were inside malloc at once. Nothing to do for a few.")                \
+	X(TSTATE_READ, tstate_unreadable,                                                          \
+	  "the thread state could not be read; stack is <unknown>",                                \
+	  "A thread was starting or ending. Nothing to do for a few.")                             \
+	X(FRAME_READ, frame_unreadable, "a frame could not be read; the stack is cut there",       \
+	  "The page was swapped out or the frame was being built. Nothing to do for a few.")       \
+	X(CODE_TABLE, code_table_full,                                                             \
+	  "no room for another code object; its name is lost if it dies",                          \
+	  "The target creates code at run time (exec, templates). Other lines are not affected.")  \
+	X(CODE_DEATH, code_death_lost,                                                             \
+	  "the record of a dying code object was lost; its frames are <unknown>",                  \
+	  "Many code objects died at once. Other lines are not affected.")                         \
+	X(CODE_LONG, code_table_long,                                                              \
+	  "the line table of a dying code object was cut; some lines are 0",                       \
+	  "The function is very long; its name is right. Other lines are not affected.")           \
+	X(CODE_UNREAD, code_unreadable,                                                            \
+	  "a code object could be read neither alive nor dying; its frames are <unknown>",         \
+	  "It died before its first report, or its page was swapped out. Shorten the interval.")   \
+	X(MOVING, pools_moving, "a pool changed during every read; counted from the last read",    \
+	  "The target allocates while the heap is read. The next snapshot counts the pool again.") \
+	X(NAME_LIMIT, name_limit,                                                                  \
+	  "names, line tables or frames of the target pass the limits; they are <unknown>",        \
+	  "The target holds more code than any real program. W135 names the limit.")
 
 enum tm_drop {
 #define X(id, key, text, remedy) TM_DROP_##id,

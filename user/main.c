@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/command.h"
 #include "base/process_setup.h"
+#include "base/text.h"
 #include "cli/cmd.h"
 
 const char *argp_program_version = "tmbpf " TMBPF_VERSION;
@@ -36,6 +37,7 @@ int main(int argc, char **argv)
 {
 	command_remember(argc, argv);
 	process_setup();
+	text_clean_stderr();
 	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(verbs); i++)
 		if (!strcmp(argv[1], verbs[i].name))
 			return verbs[i].run(argc - 1, argv + 1);

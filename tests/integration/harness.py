@@ -212,6 +212,11 @@ class Program:
         self.say("go")
         return self.expect("done", timeout)
 
+    def go_for(self, seconds):
+        """Work for so long; what it says at the end."""
+        self.say("go %g" % seconds)
+        return self.expect("done", seconds + 30)
+
     def alive(self):
         if self.proc.poll() is not None:
             return False

@@ -3,18 +3,19 @@
 #include "alloc/heap_reader.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/timed_io.h"
 #include "target/target_task.h"
 
 #define HEAD_BYTES	 TM_POOL_HEADER
-#define BATCH_POOLS	 64	       /* 1 MiB of 16 KiB pools at once */
-#define ARENAS_MAX_BYTES (64ull << 30) /* no heap; a sanitizer's shadow, say, of terabytes */
+#define BATCH_POOLS	 64		/* 1 MiB of 16 KiB pools at once */
+#define ARENA_MAX_BYTES	 (64ull << 30)	/* of one mapping; more is a sanitizer's shadow, say */
+#define ARENAS_MAX_BYTES (256ull << 30) /* of all */
 #define RETRIES		 3
 #define PAGE		 4096ull
 #define WINDOW_PAGES	 512	      /* of pagemap at once */
@@ -40,7 +41,7 @@ int heap_reader_new(const struct target *t, const struct py_offsets *offsets,
 	r->target = t;
 	r->offsets = offsets;
 	r->pool_bytes = offsets->pool_bytes;
-	r->images = malloc((size_t)BATCH_POOLS * r->pool_bytes);
+	r->images = timed_buffer_new((size_t)BATCH_POOLS * r->pool_bytes);
 	if (!r->images) {
 		free(r);
 		return -ENOMEM;
@@ -53,7 +54,7 @@ void heap_reader_free(struct heap_reader *r)
 {
 	if (!r)
 		return;
-	free(r->images);
+	timed_buffer_free(r->images);
 	free(r);
 }
 
@@ -249,6 +250,8 @@ struct finder {
 	int pagemap; /* -1: not readable, pages are read whether they are resident or not */
 	uint64_t window[WINDOW_PAGES], window_page; /* of it, from window_page on */
 	size_t window_count;
+	uint64_t batch[BATCH_POOLS]; /* pools of several mappings, read together */
+	size_t batch_count;
 };
 
 /* Do not pull pages in: only what is resident can have been used lately. */
@@ -260,8 +263,8 @@ static bool page_resident(struct finder *f, uint64_t addr)
 	if (f->pagemap < 0)
 		return true;
 	if (page - f->window_page >= f->window_count) {
-		got = pread(f->pagemap, f->window, sizeof(f->window),
-			    (off_t)(page * sizeof(*f->window)));
+		got = timed_pread(f->pagemap, f->window, sizeof(f->window),
+				  page * sizeof(*f->window), target_limit_ms(f->r->target));
 		f->window_page = page;
 		f->window_count = whole(got, sizeof(*f->window));
 		if (!f->window_count)
@@ -270,42 +273,59 @@ static bool page_resident(struct finder *f, uint64_t addr)
 	return f->window[page - f->window_page] & (PRESENT | SWAPPED);
 }
 
+static int keep_candidate(struct finder *f, uint64_t addr)
+{
+	uint64_t *grown = array_grow(f->addrs, &f->cap, f->count + 1, sizeof(*f->addrs));
+
+	if (!grown)
+		return -ENOMEM;
+	f->addrs = grown;
+	f->addrs[f->count++] = addr;
+	return 0;
+}
+
+/* Read the headers of the batch, and keep the addresses whose header makes sense. */
+static int check_batch(struct finder *f)
+{
+	struct heap_reader *r = f->r;
+	size_t from = 0;
+	int err = 0;
+
+	while (!err && from < f->batch_count) {
+		size_t left = f->batch_count - from;
+		ssize_t n = target_readv(r->target, r->local + from, r->remote + from, left);
+
+		if (target_lost(n))
+			return (int)n;
+		size_t got = whole(n, HEAD_BYTES);
+
+		for (size_t i = from; !err && i < from + got; i++) {
+			if (head_is_sane(r->offsets, f->batch[i], &r->heads[i]))
+				err = keep_candidate(f, f->batch[i]);
+		}
+		from += got < left ? got + 1 : got; /* step over one that cannot be read */
+	}
+	f->batch_count = 0;
+	return err;
+}
+
 static int find_in(struct finder *f, uint64_t start, uint64_t end)
 {
 	struct heap_reader *r = f->r;
-	uint64_t step = r->pool_bytes, at = (start + step - 1) & ~(step - 1);
+	uint64_t step = r->pool_bytes;
 
-	while (at + step <= end) {
-		uint64_t addrs[BATCH_POOLS];
-		size_t n = 0, got;
-		ssize_t err;
+	for (uint64_t at = (start + step - 1) & ~(step - 1); at + step <= end; at += step) {
+		size_t n = f->batch_count;
 
-		for (; n < BATCH_POOLS && at + step <= end; at += step) {
-			if (!page_resident(f, at))
-				continue;
-			addrs[n] = at;
-			r->local[n] = (struct iovec){&r->heads[n], HEAD_BYTES};
-			r->remote[n++] = (struct iovec){(void *)(uintptr_t)at, HEAD_BYTES};
-		}
-		if (!n)
+		if (!page_resident(f, at))
 			continue;
-		err = target_readv(r->target, r->local, r->remote, n);
-		if (target_lost(err))
-			return (int)err;
-		got = whole(err, HEAD_BYTES);
-		for (size_t i = 0; i < got; i++) {
-			if (!head_is_sane(r->offsets, addrs[i], &r->heads[i]))
-				continue;
-			uint64_t *grown =
-				array_grow(f->addrs, &f->cap, f->count + 1, sizeof(*f->addrs));
+		f->batch[n] = at;
+		r->local[n] = (struct iovec){&r->heads[n], HEAD_BYTES};
+		r->remote[n] = (struct iovec){(void *)(uintptr_t)at, HEAD_BYTES};
+		int err = ++f->batch_count == BATCH_POOLS ? check_batch(f) : 0;
 
-			if (!grown)
-				return -ENOMEM;
-			f->addrs = grown;
-			f->addrs[f->count++] = addrs[i];
-		}
-		if (got < n) /* unreadable in the middle: go on behind it */
-			at = addrs[got] + step;
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -313,21 +333,27 @@ static int find_in(struct finder *f, uint64_t start, uint64_t end)
 int heap_reader_find(struct heap_reader *r, uint64_t **addrs, size_t *count)
 {
 	struct finder f = {.r = r, .pagemap = -1};
+	struct timed_file pagemap;
+	uint64_t left = ARENAS_MAX_BYTES;
 	char path[64];
 	int err = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)target_task(r->target));
-	f.pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	if (!timed_open(path, target_limit_ms(r->target), &pagemap))
+		f.pagemap = pagemap.fd;
 	tm_for_each_mapping(m, &r->target->maps) {
 		/* Arenas are mmap'ed, private, anonymous; [heap] and stacks hold none; "[anon:x]" is a named one. */
 		if (!m->read || !m->write || m->exec || m->shared || m->inode ||
 		    (m->path[0] && strncmp(m->path, "[anon", 5)) ||
-		    m->end - m->start > ARENAS_MAX_BYTES)
+		    m->end - m->start > ARENA_MAX_BYTES || m->end - m->start > left)
 			continue;
+		left -= m->end - m->start;
 		err = find_in(&f, m->start, m->end);
 		if (err)
 			break;
 	}
+	if (!err)
+		err = check_batch(&f);
 	if (f.pagemap >= 0)
 		close(f.pagemap);
 	if (err) {

@@ -116,7 +116,7 @@ bool interpreter_appeared(struct interpreter *in, struct target *t)
 
 	if (!in->later)
 		return has_moved(in, t);
-	if (target_refresh_maps(t) || !python_target_mapped(t))
+	if (!target_maps_due(t) || target_refresh_maps(t) || !python_target_mapped(t))
 		return false;
 	err = python_target_find(t, &py);
 	if (!err)

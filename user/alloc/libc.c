@@ -5,6 +5,7 @@
 #include "alloc/provider.h"
 #include "alloc/skeleton.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "target/return_probe.h"
 
 _Static_assert((int)RESULT_BLOCK == (int)TM_RESULT_BLOCK &&
@@ -207,7 +208,8 @@ static void libc_facts(const struct alloc_set *set, const void *state, struct al
 
 static int libc_print(const struct alloc_set *set, const void *state, FILE *out, bool verbose)
 {
-	fprintf(out, "%s\n", set->libc.object->path);
+	text_print_clean(out, set->libc.object->path);
+	fprintf(out, "\n");
 	return libc_sites_print(out, set->libc.object->image, state, verbose);
 }
 

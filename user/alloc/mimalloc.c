@@ -9,6 +9,7 @@
 #include "alloc/provider.h"
 #include "alloc/skeleton.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "sites/mimalloc_sites.h"
 
 static const char *why_chosen(const struct interpreter *in)
@@ -127,7 +128,8 @@ static int mimalloc_print(const struct alloc_set *set, const void *state, FILE *
 	const struct interpreter *in = &set->python;
 	const struct mimalloc_sites *mi = state;
 
-	fprintf(out, "%s (CPython %s)\n", in->py.object->path, in->py.version);
+	text_print_clean(out, in->py.object->path);
+	fprintf(out, " (CPython %s)\n", in->py.version);
 	fprintf(out, "mimalloc (%s)\n", why_chosen(in));
 	fprintf(out, "  %-20s %5zu\n", "pop sites", mi->pop_count);
 	fprintf(out, "  %-20s %5zu\n", "new-reference sites", in->sites.newref_count);

@@ -6,6 +6,7 @@
 #include "alloc/skeleton.h"
 #include "base/command.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #define ROLES_GROWTH (PROBE_EXACT | PROBE_GROWTH)
 #define SET_INITS    1 /* not hit twice while pop sites come and go */
@@ -127,7 +128,8 @@ static int pymalloc_print(const struct alloc_set *set, const void *state, FILE *
 {
 	const struct interpreter *in = &set->python;
 
-	fprintf(out, "%s (CPython %s)\n", in->py.object->path, in->py.version);
+	text_print_clean(out, in->py.object->path);
+	fprintf(out, " (CPython %s)\n", in->py.version);
 	return python_sites_print(out, in->py.object->image, &in->sites, verbose);
 }
 

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+
 /* ---- native code ---- */
 
 static bool ends_with(const char *s, size_t len, const char *end)
@@ -47,12 +49,6 @@ bool stat_frame_is_native(const struct intern *strings, uint8_t domain, const st
 
 /* ---- hash and equality ---- */
 
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-	hash = (hash ^ value) * 0x9e3779b97f4a7c15ull; /* 2^64 / golden ratio */
-	return hash ^ hash >> 29;
-}
-
 static struct snap_frame key_place(const struct statistics *in, uint8_t domain,
 				   const struct snap_frame *f)
 {
@@ -66,15 +62,15 @@ uint64_t statistic_hash(const struct statistics *in, const struct statistic *st)
 	size_t count;
 
 	frames = statistic_frames(st, &count);
-	hash = mix(hash, count);
+	hash = hash_mix(hash, count);
 	for (size_t i = 0; i < count; i++) {
 		struct snap_frame p = key_place(in, st->domain, &frames[i]);
 
-		hash = mix(hash, (uint64_t)p.file.v << 32 | (uint32_t)p.line);
+		hash = hash_mix(hash, (uint64_t)p.file.v << 32 | (uint32_t)p.line);
 		if (p.function.v)
-			hash = mix(hash, p.function.v);
+			hash = hash_mix(hash, p.function.v);
 	}
-	return mix(hash, 1);
+	return hash_mix(hash, 1);
 }
 
 bool statistic_equals(const struct statistics *in, const struct statistic *a,

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/idmap.h"
+#include "base/text.h"
 
 /* Behind "python3.12/" at s; NULL when it is something else. */
 static const char *skip_version_dir(const char *s)
@@ -77,9 +78,7 @@ void stat_module_name(struct buf *out, const char *file, bool native)
 	const char *root;
 
 	if (native) {
-		const char *slash = strrchr(file, '/');
-
-		(void)buf_append_str(out, slash && slash[1] ? slash + 1 : file);
+		(void)buf_append_str(out, text_base_name(file));
 		return;
 	}
 	if (!strncmp(file, frozen, sizeof(frozen) - 1) && file[len - 1] == '>') {

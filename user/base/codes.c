@@ -174,6 +174,25 @@ static const struct code_row code_rows[] = {
 	{"W130", "the program's file was replaced on disk",
 	 "The process runs a deleted file (an upgrade). It is read through /proc instead.",
 	 "Nothing to do."},
+	{"W131", "a read of the target blocked and was given up",
+	 "A page of its memory (userfaultfd, a mapped file on a dead mount) or a mapped file did not answer within "
+	 "a second. It is not read again; what it holds is not in the numbers.",
+	 "Look at what the process maps: cat /proc/PID/maps. A mount that hangs is found by df."},
+	{"W132", "nothing more is read from the target",
+	 "It blocked eight reads, each for as long as is waited. Names and liveness of blocks are not known from then "
+	 "on.",
+	 "As for W131."},
+	{"W133", "the mapped files are too large",
+	 "Symbols and code of the files that the process maps are kept up to 512 MiB. Functions of the others have no "
+	 "names.",
+	 "Strip the largest of them, or leave out native blocks with --domains python."},
+	{"W134", "too many mapped files",
+	 "More than 4,096 files are mapped as code. Functions of the others have no names.",
+	 "Nothing to do for a program that means it."},
+	{"W135", "too many names",
+	 "The target has more code objects, names, line tables or frames than are kept; the message names the limit. "
+	 "What comes on top is <unknown> or at line 0, and is counted as the loss name_limit.",
+	 "Lower --frames. Code that is created without end (exec, eval) is itself a leak to look at."},
 	{"W136", "detaching takes longer than a second",
 	 "The kernel waits until no task can be on its way through a probe any more (RCU), longer on a "
 	 "loaded machine. The target runs on meanwhile.",

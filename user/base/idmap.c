@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
+
 #define FIRST_CAP 16
 
 struct entry {
@@ -35,15 +37,10 @@ void idmap_free(struct idmap *m)
 	free(m);
 }
 
-/* Mixer of splitmix64: keys are addresses and packed ids, whose low bits hardly differ. */
+/* Keys are addresses and packed ids, whose low bits hardly differ. */
 static size_t home_of(const struct idmap *m, uint64_t key)
 {
-	key ^= key >> 30;
-	key *= 0xbf58476d1ce4e5b9ull;
-	key ^= key >> 27;
-	key *= 0x94d049bb133111ebull;
-	key ^= key >> 31;
-	return (size_t)key & (m->cap - 1);
+	return (size_t)hash_finish(key) & (m->cap - 1);
 }
 
 /* The entry with the key, or the free one where it belongs. The table is never full. */

@@ -34,6 +34,7 @@ struct intern {
 	size_t count, cap;
 	uint32_t *slots; /* id, 0 = free; linear probing */
 	size_t slot_cap; /* a power of two, or 0 */
+	size_t chunk_bytes;
 };
 
 struct intern *intern_new(void)
@@ -103,6 +104,7 @@ static char *store(struct intern *in, const char *s, size_t len)
 			return NULL;
 		*c = (struct chunk){.next = in->chunks, .cap = cap};
 		in->chunks = c;
+		in->chunk_bytes += cap;
 	}
 	copy = c->data + c->used;
 	memcpy(copy, s, len);
@@ -165,4 +167,9 @@ size_t intern_len(const struct intern *in, str_id_t id)
 size_t intern_count(const struct intern *in)
 {
 	return in->count;
+}
+
+size_t intern_bytes(const struct intern *in)
+{
+	return in->chunk_bytes + in->cap * sizeof(*in->strings) + in->slot_cap * sizeof(*in->slots);
 }

@@ -23,5 +23,7 @@ int intern_str(struct intern *in, const char *s, str_id_t *id);
 const char *intern_get(const struct intern *in, str_id_t id);
 size_t intern_len(const struct intern *in, str_id_t id);
 size_t intern_count(const struct intern *in);
+/** Bytes that the pool takes. */
+size_t intern_bytes(const struct intern *in);
 
 #endif

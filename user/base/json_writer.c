@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/utf8.h"
 
-static void put_escaped(struct buf *out, unsigned char c)
+/* c: below U+10000, all that is not printable is. */
+static void put_escaped(struct buf *out, uint32_t c)
 {
 	static const char named[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
-	const char *at = c ? strchr(named, c) : NULL;
+	const char *at = c && c < 0x80 ? strchr(named, (int)c) : NULL;
 
 	if (at)
 		(void)buf_printf(out, "\\%c", letters[at - named]);
@@ -27,16 +29,17 @@ static void put_string(struct buf *out, const char *s)
 
 	(void)buf_append_str(out, "\"");
 	while (*s) {
-		size_t len = utf8_char_len(s);
-		unsigned char c = (unsigned char)*s;
+		bool printable;
+		size_t len = text_char_len(s, &printable);
 
-		if (len && c >= 0x20 && c != '"' && c != '\\') {
+		if (printable && *s != '"' && *s != '\\') {
 			s += len;
 			continue;
 		}
 		(void)buf_append(out, run, (size_t)(s - run));
-		put_escaped(out, c);
-		run = ++s;
+		put_escaped(out, utf8_code_point(s, len));
+		s += len;
+		run = s;
 	}
 	(void)buf_append(out, run, (size_t)(s - run));
 	(void)buf_append_str(out, "\"");

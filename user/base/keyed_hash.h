@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/hash.h"
+
 #define KEYED_HASH_START 1 /* the leading coefficient: inputs of different lengths differ */
 #define KEYED_HASH_PRIME ((1ull << 61) - 1)
 
@@ -28,9 +30,7 @@ static inline uint64_t keyed_hash_step(uint64_t h, uint64_t word, uint64_t point
 /** Of the sum, a value whose low bits alone are as good as any. */
 static inline uint64_t keyed_hash_end(uint64_t h)
 {
-	h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9ull; /* the mixer of splitmix64: one to one */
-	h = (h ^ h >> 27) * 0x94d049bb133111ebull;
-	return h ^ h >> 31;
+	return hash_finish(h);
 }
 
 /** Of bytes. */

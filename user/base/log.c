@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Messages to the person, on stderr. Each goes out in one write, so that lines of several processes
- * do not mix, and without escape bytes: names come from the target and must not steer a terminal.
+ * do not mix, and clean: names come from the target and must not steer a terminal.
  */
 #include "base/log.h"
 
@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/codes.h"
+#include "base/text.h"
 
 static enum log_level log_level = LOG_WARN;
 static int first_status; /* of the first coded error; 0 = none yet */
@@ -51,24 +52,27 @@ static const char *format_text(struct buf *text, const char *fmt, va_list ap)
 
 	if (vasprintf(&s, fmt, ap) < 0)
 		return fmt;
-	(void)buf_append_str(text, s);
+	/* libbpf ends its texts with a newline. */
+	size_t len = strlen(s);
+
+	if (len && s[len - 1] == '\n')
+		s[len - 1] = '\0';
+	text_append_clean(text, s);
 	free(s);
 	if (!text->data)
 		return text->oom ? fmt : "";
-	/* libbpf ends its texts with a newline; verifier logs have more of them. */
-	if (text->len && text->data[text->len - 1] == '\n')
-		text->data[--text->len] = '\0';
-	for (char *p = text->data; *p; p++) {
-		if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
-			*p = '?';
-	}
 	return text->data;
 }
 
 static void write_coded(enum log_level level, const char *code, const char *message,
-			const char *fix)
+			const char *raw_fix)
 {
 	const char *word = level == LOG_ERROR ? "error" : "warning";
+	_cleanup_(buf_release) struct buf text = {0};
+
+	if (raw_fix) /* it repeats names */
+		text_append_clean(&text, raw_fix);
+	const char *fix = raw_fix && text.data ? text.data : NULL;
 
 	if (divert_fn) {
 		divert_fn(divert_ctx, level, code, message, fix);

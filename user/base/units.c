@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 
 const char *units_format_size_f(char out[UNITS_LEN], double bytes, bool sign)
 {
@@ -36,16 +36,13 @@ const char *units_format_size(char out[UNITS_LEN], int64_t bytes, bool sign)
 
 const char *units_format_time(char out[UNITS_LEN], int64_t time_ns)
 {
-	int64_t ms = time_ns / 1000000;
-	time_t seconds = (time_t)(ms / 1000);
 	size_t len = 0;
-	struct tm tm;
 
 	out[0] = '\0';
-	if (time_ns > 0 && gmtime_r(&seconds, &tm))
-		len = strftime(out, UNITS_LEN, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (time_ns > 0)
+		len = text_format_time(out, UNITS_LEN, time_ns, TEXT_UTC_OPEN);
 	if (len)
-		snprintf(out + len, UNITS_LEN - len, ".%03dZ", (int)(ms % 1000));
+		snprintf(out + len, UNITS_LEN - len, ".%03dZ", (int)(time_ns / 1000000 % 1000));
 	return out;
 }
 

@@ -38,4 +38,15 @@ static inline size_t utf8_char_len(const char *s)
 	return len;
 }
 
+/** The code point of the well-formed character of len bytes at s; of a byte that is none, the byte. */
+static inline uint32_t utf8_code_point(const char *s, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	uint32_t cp = len == 1 ? p[0] : p[0] & (0x7fu >> len);
+
+	for (size_t i = 1; i < len; i++)
+		cp = cp << 6 | (p[i] & 0x3f);
+	return cp;
+}
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/json_writer.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "target/proc_fs.h"
@@ -147,16 +148,6 @@ static void write_json(const struct row *r, struct buf *out)
 	(void)buf_append_str(out, "\n");
 }
 
-/* Names come from other people's processes: no byte of them steers the terminal. */
-static void append_plain(struct buf *out, const char *text)
-{
-	for (; *text; text++) {
-		char c = (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text;
-
-		(void)buf_append(out, &c, 1);
-	}
-}
-
 static void write_text(const struct row *r, bool containers, struct buf *out)
 {
 	char rss[UNITS_LEN], where[48] = "-";
@@ -173,10 +164,10 @@ static void write_text(const struct row *r, bool containers, struct buf *out)
 		   r->supported == SUPPORTED_YES  ? "yes"
 		   : r->supported == SUPPORTED_NO ? "no"
 						  : "?");
-	append_plain(out, r->command);
+	text_append_clean(out, r->command);
 	if (r->reason[0]) {
 		(void)buf_append_str(out, "   [");
-		append_plain(out, r->reason);
+		text_append_clean(out, r->reason);
 		(void)buf_append_str(out, "]");
 	}
 	(void)buf_append_str(out, "\n");

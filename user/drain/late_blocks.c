@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/search.h"
 
 void late_blocks_reset(struct late_blocks *l)
 {
@@ -45,17 +46,9 @@ uint32_t *pool_slot_at(const struct bpf_session *s, uint64_t ref, uint32_t block
 
 static const struct seen_pool *find_seen(const struct late_blocks *l, uint64_t addr)
 {
-	size_t lo = 0, hi = l->count;
+	size_t at = first_index(i, l->count, l->items[i].addr >= addr);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (l->items[mid].addr < addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < l->count && l->items[lo].addr == addr ? &l->items[lo] : NULL;
+	return at < l->count && l->items[at].addr == addr ? &l->items[at] : NULL;
 }
 
 /* A class whose first pool is later than the last read has no known number of blocks: all there is room for. */

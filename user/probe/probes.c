@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/command.h"
 #include "base/log.h"
+#include "base/search.h"
 #include "probe/session_priv.h"
 #include "probe/uprobe_link.h"
 #include "target/target_task.h"

@@ -8,16 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "report/export_priv.h"
 
-static void append_field(struct buf *b, const char *s)
+/* Quoted where a reader needs it. The default output is a terminal: names are cleaned as on one. */
+static void append_field(struct buf *b, const char *name)
 {
-	/* Controls as well: a reader that strips or splits at them must not see them bare. */
-	bool quote = strpbrk(s, "\",\r\n") || s[0] == ' ';
+	_cleanup_(buf_release) struct buf clean = {0};
 
-	for (const char *p = s; !quote && *p; p++)
-		quote = (unsigned char)*p < 0x20 || *p == 0x7f || (p[0] == ' ' && !p[1]);
-	if (!quote) {
+	text_append_clean(&clean, name);
+	b->oom |= clean.oom;
+	if (!clean.len)
+		return;
+	const char *s = clean.data;
+
+	if (!strpbrk(s, "\",") && s[0] != ' ' && s[clean.len - 1] != ' ') {
 		(void)buf_append_str(b, s);
 		return;
 	}

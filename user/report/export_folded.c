@@ -6,42 +6,22 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "base/text.h"
 #include "report/export_priv.h"
 
-/*
- * Bytes at s that end a line or steer a terminal: the controls of ASCII and Latin-1, and what Python's
- * str.splitlines() takes for the end of a line. 0: text.
- */
-static size_t control_len(const char *s)
+static void append_frame(struct buf *b, const char *s)
 {
-	const unsigned char *p = (const unsigned char *)s;
+	for (size_t len; *s; s += len) {
+		bool printable;
 
-	if (p[0] < 0x20 || p[0] == 0x7f)
-		return 1;
-	if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) /* U+0080 to U+009F */
-		return 2;
-	if (p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9)) /* U+2028, U+2029 */
-		return 3;
-	return 0;
-}
-
-static void append_clean(struct buf *b, const char *s)
-{
-	const char *run = s; /* start of the bytes that go out as they are */
-
-	while (*s) {
-		size_t skip = *s == ';' ? 1 : control_len(s);
-
-		if (!skip) {
-			s++;
-			continue;
-		}
-		(void)buf_append(b, run, (size_t)(s - run));
-		(void)buf_append_str(b, *s == ';' ? ":" : " ");
-		s += skip;
-		run = s;
+		len = text_char_len(s, &printable);
+		if (*s == ';')
+			(void)buf_append_str(b, ":");
+		else if (printable)
+			(void)buf_append(b, s, len);
+		else
+			(void)buf_append_str(b, " ");
 	}
-	(void)buf_append(b, run, (size_t)(s - run));
 }
 
 static int write_stack(struct buf *b, struct buf *frame, const struct snapshot *s,
@@ -54,7 +34,7 @@ static int write_stack(struct buf *b, struct buf *frame, const struct snapshot *
 		export_frame_text(frame, s, st.domain, &st.frames[i - 1], false);
 		if (frame->oom)
 			return -ENOMEM;
-		append_clean(b, frame->data);
+		append_frame(b, frame->data);
 		(void)buf_append_str(b, i > 1 ? ";" : " ");
 	}
 	return buf_printf(b, "%" PRIu64 "\n", value);

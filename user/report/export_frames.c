@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analyze/stat_key.h"
+#include "base/text.h"
 #include "report/export_priv.h"
 #include "report/report_paths.h"
 
@@ -25,13 +26,6 @@ const char *export_file_name(const struct snapshot *s, const struct snap_frame *
 	return f->file.v ? intern_get(s->strings, f->file) : UNKNOWN;
 }
 
-const char *export_base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
-}
-
 void export_function_text(struct buf *b, const struct snapshot *s, uint8_t domain,
 			  const struct snap_frame *f)
 {
@@ -40,9 +34,9 @@ void export_function_text(struct buf *b, const struct snapshot *s, uint8_t domai
 	if (f->function.v)
 		(void)buf_append_str(b, intern_get(s->strings, f->function));
 	else if (stat_frame_is_native(s->strings, domain, f))
-		(void)buf_printf(b, "[%s]", export_base_name(file));
+		(void)buf_printf(b, "[%s]", text_base_name(file));
 	else
-		(void)buf_append_str(b, export_base_name(file));
+		(void)buf_append_str(b, text_base_name(file));
 }
 
 void export_frame_text(struct buf *b, const struct snapshot *s, uint8_t domain,
@@ -51,7 +45,7 @@ void export_frame_text(struct buf *b, const struct snapshot *s, uint8_t domain,
 	const char *file = export_file_name(s, f);
 
 	if (short_paths)
-		file = export_base_name(file);
+		file = text_base_name(file);
 	if (stat_frame_is_native(s->strings, domain, f)) {
 		export_function_text(b, s, domain, f);
 		if (f->function.v)

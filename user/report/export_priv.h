@@ -42,8 +42,6 @@ struct export_stack export_stack_of(const struct snapshot *s, const struct snap_
 
 /** Its file; "<unknown>" for none. */
 const char *export_file_name(const struct snapshot *s, const struct snap_frame *f);
-/** The last component of a path; "<unknown>" and other names without a slash are one. */
-const char *export_base_name(const char *path);
 
 /** "put (/srv/shop/cache.py:88)", "xmlNewNode (libxml2.so.2)", "/srv/a.py:3" without a function. */
 void export_frame_text(struct buf *b, const struct snapshot *s, uint8_t domain,

@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/text.h"
 #include "base/units.h"
 #include "report/report_stats_priv.h"
 #include "report/report_text_line.h"
@@ -99,32 +99,29 @@ void report_diff_doubts(struct buf *out, const struct stats_side *old, const str
 /* "a" of /tmp/a.tmb; a time behind the name stays: it tells the sides of one file apart. */
 static void put_label(struct buf *out, const char *name)
 {
-	const char *slash = strrchr(name, '/'), *suffix;
+	const char *suffix;
 
-	name = slash && slash[1] ? slash + 1 : name;
+	name = text_base_name(name);
 	suffix = strstr(name, STORE_SUFFIX);
 	if (suffix && suffix > name &&
 	    (!suffix[strlen(STORE_SUFFIX)] || suffix[strlen(STORE_SUFFIX)] == '@')) {
 		_cleanup_free_ char *stem = strndup(name, (size_t)(suffix - name));
 
-		text_put_clean(out, stem ? stem : name);
-		text_put_clean(out, stem ? suffix + strlen(STORE_SUFFIX) : "");
+		text_append_clean(out, stem ? stem : name);
+		text_append_clean(out, stem ? suffix + strlen(STORE_SUFFIX) : "");
 		return;
 	}
-	text_put_clean(out, name);
+	text_append_clean(out, name);
 }
 
 /* The day is said only where the two sides are not of one day. */
 static void put_clock(struct buf *out, int64_t time_ns, bool with_day)
 {
-	time_t seconds = (time_t)(time_ns / 1000000000);
 	char text[UNITS_LEN];
-	struct tm tm;
 
-	if (time_ns <= 0 || !gmtime_r(&seconds, &tm))
-		return;
-	if (strftime(text, sizeof(text), with_day ? " %Y-%m-%dT%H:%M:%SZ" : " %H:%M:%SZ", &tm))
-		(void)buf_append_str(out, text);
+	if (time_ns > 0 &&
+	    text_format_time(text, sizeof(text), time_ns, with_day ? TEXT_UTC : TEXT_UTC_CLOCK))
+		(void)buf_printf(out, " %s", text);
 }
 
 static void put_duration(struct buf *out, int64_t ns)

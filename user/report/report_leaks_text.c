@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "base/text.h"
 #include "base/units.h"
 #include "report/report_leaks.h"
 #include "report/report_paths.h"
@@ -238,13 +239,13 @@ static void put_frame(struct writer *w, struct buf *path, struct buf *after,
 {
 	const struct intern *strings = n->in.snap->strings;
 
-	text_put_clean(path, short_paths_get(&w->paths, intern_get(strings, f->file), f->file));
+	text_append_clean(path, short_paths_get(&w->paths, intern_get(strings, f->file), f->file));
 	if (f->line)
 		(void)buf_printf(after, ":%" PRIi32, f->line);
 	if (!function.v)
 		return;
 	(void)buf_append_str(after, " ");
-	text_put_clean(after, intern_get(strings, function));
+	text_append_clean(after, intern_get(strings, function));
 }
 
 static void put_place(struct writer *w, struct text_line *line, const struct leak_name *n)
@@ -253,7 +254,7 @@ static void put_place(struct writer *w, struct text_line *line, const struct lea
 	size_t count;
 
 	if (!has_path(n->in.key)) {
-		text_put_clean(&line->path, intern_get(n->in.snap->strings, n->group.top.file));
+		text_append_clean(&line->path, intern_get(n->in.snap->strings, n->group.top.file));
 		return;
 	}
 	frames = place_frames(n, &count);
@@ -396,11 +397,11 @@ static void put_header(struct writer *w)
 	char from[UNITS_LEN], to[UNITS_LEN], span[SPAN_LEN];
 
 	(void)buf_printf(&w->out, "%d ", r->meta->pid);
-	text_put_clean(&w->out, r->meta->comm ? r->meta->comm : "?");
+	text_append_clean(&w->out, r->meta->comm ? r->meta->comm : "?");
 	(void)buf_printf(&w->out, ": %zu snapshots in %s, %s to %s, ", r->snapshots,
 			 span_text(span, (double)(r->to_ns - r->from_ns) / 1e9),
 			 units_format_time(from, r->from_ns), units_format_time(to, r->to_ns));
-	text_put_clean(&w->out, r->last->mode ? r->last->mode : "mode not known");
+	text_append_clean(&w->out, r->last->mode ? r->last->mode : "mode not known");
 	if (r->windows < r->snapshots)
 		(void)buf_printf(&w->out, ", judged in %zu windows", r->windows);
 	(void)buf_append_str(&w->out, "\n");

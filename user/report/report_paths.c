@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "report/report_paths.h"
 
 #define MAX_COMPONENTS 12 /* deeper paths that still collide are shown whole */
@@ -19,11 +20,7 @@ void short_paths_release(struct short_paths *p)
 
 static uint64_t hash_text(const char *s)
 {
-	uint64_t h = 0xcbf29ce484222325ull; /* FNV-1a, 64 bits */
-
-	for (; *s; s++)
-		h = (h ^ (unsigned char)*s) * 0x100000001b3ull;
-	return h;
+	return hash_bytes(HASH_BYTES_START, s, strlen(s));
 }
 
 /* The suffix that is one component longer than `suffix`; NULL when it is the whole path already. */

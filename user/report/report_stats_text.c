@@ -2,8 +2,8 @@
 /* `report`: a header, the lines of tracemalloc, and what the numbers are worth. */
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/text.h"
 #include "base/units.h"
 #include "report/report_stats_priv.h"
 #include "report/report_text_line.h"
@@ -54,7 +54,7 @@ void stats_text_left_out(struct buf *out, const struct selection *sel, const cha
 		if (!hit->stacks)
 			continue;
 		(void)buf_printf(out, "%s  leak:", prefix);
-		text_put_clean(out, hit->pattern);
+		text_append_clean(out, hit->pattern);
 		(void)buf_append_str(out, ": ");
 		put_sum(out, &sum);
 		(void)buf_append_str(out, "\n");
@@ -76,19 +76,17 @@ void stats_text_tail(struct buf *out, const struct stats_side *side, const char 
 
 static void put_header(struct buf *out, const struct stats_view *v, const struct stats_side *side)
 {
-	time_t seconds = (time_t)(side->snap->time_ns / 1000000000);
 	char size[UNITS_LEN], time[UNITS_LEN] = "";
-	struct tm tm;
 
 	(void)buf_printf(out, "[ Top %zu of %zu, %s in %" PRIu64 " blocks",
 			 stats_shown(v, side->stats->count), side->stats->count,
 			 units_format_size(size, (int64_t)side->stats->total_size, false),
 			 side->stats->total_count);
-	if (side->snap->time_ns > 0 && gmtime_r(&seconds, &tm) &&
-	    strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%SZ", &tm))
+	if (side->snap->time_ns > 0 &&
+	    text_format_time(time, sizeof(time), side->snap->time_ns, TEXT_UTC))
 		(void)buf_printf(out, ", %s", time);
 	(void)buf_append_str(out, ", ");
-	text_put_clean(out, side->snap->mode ? side->snap->mode : "mode not known");
+	text_append_clean(out, side->snap->mode ? side->snap->mode : "mode not known");
 	if (v->cumulative == STAT_EACH_FRAME)
 		(void)buf_append_str(out, ", cumulative (each frame)");
 	else if (v->cumulative == STAT_EACH_STACK)

@@ -6,10 +6,10 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "analyze/completeness.h"
 #include "base/command.h"
+#include "base/text.h"
 #include "base/units.h"
 #include "report/report_completeness.h"
 #include "report/report_ops.h"
@@ -22,10 +22,7 @@
 
 static const char *clock_text(char out[16], int64_t time_ns)
 {
-	time_t seconds = (time_t)(time_ns / 1000000000);
-	struct tm tm;
-
-	if (!localtime_r(&seconds, &tm) || !strftime(out, 16, "%H:%M:%S", &tm))
+	if (!text_format_time(out, 16, time_ns, TEXT_LOCAL_CLOCK))
 		snprintf(out, 16, "--:--:--");
 	return out;
 }
@@ -41,13 +38,13 @@ static const char *plural(uint64_t count, const char *one, const char *many)
 static void put_fact(struct buf *b, const char *before, const char *fact)
 {
 	(void)buf_append_str(b, before);
-	text_put_clean(b, fact);
+	text_append_clean(b, fact);
 }
 
 static void put_program(struct buf *b, const struct report_hello *h)
 {
 	(void)buf_printf(b, "tmbpf %s: %d ", TMBPF_VERSION, h->pid);
-	text_put_clean(b, h->comm);
+	text_append_clean(b, h->comm);
 	if (h->python_version)
 		put_fact(b, " (CPython ", h->python_version);
 	else
@@ -158,7 +155,7 @@ static void learn_paths(struct report *r, const struct statistics *groups)
 static void put_place(struct report *r, struct buf *b, const struct snapshot *s,
 		      const struct snap_frame *f)
 {
-	text_put_clean(b, shown_path(r, s, f->file));
+	text_append_clean(b, shown_path(r, s, f->file));
 	if (f->line)
 		(void)buf_printf(b, ":%d", f->line);
 }
@@ -209,12 +206,12 @@ static void write_site(struct report *r, const struct statistics *in, const stru
 
 	(void)buf_printf(&line.head, "  %s %s", units_format_size(size, (int64_t)site->size, true),
 			 native ? "<native> " : "");
-	text_put_clean(&line.path, shown_path(r, now, place->file));
+	text_append_clean(&line.path, shown_path(r, now, place->file));
 	if (place->line)
 		(void)buf_printf(&line.after_path, ":%d", place->line);
 	(void)buf_printf(&line.after_path, " (%" PRIu64 " %s)", site->count,
 			 plural(site->count, "block", "blocks"));
-	text_put_clean(&line.function, intern_get(now->strings, statistic_function(in, site)));
+	text_append_clean(&line.function, intern_get(now->strings, statistic_function(in, site)));
 	put_trend(r, &line.tail, history_get(&r->history, in, site));
 	put_callers(r, &line.tail, now, site);
 	line.function_column = narrow ? 40 : 48;
@@ -249,13 +246,13 @@ static void write_traceback(struct report *r, const struct snapshot *s, const st
 		const struct snap_frame *f = &s->frames[st->first_frame + i];
 
 		(void)buf_append_str(b, "      File \"");
-		text_put_clean(b, intern_get(s->strings, f->file));
+		text_append_clean(b, intern_get(s->strings, f->file));
 		(void)buf_append_str(b, "\"");
 		if (f->line)
 			(void)buf_printf(b, ", line %d", f->line);
 		if (f->function.v) {
 			(void)buf_append_str(b, "\n        ");
-			text_put_clean(b, intern_get(s->strings, f->function));
+			text_append_clean(b, intern_get(s->strings, f->function));
 		}
 		(void)buf_append_str(b, "\n");
 	}
@@ -345,10 +342,10 @@ static void write_warning(struct report *r, const char *code, const char *messag
 	if (r->opts.width)
 		return;
 	(void)buf_printf(&r->text, "warning %s: ", code);
-	text_put_clean(&r->text, message);
+	text_append_clean(&r->text, message);
 	if (fix) {
 		(void)buf_append_str(&r->text, ". Fix: ");
-		text_put_clean(&r->text, fix);
+		text_append_clean(&r->text, fix);
 	}
 	(void)buf_append_str(&r->text, "\n");
 }
@@ -405,7 +402,7 @@ static void put_site_name(struct report *r, const struct statistics *in,
 	put_place(r, b, s, site_place(site));
 	if (function.v) {
 		(void)buf_append_str(b, " ");
-		text_put_clean(b, intern_get(s->strings, function));
+		text_append_clean(b, intern_get(s->strings, function));
 	}
 	(void)buf_printf(b, " (%.0f%%)", 100.0 * (double)site->size / (double)s->live_bytes);
 }

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include "base/utf8.h"
-
 #define ELLIPSIS     "\xe2\x80\xa6" /* one column */
 #define PATH_MIN     12		    /* a path is not cut below this */
 #define COLUMN_SPACE 2		    /* at least this between columns */
@@ -17,29 +15,6 @@ void text_line_release(struct text_line *line)
 	buf_release(&line->after_path);
 	buf_release(&line->function);
 	buf_release(&line->tail);
-}
-
-/* C0, DEL and C1 (U+0080..U+009F) can steer a terminal. */
-static bool is_printable(const char *s, size_t len)
-{
-	const unsigned char *p = (const unsigned char *)s;
-
-	if (len == 1)
-		return p[0] >= 0x20 && p[0] != 0x7f;
-	return len > 1 && !(p[0] == 0xc2 && p[1] < 0xa0);
-}
-
-void text_put_clean(struct buf *out, const char *s)
-{
-	while (*s) {
-		size_t len = utf8_char_len(s);
-
-		if (is_printable(s, len))
-			(void)buf_append(out, s, len);
-		else
-			(void)buf_append_str(out, "?");
-		s += len ? len : 1;
-	}
 }
 
 static bool is_char_start(char c)

@@ -18,8 +18,6 @@ void text_line_release(struct text_line *line);
 /** Appends the line and its newline; width 0 = unlimited. */
 void text_line_write(struct buf *out, const struct text_line *line, size_t width);
 
-/** Appends s with every byte that is not printable UTF-8 as '?': names come from foreign memory. */
-void text_put_clean(struct buf *out, const char *s);
 /** Columns of clean text: one a character. */
 size_t text_columns(const char *s);
 

@@ -5,12 +5,13 @@
 #include <inttypes.h>
 
 #include "analyze/stat_key.h"
+#include "base/text.h"
 #include "base/units.h"
 #include "report/report_text_line.h"
 
 static void put_id(struct buf *out, const struct intern *in, str_id_t id)
 {
-	text_put_clean(out, intern_get(in, id));
+	text_append_clean(out, intern_get(in, id));
 }
 
 static void put_native(struct buf *out, const struct intern *in, const struct snap_frame *f)
@@ -130,7 +131,7 @@ static void put_traceback_frame(struct buf *out, const struct intern *in,
 		(void)buf_append_str(out, "    ");
 	}
 	if (line.len) {
-		text_put_clean(out, line.data);
+		text_append_clean(out, line.data);
 		(void)buf_append_str(out, "\n");
 	}
 }

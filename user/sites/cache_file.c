@@ -12,18 +12,14 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 
 #define SUM_LEN 8
 
-/* FNV-1a, 64 bits: catches torn and damaged files, not forgers (the owner check does). */
+/* Catches torn and damaged files, not forgers (the owner check does). */
 static uint64_t checksum(const void *data, size_t len)
 {
-	const uint8_t *p = data;
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ p[i]) * 0x100000001b3u;
-	return h;
+	return hash_bytes(HASH_BYTES_START, data, len);
 }
 
 static int dir_path(char *out, size_t len)

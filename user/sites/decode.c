@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/search.h"
 
 #define CALLER_SAVED 0x0fc7 /* rax rcx rdx rsi rdi r8-r11, System V ABI 3.2.1 */
 #define BOUNDS	     20
@@ -464,17 +465,9 @@ void decode_release(struct code *code)
 
 size_t decode_find_off(const struct code *code, uint64_t off)
 {
-	size_t lo = 0, hi = code->count;
+	size_t at = first_index(i, code->count, code->insns[i].off >= off);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (code->insns[mid].off < off)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < code->count && code->insns[lo].off == off ? lo : CODE_NONE;
+	return at < code->count && code->insns[at].off == off ? at : CODE_NONE;
 }
 
 size_t decode_find(const struct code *code, uint64_t vaddr)
@@ -510,19 +503,12 @@ bool decode_falls_through(const struct insn *in)
 const struct code_branch *decode_branches_to(const struct code *code, size_t idx, size_t *count)
 {
 	uint32_t off = code->insns[idx].off;
-	size_t lo = 0, hi = code->branch_count, first;
+	size_t first = first_index(i, code->branch_count, code->branches[i].target_off >= off);
+	size_t end = first;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (code->branches[mid].target_off < off)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	for (first = lo; lo < code->branch_count && code->branches[lo].target_off == off; lo++)
-		;
-	*count = lo - first;
+	while (end < code->branch_count && code->branches[end].target_off == off)
+		end++;
+	*count = end - first;
 	return code->branches + first;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "sites/site_check.h"
 
 #define WINDOW_BYTES  1024 /* decoded at a time */
@@ -42,7 +43,7 @@ static const char *const noreturn_names[] = {
 
 static uint64_t vaddr_hash(uint64_t vaddr)
 {
-	return vaddr * 0x9e3779b97f4a7c15ull >> 32;
+	return hash_finish(vaddr);
 }
 
 uint32_t fn_graph_find(const struct fn_graph *g, uint64_t vaddr)
@@ -425,10 +426,14 @@ static uint64_t slot_resolver(const struct elf_image *img, uint64_t slot)
 
 	if (!elf_image_section(img, ".rela.plt", &vaddr, &off, &len))
 		return 0;
-	for (uint64_t i = 0; i < len / sizeof(Elf64_Rela) && i < PLT_RELOCS; i++) {
+	if (len > PLT_RELOCS * sizeof(Elf64_Rela))
+		len = PLT_RELOCS * sizeof(Elf64_Rela);
+	const uint8_t *table = elf_image_at(img, off, len);
+
+	for (uint64_t i = 0; table && i < len / sizeof(Elf64_Rela); i++) {
 		Elf64_Rela rel;
 
-		memcpy(&rel, img->data + off + i * sizeof(rel), sizeof(rel));
+		memcpy(&rel, table + i * sizeof(rel), sizeof(rel));
 		if (rel.r_offset == slot && ELF64_R_TYPE(rel.r_info) == R_X86_64_IRELATIVE)
 			return (uint64_t)rel.r_addend;
 	}

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "sites/fresh_known.h"
 #include "sites/fresh_stack.h"
 
@@ -92,8 +93,7 @@ static bool spend(struct prover *p, unsigned cost)
 /* Returns: false when there is no room. */
 static bool walk_add(struct prover *p, struct walk *w, struct place at)
 {
-	size_t h = (at.idx * 0x9e3779b1u + at.reg * 0x85ebca6bu + (uint32_t)at.disp * 0xc2b2ae35u) %
-		   SEEN_SIZE;
+	size_t h = hash_mix(hash_mix(at.idx, at.reg), (uint32_t)at.disp) % SEEN_SIZE;
 
 	for (; w->seen[h]; h = (h + 1) % SEEN_SIZE) {
 		const struct place *old = &w->items[w->seen[h] - 1];

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/search.h"
 #include "sites/flow.h"
 #include "sites/fresh_doors.h"
 
@@ -72,17 +73,9 @@ bool fresh_known_word(const struct fresh_known *k, uint64_t vaddr)
 
 bool fresh_known_pop(const struct fresh_known *k, size_t idx)
 {
-	size_t lo = 0, hi = k->pops->count;
+	size_t at = first_index(i, k->pops->count, k->pops->load[i] >= idx);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (k->pops->load[mid] < idx)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < k->pops->count && k->pops->load[lo] == idx;
+	return at < k->pops->count && k->pops->load[at] == idx;
 }
 
 static bool is_quit(const struct fresh_known *k, size_t idx)

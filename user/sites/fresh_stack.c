@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 
 #define REGION_MAX 16384 /* instructions */
 #define SEEN_SIZE  (2 * REGION_MAX)
@@ -54,7 +55,7 @@ bool fresh_stack_change(const struct insn *in, int32_t *change)
 /* Returns: the item of idx, NULL when there is no room. */
 static struct region_item *region_at(struct region *r, size_t idx, bool *added)
 {
-	size_t h = (idx * 0x9e3779b1u) % SEEN_SIZE;
+	size_t h = hash_finish(idx) % SEEN_SIZE;
 
 	for (*added = false; r->seen[h]; h = (h + 1) % SEEN_SIZE)
 		if (r->items[r->seen[h] - 1].idx == idx)

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/search.h"
+#include "base/text.h"
 #include "sites/sites.h"
 
 static const char *const reg_names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
@@ -22,24 +24,16 @@ static const char *reg_name(uint8_t reg)
  */
 static const char *near_symbol(const struct elf_image *img, uint64_t vaddr, char *out, size_t len)
 {
-	size_t lo = 0, hi = img->symbol_count;
+	size_t after = first_index(i, img->symbol_count, img->symbols[i].vaddr > vaddr);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (img->symbols[mid].vaddr <= vaddr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	while (lo > 0 && img->symbols[lo - 1].type != STT_FUNC)
-		lo--;
-	if (lo > 0)
-		snprintf(out, len, "%s+0x%" PRIx64, img->symbols[lo - 1].name,
-			 vaddr - img->symbols[lo - 1].vaddr);
+	while (after > 0 && img->symbols[after - 1].type != STT_FUNC)
+		after--;
+	if (after > 0)
+		snprintf(out, len, "%s+0x%" PRIx64, img->symbols[after - 1].name,
+			 vaddr - img->symbols[after - 1].vaddr);
 	else
 		snprintf(out, len, "-");
-	return out;
+	return text_clean(out);
 }
 
 static void print_registers(FILE *out, const struct site *v, size_t count)

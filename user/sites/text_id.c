@@ -5,6 +5,8 @@
 #include <nettle/version.h>
 #include <string.h>
 
+#include "base/keyed_hash.h"
+
 static void hash_u64(struct sha256_ctx *c, uint64_t v)
 {
 	uint8_t le[8];
@@ -21,6 +23,17 @@ static void hash_part(struct sha256_ctx *c, const void *data, size_t len)
 	sha256_update(c, len, data);
 }
 
+/* Code that cannot be read has an id that no other process gives: nothing is cached for it. */
+static void hash_text(struct sha256_ctx *c, const struct elf_image *img,
+		      const struct elf_segment *s)
+{
+	const uint8_t *text = s->exec ? elf_image_at(img, s->file_off, s->file_len) : NULL;
+
+	if (s->exec && !text)
+		hash_u64(c, keyed_hash_point());
+	hash_part(c, text, text ? s->file_len : 0);
+}
+
 static void hash_segments(struct sha256_ctx *c, const struct elf_image *img)
 {
 	hash_u64(c, img->segment_count);
@@ -31,7 +44,7 @@ static void hash_segments(struct sha256_ctx *c, const struct elf_image *img)
 		hash_u64(c, s->file_off);
 		hash_u64(c, s->mem_len);
 		hash_u64(c, s->exec);
-		hash_part(c, s->exec ? img->data + s->file_off : NULL, s->exec ? s->file_len : 0);
+		hash_text(c, img, s);
 	}
 }
 

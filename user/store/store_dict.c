@@ -327,15 +327,14 @@ static void quick_hash(const struct store_trace *want, const struct snap_frame *
 		       size_t count, uint64_t out[2])
 {
 	uint64_t a = store_hash_trace(count, want->thread, want->domain, want->truncated);
-	uint64_t b = ~a;
+	uint64_t b = ~a; /* mixes the same in another order */
 
 	for (size_t i = 0; i < count; i++) {
 		uint64_t names = (uint64_t)frames[i].file.v << 32 | frames[i].function.v;
 		uint64_t line = (uint32_t)frames[i].line;
 
-		a = store_mix(a, names + line * 0xd6e8feb86659fd93ull);
-		b = (b ^ names ^ line << 20) * 0x9e3779b97f4a7c15ull;
-		b = (b << 29 | b >> 35) + line;
+		a = store_mix(store_mix(a, names), line);
+		b = store_mix(store_mix(b, line), names);
 	}
 	out[0] = a;
 	out[1] = b;

@@ -8,12 +8,12 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/buf.h"
 #include "base/caller.h"
 #include "base/command.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "store/store_priv.h"
 
 /*
@@ -299,12 +299,10 @@ int store_file_create(const char *path, bool force, int *fd, int *journal)
 int store_path_in(const char *dir, int pid, int64_t time_ns, char **path)
 {
 	_cleanup_(buf_release) struct buf b = {0};
-	time_t seconds = (time_t)(time_ns / 1000000000);
 	size_t len = strlen(dir);
 	char text[32];
-	struct tm tm;
 
-	if (!gmtime_r(&seconds, &tm) || !strftime(text, sizeof(text), "%Y%m%dT%H%M%SZ", &tm))
+	if (!text_format_time(text, sizeof(text), time_ns, TEXT_UTC_NAME))
 		return -EINVAL;
 	if (buf_printf(&b, "%s%stmbpf-%d-%s%s", dir, len && dir[len - 1] == '/' ? "" : "/", pid,
 		       text, STORE_SUFFIX))

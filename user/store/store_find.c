@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "store/store_priv.h"
 
 #define SECOND_NS 1000000000LL
@@ -186,12 +187,11 @@ static time_t last_time_of_day(const struct moment *m, time_t end)
 
 static const char *utc_text(char out[40], int64_t time_s)
 {
-	time_t t = (time_t)time_s;
-	struct tm tm;
+	int64_t time_ns;
 
 	out[0] = '\0';
-	if (gmtime_r(&t, &tm))
-		strftime(out, 40, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (!__builtin_mul_overflow(time_s, 1000000000LL, &time_ns))
+		(void)text_format_time(out, 40, time_ns, TEXT_UTC);
 	return out;
 }
 

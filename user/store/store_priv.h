@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sqlite3.h>
 
+#include "base/hash.h"
 #include "store/store.h"
 
 /* ---- limits: what a writer never exceeds and a reader refuses ---- */
@@ -130,17 +131,12 @@ int store_meta_read(struct store_db *db, struct store_meta *meta, char **text);
 
 static inline uint64_t store_mix(uint64_t h, uint64_t v)
 {
-	h = (h ^ (v + 0x9e3779b97f4a7c15ull)) * 0xff51afd7ed558ccdull; /* splitmix64, murmur3 */
-	return h ^ h >> 32;
+	return hash_mix(h, v);
 }
 
 static inline uint64_t store_mix_bytes(uint64_t h, const void *data, size_t len)
 {
-	const unsigned char *p = data;
-
-	for (size_t i = 0; i < len; i++) /* FNV-1a */
-		h = (h ^ p[i]) * 0x100000001b3ull;
-	return store_mix(h, len);
+	return hash_mix(hash_bytes(h, data, len), len);
 }
 
 static inline uint64_t store_mix_double(uint64_t h, double d)
@@ -153,7 +149,7 @@ static inline uint64_t store_mix_double(uint64_t h, double d)
 
 static inline uint64_t store_hash_string(const char *s, size_t len)
 {
-	return store_mix_bytes(0xcbf29ce484222325ull, s, len);
+	return store_mix_bytes(HASH_BYTES_START, s, len);
 }
 
 static inline uint64_t store_hash_frame(uint64_t file, uint64_t function, int32_t line)

@@ -7,11 +7,11 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "store/store_priv.h"
 
 #define TICK_NS	      20000000LL
@@ -89,13 +89,11 @@ static int on_busy(void *ctx, int tries)
 
 static void say_complete(struct store_writer *w)
 {
-	time_t seconds = (time_t)(w->last_time_ns / 1000000000);
 	char when[32] = "";
-	struct tm tm;
 
 	w->complete_count = w->count;
-	if (w->count && gmtime_r(&seconds, &tm))
-		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (w->count)
+		(void)text_format_time(when, sizeof(when), w->last_time_ns, TEXT_UTC);
 	if (w->count)
 		snprintf(w->complete, sizeof(w->complete),
 			 "the %zu snapshots up to %s are complete", w->count, when);

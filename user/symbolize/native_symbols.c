@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A native return address -> name of the object and of the function. Never fails. */
+#include "base/text.h"
 #include "symbolize/symbolize.h"
 
 #include <inttypes.h>
@@ -8,18 +9,11 @@
 
 #define UNKNOWN "[unknown]"
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 /* No ELF object there: "[vdso]", the name of a mapped file, or nothing (code of a JIT). */
 static const char *mapping_name(const struct target *t, uint64_t addr)
 {
 	const struct mapping *m = proc_maps_find(&t->maps, addr);
-	const char *name = m ? base_name(m->path) : "";
+	const char *name = m ? text_base_name(m->path) : "";
 
 	return name[0] ? name : UNKNOWN;
 }
@@ -45,8 +39,8 @@ void native_resolve(struct target *t, struct intern *strings, uint64_t addr, str
 
 	*out = (struct sym_frame){0};
 	if (!obj || !obj->image) {
-		out->file = intern_or_none(strings,
-					   obj ? base_name(obj->path) : mapping_name(t, call_addr));
+		out->file = intern_or_none(strings, obj ? text_base_name(obj->path)
+							: mapping_name(t, call_addr));
 		out->function = intern_or_none(strings, UNKNOWN);
 		return;
 	}
@@ -56,6 +50,6 @@ void native_resolve(struct target *t, struct intern *strings, uint64_t addr, str
 	char offset[32];
 
 	snprintf(offset, sizeof(offset), "+0x%" PRIx64, vaddr + 1);
-	out->file = intern_or_none(strings, base_name(obj->path));
+	out->file = intern_or_none(strings, text_base_name(obj->path));
 	out->function = intern_or_none(strings, sym && sym->name[0] ? sym->name : offset);
 }

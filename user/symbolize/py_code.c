@@ -40,7 +40,8 @@ struct code_parts { /* where the contents of those objects are */
 
 void py_code_release(struct py_code *code)
 {
-	free(code->linetable);
+	if (!code->table_is_shared)
+		free((void *)(uintptr_t)code->linetable);
 	free(code->copies);
 	*code = (struct py_code){0};
 }
@@ -220,10 +221,12 @@ static int code_fill(const struct python_target *py, struct intern *strings, uin
 	if (err)
 		return err;
 	if (parts->table_len) {
-		code.linetable = malloc(parts->table_len);
-		if (!code.linetable)
+		uint8_t *copy = malloc(parts->table_len);
+
+		if (!copy)
 			return -ENOMEM;
-		memcpy(code.linetable, table, parts->table_len);
+		memcpy(copy, table, parts->table_len);
+		code.linetable = copy;
 	}
 	*out = code;
 	return 0;

@@ -10,6 +10,15 @@
 #include "base/idmap.h"
 #include "base/log.h"
 
+/*
+ * What a target can make us keep. Far above real programs: 100,000 functions have 20 MiB of names and tables; more
+ * than the limit is counted as TM_DROP_NAME_LIMIT.
+ */
+#define TABLES_MAX  ((size_t)128 << 20) /* bytes of line tables, equal ones once */
+#define STRINGS_MAX ((size_t)256 << 20) /* bytes of names, with those of the snapshots */
+#define REFS_MAX    (1u << 20)		/* code objects */
+#define FRAMES_MAX  (16u << 20)		/* frames of all stacks, 256 MiB */
+
 enum code_state { CODE_PENDING = 0, CODE_KNOWN = 1, CODE_FAILED = 2 };
 
 struct code_ref { /* one code object, from the first stack that names it until its death */
@@ -33,6 +42,7 @@ struct stack {
 	uint8_t domain;
 	bool truncated;
 	bool have_native;
+	uint32_t maps_reads; /* of the cache when it came */
 	struct sym_frame native;
 };
 
@@ -41,7 +51,7 @@ struct stack {
 struct stack_cache {
 	struct target *target;
 	const struct python_target *py;
-	struct intern *strings;
+	struct intern *strings, *tables;
 	unsigned max_frames;
 	struct code_ref *refs;
 	size_t ref_count, ref_cap;
@@ -55,9 +65,11 @@ struct stack_cache {
 	struct idmap *by_id; /* stack id -> index into stacks */
 	struct sym_frame out[TM_FRAMES_WALK + 1];
 	str_id_t unknown;
-	bool reused;	      /* an older entry has a new stack since natives were resolved */
 	uint32_t deaths_lost; /* the most that a record has said */
-	uint64_t unresolved;
+	uint64_t unresolved, limited;
+	uint32_t limit_ref;  /* index + 1 of the ref that stands for all past REFS_MAX */
+	size_t native_done;  /* stacks before it have their native name */
+	uint32_t maps_reads; /* how often the maps were read for native names */
 	const struct cancel *cancel;
 };
 
@@ -76,7 +88,8 @@ int stack_cache_new(struct target *t, const struct python_target *py, struct int
 	c->by_addr = idmap_new();
 	c->by_id = idmap_new();
 	err = intern_str(strings, "<unknown>", &c->unknown);
-	if (err || !c->by_addr || !c->by_id)
+	c->tables = intern_new();
+	if (err || !c->by_addr || !c->by_id || !c->tables)
 		return -ENOMEM;
 	*out = take_ptr(c);
 	return 0;
@@ -89,6 +102,7 @@ void stack_cache_free(struct stack_cache *c)
 	for (size_t i = 0; i < c->ref_count; i++)
 		py_code_release(&c->refs[i].code);
 	free(c->refs);
+	intern_free(c->tables);
 	free(c->pending);
 	free(c->frames);
 	free(c->stacks);
@@ -102,30 +116,88 @@ uint64_t stack_cache_unresolved(const struct stack_cache *c)
 	return c->unresolved;
 }
 
+uint64_t stack_cache_limited(const struct stack_cache *c)
+{
+	return c->limited;
+}
+
+/* Each loss is counted; the limit is named once. */
+static void note_limit(struct stack_cache *c, const char *what)
+{
+	if (!c->limited++)
+		log_coded_warn("W135", NULL,
+			       "process %d makes tmbpf keep more than %s: the names of what "
+			       "comes on top are <unknown>, its lines 0",
+			       (int)c->target->pid, what);
+}
+
+/* Equal tables are kept once. One past the limit is dropped. */
+static int share_table(struct stack_cache *c, struct py_code *code)
+{
+	str_id_t id = {0};
+	bool fits = intern_bytes(c->tables) + code->linetable_len <= TABLES_MAX;
+	int err = fits ? intern_add(c->tables, (const char *)code->linetable, code->linetable_len,
+				    &id)
+		       : 0;
+
+	if (err)
+		return err;
+	if (!fits) {
+		note_limit(c, "128 MiB of line tables");
+		code->linetable_len = 0;
+	}
+	free((void *)(uintptr_t)code->linetable);
+	code->linetable = (const uint8_t *)intern_get(c->tables, id);
+	code->table_is_shared = true;
+	return 0;
+}
+
+/* A new code object. Past REFS_MAX they share one whose name is unknown. */
+static int ref_add(struct stack_cache *c, struct code_ref ref, uint32_t *out)
+{
+	struct code_ref *refs = array_grow(c->refs, &c->ref_cap, c->ref_count + 1, sizeof(*refs));
+
+	if (!refs)
+		return -ENOMEM;
+	c->refs = refs;
+	c->refs[c->ref_count] = ref;
+	*out = (uint32_t)c->ref_count++;
+	return 0;
+}
+
+static int ref_past_limit(struct stack_cache *c, uint32_t *out)
+{
+	int err = 0;
+
+	note_limit(c, "1,048,576 code objects");
+	if (!c->limit_ref) {
+		err = ref_add(c, (struct code_ref){.state = CODE_FAILED}, out);
+		c->limit_ref = err ? 0 : *out + 1;
+	}
+	*out = c->limit_ref - 1;
+	return err;
+}
+
 /* The living code object at addr, made when it is new. */
 static int ref_get(struct stack_cache *c, uint64_t addr, uint32_t *out)
 {
-	struct code_ref *refs;
 	uint32_t *pending;
 	int err;
 
 	if (idmap_get(c->by_addr, addr, out))
 		return 0;
-	refs = array_grow(c->refs, &c->ref_cap, c->ref_count + 1, sizeof(*refs));
-	if (!refs)
-		return -ENOMEM;
-	c->refs = refs;
+	if (c->ref_count >= REFS_MAX)
+		return ref_past_limit(c, out);
 	pending = array_grow(c->pending, &c->pending_cap, c->pending_count + 1, sizeof(*pending));
 	if (!pending)
 		return -ENOMEM;
 	c->pending = pending;
 	err = idmap_put(c->by_addr, addr, (uint32_t)c->ref_count);
-	if (err)
-		return err;
-	c->refs[c->ref_count] = (struct code_ref){.addr = addr};
-	c->pending[c->pending_count++] = (uint32_t)c->ref_count;
-	*out = (uint32_t)c->ref_count++;
-	return 0;
+	if (!err)
+		err = ref_add(c, (struct code_ref){.addr = addr}, out);
+	if (!err)
+		c->pending[c->pending_count++] = *out;
+	return err;
 }
 
 static int add_frames(struct stack_cache *c, const struct tm_stack_rec *rec, size_t at)
@@ -175,10 +247,8 @@ static int entry_get(struct stack_cache *c, uint32_t id, uint32_t *at)
 	struct stack *stacks;
 	int err;
 
-	if (idmap_get(c->by_id, id, at)) {
-		c->reused = true;
+	if (idmap_get(c->by_id, id, at))
 		return 0;
-	}
 	stacks = array_grow(c->stacks, &c->stack_cap, c->stack_count + 1, sizeof(*stacks));
 	if (!stacks)
 		return -ENOMEM;
@@ -209,20 +279,28 @@ static int feed_stack(struct stack_cache *c, const struct tm_stack_rec *rec, siz
 		return err;
 	s = &c->stacks[entry];
 	at = rec->frame_count <= s->frame_room ? s->first_frame : c->frame_count;
+	bool fits = at + rec->frame_count <= FRAMES_MAX;
+
 	/* Until the frames are in, the entry is of no stack. */
 	*s = (struct stack){.first_frame = (uint32_t)at, .frame_room = s->frame_room};
-	err = add_frames(c, rec, at);
+	if (fits)
+		err = add_frames(c, rec, at);
+	else
+		note_limit(c, "16,777,216 frames");
 	if (err)
 		return err;
-	if (at == c->frame_count) {
+	if (at == c->frame_count && fits) {
 		c->frame_count += rec->frame_count;
 		s->frame_room = rec->frame_count;
 	}
-	s->frame_count = rec->frame_count;
+	s->frame_count = fits ? rec->frame_count : 0;
 	s->native_ip = rec->native_ip;
 	s->tid = rec->tid;
 	s->domain = rec->domain;
-	s->truncated = rec->truncated;
+	s->truncated = rec->truncated || !fits;
+	s->maps_reads = c->maps_reads;
+	if (entry < c->native_done)
+		c->native_done = entry;
 	return 0;
 }
 
@@ -244,7 +322,13 @@ static int feed_death(struct stack_cache *c, const struct tm_code_death *rec, si
 	ref = &c->refs[i];
 	if (ref->state == CODE_KNOWN || !c->py)
 		return 0;
+	if (intern_bytes(c->strings) > STRINGS_MAX) {
+		note_limit(c, "256 MiB of names");
+		return 0;
+	}
 	err = py_code_from_death(c->py, c->strings, rec, len, &ref->code);
+	if (!err)
+		err = share_table(c, &ref->code);
 	if (err)
 		return err;
 	c->unresolved -= ref->state == CODE_FAILED;
@@ -273,26 +357,46 @@ void stack_cache_set_cancel(struct stack_cache *c, const struct cancel *cancel)
 	c->cancel = cancel;
 }
 
-/* Native leaves are resolved at once: the library may be gone later. */
+/*
+ * Native leaves are resolved soon: the library may be gone later. For an address that the maps do not have they
+ * are read again, but no more often than their size allows: until then its stack waits.
+ */
 static void resolve_native(struct stack_cache *c)
 {
-	for (size_t i = 0; i < c->stack_count; i++) {
-		struct stack *s = &c->stacks[c->stack_count - 1 - i];
+	for (; c->native_done < c->stack_count; c->native_done++) {
+		struct stack *s = &c->stacks[c->native_done];
 
-		if (!s->native_ip)
+		if (!s->native_ip || s->have_native)
 			continue;
-		if (s->have_native) {
-			if (c->reused)
-				continue;
-			break;
-		}
-		/* Loaded since we last looked. A failure leaves "[unknown]", which is what it then is. */
-		if (!proc_maps_find(&c->target->maps, s->native_ip))
+		if (s->maps_reads == c->maps_reads &&
+		    !proc_maps_find(&c->target->maps, s->native_ip)) {
+			if (!target_maps_due(c->target))
+				return;
+			/* A failure leaves "[unknown]", which is what it then is. */
 			(void)target_refresh_maps(c->target);
-		native_resolve(c->target, c->strings, s->native_ip, &s->native);
+			c->maps_reads++;
+		}
+		if (intern_bytes(c->strings) > STRINGS_MAX)
+			note_limit(c, "256 MiB of names");
+		else
+			native_resolve(c->target, c->strings, s->native_ip, &s->native);
 		s->have_native = true;
 	}
-	c->reused = false;
+}
+
+/* The code object of a ref from the living target. -EALREADY: it needs none. */
+static int read_code(struct stack_cache *c, const struct code_ref *ref, struct py_code *out)
+{
+	/* A frame that is being torn down names no code object. */
+	if (ref->state != CODE_PENDING || !ref->addr || !c->py)
+		return -EALREADY;
+	if (intern_bytes(c->strings) > STRINGS_MAX) {
+		note_limit(c, "256 MiB of names");
+		return -ENOSPC;
+	}
+	int err = py_code_read(c->target, c->py, c->strings, ref->addr, out);
+
+	return err ? err : share_table(c, out);
 }
 
 int stack_cache_resolve(struct stack_cache *c, int (*drain_ring)(void *ctx), void *ctx)
@@ -310,17 +414,11 @@ int stack_cache_resolve(struct stack_cache *c, int (*drain_ring)(void *ctx), voi
 	if (!read || !status)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
-		const struct code_ref *ref = &c->refs[c->pending[i]];
-
 		if (i % CANCEL_CODES == CANCEL_CODES - 1 && cancel_asked(c->cancel)) {
 			count = i;
 			break;
 		}
-		/* A frame that is being torn down names no code object. */
-		status[i] =
-			ref->state == CODE_PENDING && ref->addr && c->py
-				? py_code_read(c->target, c->py, c->strings, ref->addr, &read[i])
-				: -EALREADY;
+		status[i] = read_code(c, &c->refs[c->pending[i]], &read[i]);
 	}
 	err = drain_ring(ctx);
 	for (size_t i = 0; i < count; i++) {

@@ -50,5 +50,7 @@ struct stack_info stack_cache_get(struct stack_cache *c, uint32_t stack_id);
 
 /** Code objects that could be read neither alive nor dying. */
 uint64_t stack_cache_unresolved(const struct stack_cache *c);
+/** Names, line tables and frames that were not kept because of the limits (W135 names the first). */
+uint64_t stack_cache_limited(const struct stack_cache *c);
 
 #endif

@@ -22,8 +22,9 @@ struct py_code {
 	uint64_t copies_addr;	 /* free-threaded 3.14 on: its _PyCodeArray; 0 = none */
 	uint64_t *copies;	 /* where the threads' own copies of the bytecode are; owned */
 	uint32_t copy_count;
-	uint8_t *linetable; /* owned */
+	const uint8_t *linetable; /* owned, unless table_is_shared */
 	size_t linetable_len;
+	bool table_is_shared;
 	bool linetable_cut; /* its end is missing */
 };
 void py_code_release(struct py_code *code);

@@ -13,32 +13,111 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "base/buf.h"
+#include "base/timed_io.h"
 #include "target/elf_parse.h"
 
 #define FILE_MAX ((uint64_t)4 << 30)
 /*
- * Up to here the file is copied: touching an mmap of a file that somebody truncates is SIGBUS, and
- * targets do get their binaries replaced under us. Above, the copy would cost too much memory.
+ * What is read of a file, and only that, is copied into a reserved range as large as the file: touching an mmap of
+ * a file that somebody truncates is SIGBUS, and targets do get their binaries replaced under us.
  */
-#define COPY_MAX ((uint64_t)64 << 20)
+#define BLOCK_BYTES ((size_t)16 << 10)
+
+static size_t kept_bytes; /* of all images: blocks and symbols */
+static uint64_t refused_loads;
 
 static bool range_inside(uint64_t off, uint64_t len, uint64_t total)
 {
 	return off <= total && len <= total - off;
 }
 
-static struct cursor file_cursor(const struct elf_image *img)
+bool elf_image_charge(size_t bytes)
 {
-	return cursor_init(img->data, img->len);
+	if (bytes > ELF_KEPT_MAX - kept_bytes) {
+		refused_loads++;
+		return false;
+	}
+	kept_bytes += bytes;
+	return true;
+}
+
+uint64_t elf_images_refused(void)
+{
+	return refused_loads;
+}
+
+static bool block_is_loaded(const struct elf_priv *priv, size_t block)
+{
+	return priv->loaded[block / 8] & 1u << block % 8;
+}
+
+/* Read blocks from..to, none of which is loaded. Past the end of a file that shrank they are zero. */
+static int load_blocks(const struct elf_image *img, size_t from, size_t to)
+{
+	struct elf_priv *priv = img->priv;
+	size_t off = from * BLOCK_BYTES, end = to * BLOCK_BYTES;
+	uint8_t *at = (uint8_t *)(uintptr_t)img->data + off;
+
+	if (end > img->len)
+		end = img->len;
+	if (!elf_image_charge((to - from) * BLOCK_BYTES))
+		return -EFBIG;
+	priv->charged += (to - from) * BLOCK_BYTES;
+	if (mprotect(at, end - off, PROT_READ | PROT_WRITE))
+		return -errno;
+	ssize_t got = timed_pread(priv->fd, at, end - off, off, TIMED_IO_MS);
+
+	if (got < 0)
+		return (int)got;
+	for (size_t i = from; i < to; i++)
+		priv->loaded[i / 8] |= (uint8_t)(1u << i % 8);
+	return 0;
+}
+
+/* One that failed fails again without a try: each would take the time limit. */
+static int load_range(const struct elf_image *img, uint64_t off, uint64_t len)
+{
+	struct elf_priv *priv = img->priv;
+	size_t end = (size_t)((off + len + BLOCK_BYTES - 1) / BLOCK_BYTES);
+
+	for (size_t i = (size_t)(off / BLOCK_BYTES); !priv->load_err && i < end; i++) {
+		size_t to = i;
+
+		while (to < end && !block_is_loaded(priv, to))
+			to++;
+		if (to > i)
+			priv->load_err = load_blocks(img, i, to);
+		i = to;
+	}
+	return priv->load_err;
+}
+
+const uint8_t *elf_image_at(const struct elf_image *img, uint64_t off, uint64_t len)
+{
+	if (!range_inside(off, len, img->len))
+		return NULL;
+	if (img->priv->loaded && len && load_range(img, off, len))
+		return NULL;
+	return img->data + off;
+}
+
+struct cursor elf_image_cursor(const struct elf_image *img, uint64_t off, uint64_t len)
+{
+	const uint8_t *at = elf_image_at(img, off, len);
+	struct cursor c = cursor_init(at ? (const void *)at : "", at ? (size_t)len : 0);
+
+	c.bad = !at;
+	return c;
 }
 
 /* Only what the kernel would run: 64-bit little-endian x86-64, an executable or a shared object. */
 static int parse_header(struct elf_image *img, Elf64_Ehdr *hdr)
 {
-	if (img->len < sizeof(*hdr))
-		return -EBADMSG;
-	memcpy(hdr, img->data, sizeof(*hdr));
+	const uint8_t *at = elf_image_at(img, 0, sizeof(*hdr));
+
+	if (!at)
+		return img->priv->load_err ? img->priv->load_err : -EBADMSG;
+	memcpy(hdr, at, sizeof(*hdr));
 	if (memcmp(hdr->e_ident, ELFMAG, SELFMAG) != 0 || hdr->e_ident[EI_CLASS] != ELFCLASS64 ||
 	    hdr->e_ident[EI_DATA] != ELFDATA2LSB || hdr->e_machine != EM_X86_64)
 		return -EBADMSG;
@@ -72,8 +151,7 @@ static int add_segment(struct elf_image *img, const Elf64_Phdr *ph)
 /* Notes are {namesz, descsz, type, name, desc}, both parts padded to align. */
 static void find_build_id(struct elf_image *img, uint64_t off, uint64_t len, uint64_t align)
 {
-	struct cursor whole = file_cursor(img);
-	struct cursor c = cursor_sub(&whole, off, len);
+	struct cursor c = elf_image_cursor(img, off, len);
 	const uint32_t pad = align == 8 ? 8 : 4;
 
 	while (img->build_id_len == 0 && cursor_left(&c) >= sizeof(Elf64_Nhdr)) {
@@ -103,9 +181,11 @@ static void find_build_id(struct elf_image *img, uint64_t off, uint64_t len, uin
 
 static int parse_segments(struct elf_image *img, const Elf64_Ehdr *hdr)
 {
-	if (hdr->e_phnum == 0 || hdr->e_phentsize != sizeof(Elf64_Phdr) ||
-	    !range_inside(hdr->e_phoff, (uint64_t)hdr->e_phnum * sizeof(Elf64_Phdr), img->len))
-		return -EBADMSG;
+	const uint8_t *table =
+		elf_image_at(img, hdr->e_phoff, (uint64_t)hdr->e_phnum * sizeof(Elf64_Phdr));
+
+	if (hdr->e_phnum == 0 || hdr->e_phentsize != sizeof(Elf64_Phdr) || !table)
+		return img->priv->load_err ? img->priv->load_err : -EBADMSG;
 	img->segments = calloc(hdr->e_phnum, sizeof(*img->segments));
 	if (!img->segments)
 		return -ENOMEM;
@@ -113,7 +193,7 @@ static int parse_segments(struct elf_image *img, const Elf64_Ehdr *hdr)
 		Elf64_Phdr ph;
 		int err = 0;
 
-		memcpy(&ph, img->data + hdr->e_phoff + i * sizeof(ph), sizeof(ph));
+		memcpy(&ph, table + i * sizeof(ph), sizeof(ph));
 		if (ph.p_type == PT_LOAD)
 			err = add_segment(img, &ph);
 		else if (!range_inside(ph.p_offset, ph.p_filesz, img->len))
@@ -134,10 +214,13 @@ static bool section_counts(const struct elf_image *img, const Elf64_Ehdr *hdr, u
 {
 	Elf64_Shdr first;
 
-	if (hdr->e_shoff == 0 || hdr->e_shentsize != sizeof(first) ||
-	    !range_inside(hdr->e_shoff, sizeof(first), img->len))
+	const uint8_t *at = hdr->e_shoff && hdr->e_shentsize == sizeof(first)
+				    ? elf_image_at(img, hdr->e_shoff, sizeof(first))
+				    : NULL;
+
+	if (!at)
 		return false;
-	memcpy(&first, img->data + hdr->e_shoff, sizeof(first));
+	memcpy(&first, at, sizeof(first));
 	*count = hdr->e_shnum ? hdr->e_shnum : first.sh_size;
 	*names = hdr->e_shstrndx == SHN_XINDEX ? first.sh_link : hdr->e_shstrndx;
 	return *count > 0 && *count <= (img->len - hdr->e_shoff) / sizeof(first);
@@ -155,18 +238,43 @@ static void add_section(struct elf_image *img, const Elf64_Shdr *sh, struct elf_
 	out->len = sh->sh_size;
 }
 
+static void name_sections(struct elf_image *img, const uint8_t *table, uint64_t names_idx)
+{
+	struct elf_priv *priv = img->priv;
+
+	if (names_idx >= priv->section_count || priv->sections[names_idx].type != SHT_STRTAB)
+		return;
+	const struct elf_section *s = &priv->sections[names_idx];
+	const struct cursor whole = elf_image_cursor(img, s->file_off, s->len);
+
+	for (size_t i = 0; i < priv->section_count; i++) {
+		Elf64_Shdr sh;
+		struct cursor names = whole;
+
+		memcpy(&sh, table + i * sizeof(sh), sizeof(sh));
+		cursor_seek(&names, sh.sh_name);
+		const char *name = cursor_str(&names);
+
+		if (name)
+			priv->sections[i].name = name;
+	}
+}
+
 static int parse_sections(struct elf_image *img, const Elf64_Ehdr *hdr)
 {
 	struct elf_priv *priv = img->priv;
 	uint64_t count = 0, names_idx = 0;
 
-	if (!section_counts(img, hdr, &count, &names_idx))
+	if (!section_counts(img, hdr, &count, &names_idx) || count > SECTIONS_MAX)
 		return 0;
+	const uint8_t *table = elf_image_at(img, hdr->e_shoff, count * sizeof(Elf64_Shdr));
+
+	if (!table)
+		return priv->load_err;
 	priv->sections = calloc(count, sizeof(*priv->sections));
 	if (!priv->sections)
 		return -ENOMEM;
 	priv->section_count = count;
-	const uint8_t *table = img->data + hdr->e_shoff;
 
 	for (size_t i = 0; i < count; i++) {
 		Elf64_Shdr sh;
@@ -177,22 +285,7 @@ static int parse_sections(struct elf_image *img, const Elf64_Ehdr *hdr)
 		    priv->sections[i].type == SHT_NOTE)
 			find_build_id(img, sh.sh_offset, sh.sh_size, sh.sh_addralign);
 	}
-	if (names_idx >= count || priv->sections[names_idx].type != SHT_STRTAB)
-		return 0;
-	struct cursor whole = file_cursor(img);
-	const struct elf_section *s = &priv->sections[names_idx];
-
-	for (size_t i = 0; i < count; i++) {
-		Elf64_Shdr sh;
-		struct cursor names = cursor_sub(&whole, s->file_off, s->len);
-
-		memcpy(&sh, table + i * sizeof(sh), sizeof(sh));
-		cursor_seek(&names, sh.sh_name);
-		const char *name = cursor_str(&names);
-
-		if (name)
-			priv->sections[i].name = name;
-	}
+	name_sections(img, table, names_idx);
 	return 0;
 }
 
@@ -232,6 +325,7 @@ static struct elf_image *new_image(void)
 		free(img);
 		return NULL;
 	}
+	img->priv->fd = -1;
 	return img;
 }
 
@@ -241,10 +335,14 @@ void elf_image_free(struct elf_image *img)
 		return;
 	void *data = (void *)(uintptr_t)img->data;
 
-	if (img->priv->mapped)
-		munmap(data, img->len);
-	else
+	if (!img->priv->loaded)
 		free(data);
+	else if (data)
+		munmap(data, img->len);
+	if (img->priv->fd >= 0)
+		close(img->priv->fd);
+	kept_bytes -= img->priv->charged;
+	free(img->priv->loaded);
 	for (size_t i = 0; i < img->priv->name_count; i++)
 		free(img->priv->names[i]);
 	free(img->priv->names);
@@ -256,60 +354,44 @@ void elf_image_free(struct elf_image *img)
 	free(img);
 }
 
-/* Up to want bytes; fewer when the file has shrunk since fstat(). */
-static int copy_file(int fd, size_t want, struct elf_image *img)
+/* Address space for the file, without access until load_blocks(). */
+static int reserve_range(int fd, size_t len, struct elf_image *img)
 {
-	_cleanup_free_ uint8_t *data = malloc(want);
-	size_t len = 0;
+	struct elf_priv *priv = img->priv;
 
-	if (!data)
+	priv->loaded = calloc(len / BLOCK_BYTES / 8 + 1, 1);
+	priv->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (!priv->loaded)
 		return -ENOMEM;
-	while (len < want) {
-		ssize_t n = pread(fd, data + len, want - len, (off_t)len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	img->data = take_ptr(data);
-	img->len = len;
-	return 0;
-}
-
-static int map_file(int fd, size_t len, struct elf_image *img)
-{
-	void *data = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (priv->fd < 0)
+		return -errno;
+	void *data = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (data == MAP_FAILED)
 		return -errno;
 	img->data = data;
 	img->len = len;
-	img->priv->mapped = true;
 	return 0;
 }
 
 int elf_image_open_fd(int fd, struct elf_image **out)
 {
-	struct stat st;
+	struct statx st;
 
-	if (fstat(fd, &st) < 0)
+	/* Of what the open has brought: a dead server is not asked. */
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE | STATX_UID,
+		  &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < sizeof(Elf64_Ehdr))
+	if (!S_ISREG(st.stx_mode) || st.stx_size < sizeof(Elf64_Ehdr))
 		return -EBADMSG;
-	if ((uint64_t)st.st_size > FILE_MAX)
+	if (st.stx_size > FILE_MAX)
 		return -EFBIG;
 	_cleanup_(elf_image_freep) struct elf_image *img = new_image();
 
 	if (!img)
 		return -ENOMEM;
-	size_t len = (size_t)st.st_size;
-
-	img->owner = st.st_uid;
-	int err = len <= COPY_MAX ? copy_file(fd, len, img) : map_file(fd, len, img);
+	img->owner = st.stx_uid;
+	int err = reserve_range(fd, (size_t)st.stx_size, img);
 
 	if (!err)
 		err = parse(img);
@@ -321,9 +403,14 @@ int elf_image_open_fd(int fd, struct elf_image **out)
 
 int elf_image_open(const char *path, struct elf_image **out)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct timed_file file;
+	int err = timed_open(path, TIMED_IO_MS, &file);
 
-	return fd < 0 ? -errno : elf_image_open_fd(fd, out);
+	if (err)
+		return err;
+	err = elf_image_open_fd(file.fd, out);
+	close(file.fd);
+	return err;
 }
 
 int elf_image_open_bytes(const void *data, size_t len, struct elf_image **out)
@@ -396,7 +483,7 @@ const uint8_t *elf_image_bytes(const struct elf_image *img, uint64_t vaddr, size
 		const struct elf_segment *s = &img->segments[i];
 
 		if (vaddr >= s->vaddr && range_inside(vaddr - s->vaddr, len, s->file_len))
-			return img->data + s->file_off + (vaddr - s->vaddr);
+			return elf_image_at(img, s->file_off + (vaddr - s->vaddr), len);
 	}
 	return NULL;
 }

@@ -2,7 +2,8 @@
 /*
  * One ELF file, opened read-only and checked: segments, sections, symbols, build-id. The file is
  * hostile: every offset and count is checked through base/cursor; nothing is trusted twice.
- * 64-bit little-endian x86-64 only. Layouts: <elf.h>, System V ABI.
+ * 64-bit little-endian x86-64 only. Layouts: <elf.h>, System V ABI. Only the parts that are asked for are read,
+ * each with the time limit of base/timed_io.h.
  */
 #ifndef TM_TARGET_ELF_IMAGE_H
 #define TM_TARGET_ELF_IMAGE_H
@@ -16,6 +17,9 @@
 
 #define BUILD_ID_MAX	 32 /* bytes; SHA-1 notes have 20 */
 #define BUILD_ID_HEX_LEN (2 * BUILD_ID_MAX + 1)
+
+/* Bytes that all open images together may keep: parts of files, and symbols. PyTorch with CUDA takes 200 MiB. */
+#define ELF_KEPT_MAX ((size_t)512 << 20)
 
 struct elf_segment { /* one PT_LOAD */
 	uint64_t vaddr, file_off, file_len, mem_len;
@@ -31,10 +35,10 @@ struct elf_symbol {
 };
 
 struct elf_image {
-	const uint8_t *data; /* the whole file: a copy up to 64 MiB, above that mmap'ed; owned */
-	size_t len;
-	uid_t owner;   /* of the file, who can change it; of bytes in memory we are */
-	uint16_t type; /* ET_EXEC or ET_DYN */
+	const uint8_t *data; /* where the file lies when loaded: use elf_image_at(); owned */
+	size_t len;	     /* of the file */
+	uid_t owner;	     /* of the file, who can change it; of bytes in memory we are */
+	uint16_t type;	     /* ET_EXEC or ET_DYN */
 	struct elf_segment *segments;
 	size_t segment_count;
 	uint8_t build_id[BUILD_ID_MAX];
@@ -46,7 +50,10 @@ struct elf_image {
 	struct elf_priv *priv;
 };
 
-/** Open from a descriptor (borrowed; may be closed after). Returns: 0, -errno, -EBADMSG (not a sane ELF). */
+/**
+ * Open from a descriptor (borrowed; may be closed after).
+ * Returns: 0, -errno, -EBADMSG (not a sane ELF), -EFBIG (the file, or ELF_KEPT_MAX), -ETIMEDOUT.
+ */
 int elf_image_open_fd(int fd, struct elf_image **out);
 int elf_image_open(const char *path, struct elf_image **out);
 /** From bytes in memory, which are copied (the vdso, tests, fuzzing). Returns: as elf_image_open_fd(). */
@@ -68,6 +75,15 @@ const struct elf_symbol *elf_image_symbol_at(const struct elf_image *img, uint64
  */
 bool elf_image_section(const struct elf_image *img, const char *name, uint64_t *vaddr,
 		       uint64_t *file_off, uint64_t *len);
+
+/**
+ * The bytes [off, off + len) of the file, borrowed. NULL when they are not all in the file, cannot be read, or are
+ * more than ELF_KEPT_MAX allows. In a file that was cut since opening they are zero.
+ */
+const uint8_t *elf_image_at(const struct elf_image *img, uint64_t off, uint64_t len);
+
+/** How often something was not read because of ELF_KEPT_MAX. */
+uint64_t elf_images_refused(void);
 
 /** Bytes of the file that load at [vaddr, vaddr+len); NULL when not wholly file-backed. Borrowed. */
 const uint8_t *elf_image_bytes(const struct elf_image *img, uint64_t vaddr, size_t len);

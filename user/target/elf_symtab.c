@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/search.h"
 #include "target/elf_parse.h"
 
 /* Longer names are dropped: bounds what a file of overlapping strings can cost. */
@@ -86,7 +87,9 @@ static bool wanted_type(unsigned type)
 
 static int add_table(struct elf_image *img, const struct table *t, struct entries *all)
 {
-	for (size_t i = 1; i < t->count; i++) { /* 0 is the undefined symbol */
+	size_t count = t->count < SYMBOLS_MAX ? t->count : SYMBOLS_MAX;
+
+	for (size_t i = 1; i < count; i++) { /* 0 is the undefined symbol */
 		Elf64_Sym sym;
 
 		memcpy(&sym, t->syms + i * sizeof(sym), sizeof(sym));
@@ -132,7 +135,7 @@ static const uint8_t *find_versions(const struct elf_image *img, size_t idx, siz
 
 		if (s->type == SHT_GNU_versym && s->link == idx &&
 		    s->len / sizeof(uint16_t) >= symbol_count)
-			return img->data + s->file_off;
+			return elf_image_at(img, s->file_off, s->len);
 	}
 	return NULL;
 }
@@ -140,7 +143,6 @@ static const uint8_t *find_versions(const struct elf_image *img, size_t idx, siz
 static int add_sections(struct elf_image *img, struct entries *all, bool *found_dynsym)
 {
 	const struct elf_priv *priv = img->priv;
-	struct cursor whole = cursor_init(img->data, img->len);
 	bool seen[2] = {false, false}; /* a file has at most one of each; more is an attack */
 
 	for (size_t i = 0; i < priv->section_count; i++) {
@@ -154,10 +156,13 @@ static int add_sections(struct elf_image *img, struct entries *all, bool *found_
 
 		if (str->type != SHT_STRTAB)
 			continue;
-		struct table t = {.syms = img->data + s->file_off,
+		struct table t = {.syms = elf_image_at(img, s->file_off, s->len),
 				  .count = s->len / sizeof(Elf64_Sym),
-				  .strings = cursor_sub(&whole, str->file_off, str->len),
+				  .strings = elf_image_cursor(img, str->file_off, str->len),
 				  .rank = dynamic ? 0 : RANK_SYMTAB};
+
+		if (!t.syms || !cursor_ok(&t.strings))
+			return priv->load_err;
 		if (dynamic)
 			t.versions = find_versions(img, i, t.count);
 		seen[dynamic] = true;
@@ -176,8 +181,8 @@ struct dynamic_tables { /* values of the DT_ entries we need; 0 = absent */
 
 static void read_dynamic(const struct elf_image *img, struct dynamic_tables *d)
 {
-	struct cursor whole = cursor_init(img->data, img->len);
-	struct cursor c = cursor_sub(&whole, img->priv->dynamic.file_off, img->priv->dynamic.len);
+	struct cursor c =
+		elf_image_cursor(img, img->priv->dynamic.file_off, img->priv->dynamic.len);
 
 	while (cursor_left(&c) >= sizeof(Elf64_Dyn)) {
 		uint64_t tag = cursor_u64(&c);
@@ -207,7 +212,7 @@ static struct cursor rest_of_segment(const struct elf_image *img, uint64_t vaddr
 		if (vaddr >= s->vaddr && vaddr - s->vaddr < s->file_len) {
 			uint64_t skip = vaddr - s->vaddr;
 
-			return cursor_init(img->data + s->file_off + skip, s->file_len - skip);
+			return elf_image_cursor(img, s->file_off + skip, s->file_len - skip);
 		}
 	}
 	return cursor_init("", 0);
@@ -322,6 +327,17 @@ static struct elf_symbol *copy_symbols(const struct entries *all)
 	return out;
 }
 
+/* Both arrays. The names are in the file, but for the copies. */
+static int charge_symbols(struct elf_image *img, size_t count)
+{
+	size_t bytes = 2 * count * sizeof(struct elf_symbol) + img->priv->name_bytes;
+
+	if (!elf_image_charge(bytes))
+		return -EFBIG;
+	img->priv->charged += bytes;
+	return 0;
+}
+
 int elf_symtab_load(struct elf_image *img)
 {
 	struct entries all = {0};
@@ -330,6 +346,8 @@ int elf_symtab_load(struct elf_image *img)
 
 	if (!err && !found_dynsym)
 		err = add_dynamic(img, &all);
+	if (!err)
+		err = charge_symbols(img, all.count);
 	if (!err && all.count) {
 		qsort(all.items, all.count, sizeof(*all.items), by_address);
 		drop_duplicates(&all);
@@ -346,19 +364,11 @@ int elf_symtab_load(struct elf_image *img)
 
 const struct elf_symbol *elf_image_symbol(const struct elf_image *img, const char *name)
 {
-	size_t lo = 0, hi = img->symbol_count; /* the first not below name is in [lo, hi] */
+	size_t at = first_index(i, img->symbol_count, strcmp(img->by_name[i].name, name) >= 0);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (strcmp(img->by_name[mid].name, name) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo == img->symbol_count || strcmp(img->by_name[lo].name, name) != 0)
+	if (at == img->symbol_count || strcmp(img->by_name[at].name, name) != 0)
 		return NULL;
-	return &img->by_name[lo];
+	return &img->by_name[at];
 }
 
 static bool in_same_code(const struct elf_image *img, uint64_t a, uint64_t b)
@@ -374,18 +384,10 @@ static bool in_same_code(const struct elf_image *img, uint64_t a, uint64_t b)
 
 const struct elf_symbol *elf_image_symbol_at(const struct elf_image *img, uint64_t vaddr)
 {
-	size_t lo = 0, hi = img->symbol_count; /* the first above vaddr is in [lo, hi] */
+	size_t after = first_index(i, img->symbol_count, img->symbols[i].vaddr > vaddr);
 	bool nearest = true;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (img->symbols[mid].vaddr <= vaddr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	for (size_t i = lo; i > 0 && lo - i < LOOK_BACK; i--) {
+	for (size_t i = after; i > 0 && after - i < LOOK_BACK; i--) {
 		const struct elf_symbol *s = &img->symbols[i - 1];
 
 		if (s->type != STT_FUNC && s->type != STT_GNU_IFUNC)

@@ -39,8 +39,8 @@ static void version_after(const struct elf_image *img, const char *marker, char 
 
 	if (!elf_image_section(img, ".rodata", &vaddr, &off, &len))
 		return;
-	const char *text = (const char *)img->data + off;
-	const char *at = memmem(text, len, marker, strlen(marker));
+	const char *text = (const char *)elf_image_at(img, off, len);
+	const char *at = text ? memmem(text, len, marker, strlen(marker)) : NULL;
 
 	if (!at)
 		return;
@@ -64,9 +64,9 @@ static void musl_version(const struct elf_image *img, char out[32])
 
 	if (!elf_image_section(img, ".rodata", &vaddr, &off, &len))
 		return;
-	const char *pos = (const char *)img->data + off, *end = pos + len;
+	const char *pos = (const char *)elf_image_at(img, off, len), *end = pos + len;
 
-	for (const char *nul; pos < end; pos = nul + 1) {
+	for (const char *nul; pos && pos < end; pos = nul + 1) {
 		nul = memchr(pos, '\0', (size_t)(end - pos));
 		if (!nul)
 			return;

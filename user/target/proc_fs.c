@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/timed_io.h"
 
 #define PROC_FILE_MAX ((size_t)4 << 20) /* environ is the largest: bounded by ARG_MAX */
 
@@ -22,6 +23,12 @@ int proc_read(pid_t pid, const char *name, struct buf *out)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	/* The rest is kept by the kernel; these are in the memory of the process, which can block a reader. */
+	if (!strcmp(name, "cmdline") || !strcmp(name, "environ")) {
+		int err = timed_read_file(path, PROC_FILE_MAX, TIMED_IO_MS, out);
+
+		return gone(err ? err : buf_append_str(out, ""));
+	}
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)

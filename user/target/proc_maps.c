@@ -6,15 +6,16 @@
 #include "target/proc_maps.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/search.h"
+#include "base/timed_io.h"
 
-/* A process may have vm.max_map_count (up to 2^31) mappings; this is about two million of them. */
-#define MAPS_TEXT_MAX  ((size_t)256 << 20)
+/* A process may have vm.max_map_count (up to 2^31) mappings; this is about one million of them. */
+#define MAPS_TEXT_MAX  ((size_t)128 << 20)
 
 #define DELETED_SUFFIX " (deleted)"
 
@@ -175,16 +176,12 @@ int proc_maps_read(pid_t pid, struct proc_maps *out)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
 	struct buf b = {0};
-	int err = buf_read_fd(&b, fd, MAPS_TEXT_MAX);
+	int err = timed_read_file(path, MAPS_TEXT_MAX, TIMED_IO_MS, &b);
 
 	if (err) {
 		buf_release(&b);
-		return err;
+		return err == -ENOENT ? -ESRCH : err;
 	}
 	size_t len = b.len;
 
@@ -200,17 +197,9 @@ void proc_maps_release(struct proc_maps *maps)
 
 const struct mapping *proc_maps_find(const struct proc_maps *maps, uint64_t addr)
 {
-	size_t lo = 0, hi = maps->count; /* items[lo..hi) may be the last one with start <= addr */
+	size_t after = first_index(i, maps->count, maps->items[i].start > addr);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (maps->items[mid].start <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo == 0 || addr >= maps->items[lo - 1].end)
+	if (after == 0 || addr >= maps->items[after - 1].end)
 		return NULL;
-	return &maps->items[lo - 1];
+	return &maps->items[after - 1];
 }

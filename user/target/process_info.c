@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "target/memory_group.h"
 #include "target/proc_fs.h"
 
@@ -57,13 +58,6 @@ static const char *next_arg(const char *arg, const char *end)
 	return arg < end ? arg : NULL;
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
-}
-
 const char *command_parse(const char *cmdline, size_t len, char *out, size_t cap)
 {
 	_cleanup_free_ char *copy = malloc(len + 1); /* the last argument may lack its NUL */
@@ -76,7 +70,7 @@ const char *command_parse(const char *cmdline, size_t len, char *out, size_t cap
 	copy[len] = '\0';
 	end = copy + len;
 	/* "/usr/bin/x", or a title that the process gave itself: "gunicorn: worker [app]" */
-	program = *copy == '/' ? base_name(copy) : copy;
+	program = *copy == '/' ? text_base_name(copy) : copy;
 	snprintf(out, cap, "%s", program);
 	if (strncmp(program, "python", 6) != 0 && strncmp(program, "pypy", 4) != 0)
 		return out;

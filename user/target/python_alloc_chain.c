@@ -6,8 +6,9 @@
  */
 #include "target/python_alloc_chain.h"
 
-#include <ctype.h>
 #include <string.h>
+
+#include "base/text.h"
 
 #define CONTEXT_BYTES 160 /* of a foreign hook's context: that far its saved entry is looked for */
 
@@ -54,10 +55,8 @@ static enum owner owner_of(const struct alloc_place *p, const struct alloc_entry
 
 static void name_file(struct py_hooks *hooks, const struct mapping *code)
 {
-	const char *base = strrchr(code->path, '/');
-	size_t len;
+	const char *base = *code->path ? text_base_name(code->path) : "code without a file";
 
-	base = base ? base + 1 : *code->path ? code->path : "code without a file";
 	/* The interpreter's own module, where it is not built in. */
 	if (strncmp(base, "_tracemalloc.", 13) == 0) {
 		hooks->tracemalloc = true;
@@ -66,10 +65,7 @@ static void name_file(struct py_hooks *hooks, const struct mapping *code)
 	if (*hooks->file)
 		return;
 	snprintf(hooks->file, sizeof(hooks->file), "%s", base);
-	len = strlen(hooks->file);
-	for (size_t i = 0; i < len; i++)
-		if (!isprint((unsigned char)hooks->file[i]))
-			hooks->file[i] = '?';
+	text_clean(hooks->file);
 }
 
 static bool read_entry(const struct alloc_place *p, uint64_t addr, struct alloc_entry *out)

@@ -2,12 +2,13 @@
 #include "target/python_process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
+#include "base/timed_io.h"
 #include "target/proc_fs.h"
 #include "target/proc_maps.h"
 
@@ -15,12 +16,11 @@
 
 enum python_kind python_name(const char *path, char version[PYTHON_NAME_VERSION])
 {
-	const char *base = strrchr(path, '/');
+	const char *base = text_base_name(path);
 	enum python_kind kind = PYTHON_CPYTHON;
 	unsigned major, minor;
 
 	version[0] = '\0';
-	base = base ? base + 1 : path;
 	if (!strncmp(base, "lib", 3))
 		base += 3;
 	if (!strncmp(base, "python", 6)) {
@@ -93,20 +93,25 @@ bool python_texts_in(const struct elf_image *img)
 	char text[32];
 
 	snprintf(text, sizeof(text), "Fatal %s error: ", language);
-	return memmem(img->data, img->len, text, strlen(text)) != NULL;
+	const uint8_t *data = elf_image_at(img, 0, img->len);
+
+	return data && memmem(data, img->len, text, strlen(text)) != NULL;
 }
 
 /* A program with the interpreter linked in, under any name: extension modules need its exported types. */
 static enum python_kind by_contents(pid_t pid)
 {
 	_cleanup_(elf_image_freep) struct elf_image *img = NULL;
-	_cleanup_close_ int fd = -1;
-	struct stat st;
+	struct timed_file file;
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) || seen(&st) || elf_image_open_fd(fd, &img))
+	if (timed_open(path, TIMED_IO_MS, &file))
+		return PYTHON_NONE;
+	int err = seen(&file.st) ? -EALREADY : elf_image_open_fd(file.fd, &img);
+
+	close(file.fd);
+	if (err)
 		return PYTHON_NONE;
 	return elf_image_symbol(img, "PyCode_Type") || python_texts_in(img) ? PYTHON_CPYTHON
 									    : PYTHON_NONE;

@@ -55,11 +55,11 @@ static bool exported_version(const struct elf_image *img, uint32_t *hex)
 static unsigned minor_in_file(const struct elf_image *img)
 {
 	static const char word[] = "python3.";
-	const char *at = (const char *)img->data, *end = at + img->len;
+	const char *at = (const char *)elf_image_at(img, 0, img->len), *end = at + img->len;
 	bool seen[MINORS] = {false};
 	unsigned found = 0, count = 0;
 
-	while ((at = memmem(at, (size_t)(end - at), word, sizeof(word) - 1))) {
+	while (at && (at = memmem(at, (size_t)(end - at), word, sizeof(word) - 1))) {
 		unsigned minor = 0;
 		const char *p = at + sizeof(word) - 1;
 

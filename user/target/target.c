@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Identity of a process and its memory. The files it has mapped are target_objects.c.
- * Memory is read with process_vm_readv, which needs fewer capabilities than /proc/PID/mem.
+ * Identity of a process. The files it has mapped are target_objects.c, its memory target_memory.c.
  */
 #include "target/target.h"
 
@@ -10,13 +9,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/command.h"
 #include "base/log.h"
+#include "base/timed_io.h"
 #include "target/proc_fs.h"
 #include "target/py_offsets.h"
 #include "target/target_objects.h"
 #include "target/target_task.h"
 
+#define MAPS_SHARE     50 /* reading the maps may take 1/50 of the time */
 #define DELETED_SUFFIX " (deleted)"
 
 struct inner_pid {
@@ -121,7 +123,7 @@ static int read_exe(struct target *t)
 		t->exe_deleted = true;
 	}
 	snprintf(path, sizeof(path), "/proc/%d/exe", target_task(t));
-	if (stat(path, &st) == 0) {
+	if (timed_stat(path, target_limit_ms(t), &st) == 0) {
 		t->exe_dev = st.st_dev;
 		t->exe_inode = st.st_ino;
 		if (st.st_nlink > 0 && t->exe_deleted) /* a live file whose name ends like that */
@@ -159,9 +161,19 @@ static int read_identity(struct target *t)
 	return 0;
 }
 
+static int read_maps(struct target *t, struct proc_maps *out)
+{
+	int64_t from = monotonic_ns();
+	int err = proc_maps_read(target_task(t), out);
+
+	t->maps_at_ns = monotonic_ns();
+	t->maps_took_ns = t->maps_at_ns - from;
+	return err;
+}
+
 static int read_image(struct target *t)
 {
-	int err = proc_maps_read(target_task(t), &t->maps);
+	int err = read_maps(t, &t->maps);
 
 	if (err == -EACCES || err == -EPERM)
 		return no_permission(t, err);
@@ -194,7 +206,10 @@ int target_open(pid_t pid, struct target **out)
 	if (!t)
 		return log_err(-ENOMEM, "cannot open process %d", pid);
 	t->pid = pid;
-	int err = read_identity(t);
+	int err = target_reads_new(t);
+
+	if (!err)
+		err = read_identity(t);
 
 	if (err)
 		return err;
@@ -216,6 +231,7 @@ void target_free(struct target *t)
 	target_objects_release(t);
 	target_task_close(t);
 	proc_maps_release(&t->maps);
+	free(t->blocked);
 	free(t->py_row);
 	free(t->root);
 	free(t->exe);
@@ -246,19 +262,26 @@ bool target_same_image(const struct target *t)
 	if (!t->exe_inode)
 		return true;
 	snprintf(path, sizeof(path), "/proc/%d/exe", target_task(t));
-	if (stat(path, &st) < 0)
-		return errno != ENOENT && errno != ESRCH; /* on its way out: the memory is gone */
+	int err = timed_stat(path, target_limit_ms(t), &st);
+
+	if (err)
+		return err != -ENOENT && err != -ESRCH; /* on its way out: the memory is gone */
 	return st.st_dev == t->exe_dev && st.st_ino == t->exe_inode;
+}
+
+bool target_maps_due(const struct target *t)
+{
+	return monotonic_ns() - t->maps_at_ns >= t->maps_took_ns * MAPS_SHARE;
 }
 
 int target_refresh_maps(struct target *t)
 {
 	struct proc_maps now = {0};
-	int err = proc_maps_read(target_task(t), &now);
+	int err = read_maps(t, &now);
 
 	if ((err == -ESRCH || (!err && !now.count)) && target_task_next(t)) {
 		proc_maps_release(&now);
-		err = proc_maps_read(target_task(t), &now);
+		err = read_maps(t, &now);
 	}
 	if (err)
 		return err;
@@ -273,87 +296,6 @@ int target_refresh_maps(struct target *t)
 	}
 	proc_maps_release(&old);
 	return 0;
-}
-
-/* Fills a batch from *idx on, whose first range is already read up to off. Returns: its ranges. */
-static size_t fill_batch(struct iovec *l, struct iovec *r, const struct iovec *local,
-			 const struct iovec *remote, size_t count, size_t off)
-{
-	size_t n = count < IOV_MAX ? count : IOV_MAX;
-
-	memcpy(l, local, n * sizeof(*l));
-	memcpy(r, remote, n * sizeof(*r));
-	l[0].iov_base = (char *)l[0].iov_base + off;
-	l[0].iov_len -= off;
-	/* The target's address, not ours: no pointer arithmetic. */
-	r[0].iov_base = (void *)((uintptr_t)r[0].iov_base + off);
-	r[0].iov_len -= off;
-	return n;
-}
-
-ssize_t target_readv(const struct target *t, const struct iovec *local, const struct iovec *remote,
-		     size_t count)
-{
-	struct iovec l[IOV_MAX], r[IOV_MAX]; /* 2 x 16 KiB */
-	size_t idx = 0, off = 0, total = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		if (local[i].iov_len != remote[i].iov_len)
-			return -EINVAL;
-	}
-	while (idx < count) {
-		if (off == local[idx].iov_len) {
-			idx++;
-			off = 0;
-			continue;
-		}
-		size_t n = fill_batch(l, r, local + idx, remote + idx, count - idx, off);
-		ssize_t got = process_vm_readv(target_task(t), l, n, r, n, 0);
-
-		if (got <= 0) {
-			int err = got < 0 ? errno : EFAULT;
-
-			if (err == ESRCH && target_task_next(t))
-				continue;
-
-			return total ? (ssize_t)total : -err;
-		}
-		total += (size_t)got;
-		/* The kernel stops at the first bad page, and at 2 GiB. */
-		for (size_t left = (size_t)got; left;) {
-			size_t here = local[idx].iov_len - off;
-
-			if (left < here) {
-				off += left;
-				break;
-			}
-			left -= here;
-			off = 0;
-			idx++;
-		}
-	}
-	return (ssize_t)total;
-}
-
-int target_read(const struct target *t, uint64_t addr, void *out, size_t len)
-{
-	struct iovec local = {.iov_base = out, .iov_len = len};
-	struct iovec remote = {.iov_base = (void *)(uintptr_t)addr, .iov_len = len};
-	ssize_t n = target_readv(t, &local, &remote, 1);
-
-	if (n < 0)
-		return (int)n;
-	return (size_t)n == len ? 0 : -EFAULT;
-}
-
-int target_read_u64(const struct target *t, uint64_t addr, uint64_t *out)
-{
-	uint64_t v = 0;
-	int err = target_read(t, addr, &v, sizeof(v));
-
-	if (!err)
-		*out = v;
-	return err;
 }
 
 int target_rss(const struct target *t, uint64_t *bytes)

@@ -38,6 +38,7 @@ struct target_object {
 
 struct py_offsets;
 struct target_access;
+struct blocked_reads;
 
 enum target_state {
 	TARGET_RUNS = 0,
@@ -68,9 +69,12 @@ struct target {
 	bool other_pid_ns, other_mnt_ns, chrooted;
 	char *root; /* readlink /proc/PID/root when chrooted in our mount namespace, else NULL; owned */
 	struct proc_maps maps;
+	int64_t maps_at_ns,
+		maps_took_ns;		/* when the last read of them ended, and how long it took */
 	struct target_object **objects; /* each distinct mapped executable ELF file; owned */
 	size_t object_count;
-	struct py_offsets *py_row; /* layout of this very interpreter when it differs; owned */
+	struct blocked_reads *blocked; /* reads that were given up; NULL: not counted; owned */
+	struct py_offsets *py_row;     /* layout of this very interpreter when it differs; owned */
 };
 
 /**
@@ -94,13 +98,31 @@ bool target_same_image(const struct target *t);
  * others may change. Returns: 0, -ESRCH, -EACCES, -ENOMEM; on failure the old maps stay.
  */
 int target_refresh_maps(struct target *t);
+/**
+ * May the maps be read again now? Each read holds a lock that the target's mmap() waits for: it may take 1/50 of
+ * the time.
+ */
+bool target_maps_due(const struct target *t);
 
-/** Read exactly len bytes of its memory (process_vm_readv). Returns: 0, -EFAULT (part unreadable), -ESRCH, -EPERM. */
+/**
+ * Read exactly len bytes of its memory. A page that blocks the read for TIMED_IO_MS counts as unreadable from then
+ * on (W131), and after eight of them all memory does (W132).
+ * Returns: 0, -EFAULT (part unreadable), -ESRCH, -EPERM.
+ */
 int target_read(const struct target *t, uint64_t addr, void *out, size_t len);
 /** Batch: each remote range to the matching local one. Returns: bytes read before the first failure, or -errno. */
 ssize_t target_readv(const struct target *t, const struct iovec *local, const struct iovec *remote,
 		     size_t count);
 int target_read_u64(const struct target *t, uint64_t addr, uint64_t *out);
+
+/** For target_open() only. Returns: 0, -ENOMEM. */
+int target_reads_new(struct target *t);
+/** Time limit for the next call on this target's memory or files, in ms. */
+int target_limit_ms(const struct target *t);
+/** Count a call that was given up after the limit, with a warning; what: "file /x", "memory at 0x1000". */
+void target_note_blocked(const struct target *t, const char *what);
+/** It blocked so many calls that no more is tried. */
+bool target_is_unreadable(const struct target *t);
 
 /** Open the file of an object now. Returns: 0, -EBADMSG (no ELF), -ENOENT (cannot be reached), -errno. */
 int target_object_open(struct target *t, struct target_object *obj);

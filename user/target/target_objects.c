@@ -7,20 +7,19 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/timed_io.h"
 #include "target/elf_parse.h"
 #include "target/target_task.h"
 
 #define OVERLAYFS_MAGIC 0x794c7630 /* Linux include/uapi/linux/magic.h */
 #define BTRFS_MAGIC	0x9123683e
+#define OBJECTS_MAX	4096 /* mapped files with code */
 #define LINK_MAP_MAX	4096 /* objects in a linker's list; more is a loop */
 #define PAGE_MASK_LOW	((uint64_t)4095)
 
@@ -162,6 +161,15 @@ static void sort_as_linked(struct target *t)
 	log_debug("dynamic linker of %d lists %zu files", t->pid, next);
 }
 
+static void warn_many_objects(const struct target *t)
+{
+	if (log_ratelimit(1))
+		log_coded_warn("W134", NULL,
+			       "process %d maps code of more than %d files: the rest is not read, "
+			       "its functions have no names",
+			       (int)t->pid, OBJECTS_MAX);
+}
+
 int target_objects_update(struct target *t)
 {
 	struct target_object **list = NULL;
@@ -176,6 +184,10 @@ int target_objects_update(struct target *t)
 	tm_for_each_mapping(m, &t->maps) {
 		if (!m->exec || !m->inode || find_object(list, count, m))
 			continue;
+		if (count >= OBJECTS_MAX) {
+			warn_many_objects(t);
+			break;
+		}
 		struct target_object *o = new_object(t, m);
 		struct target_object **grown =
 			o ? array_grow(list, &cap, count + 1, sizeof(struct target_object *))
@@ -210,37 +222,37 @@ int target_objects_update(struct target *t)
 }
 
 /*
- * Is fd the mapped file? overlayfs and btrfs report another device through stat() than through maps
+ * Is this the mapped file? overlayfs and btrfs report another device through stat() than through maps
  * (measured on overlay: 44 and 65024, inode equal), so there, and behind map_files, which cannot
  * lead astray, the inode decides.
  */
-static bool is_mapped_file(const struct target_object *o, int fd, bool trusted)
+static bool is_mapped_file(const struct target_object *o, const struct timed_file *file,
+			   bool trusted)
 {
-	struct stat st;
-	struct statfs fs;
-
-	if (fstat(fd, &st) < 0 || st.st_ino != o->inode)
+	if (file->st.st_ino != o->inode)
 		return false;
-	if (trusted || st.st_dev == makedev(o->dev_major, o->dev_minor))
+	if (trusted || file->st.st_dev == makedev(o->dev_major, o->dev_minor))
 		return true;
-	return fstatfs(fd, &fs) == 0 &&
-	       (fs.f_type == OVERLAYFS_MAGIC || (unsigned long)fs.f_type == BTRFS_MAGIC);
+	return file->fs_type == OVERLAYFS_MAGIC || file->fs_type == BTRFS_MAGIC;
 }
 
 /* Takes path. Returns: 0, -ENOENT (another file), -EBADMSG (no ELF), -errno. */
 static int try_path(struct target_object *o, char *path, bool trusted)
 {
 	_cleanup_free_ char *owned = path;
+	struct timed_file file = {.fd = -1};
 
 	if (!owned)
 		return -ENOMEM;
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int err = timed_open(path, TIMED_IO_MS, &file);
 
-	if (fd < 0)
-		return -errno;
-	if (!is_mapped_file(o, fd, trusted))
+	if (err)
+		return err;
+	_cleanup_close_ int fd = file.fd;
+
+	if (!is_mapped_file(o, &file, trusted))
 		return -ENOENT;
-	int err = elf_image_open_fd(fd, &o->image);
+	err = elf_image_open_fd(fd, &o->image);
 
 	if (err)
 		return err;
@@ -252,7 +264,7 @@ static int try_path(struct target_object *o, char *path, bool trusted)
 
 static bool keep_trying(int err)
 {
-	return err && err != -EBADMSG && err != -ENOMEM && err != -EFBIG;
+	return err && err != -EBADMSG && err != -ENOMEM && err != -EFBIG && err != -ETIMEDOUT;
 }
 
 static char *format_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -320,13 +332,29 @@ static void warn_deleted(const struct target *t, const struct target_object *o)
 		log_info("%s was deleted or replaced on disk; using %s", o->path, o->open_path);
 }
 
+/* Limits that opening an object met. refused: elf_images_refused() before. */
+static void note_trouble(const struct target *t, const struct target_object *o, int err,
+			 uint64_t refused)
+{
+	if (err == -ETIMEDOUT && !target_is_unreadable(t))
+		target_note_blocked(t, o->path);
+	if (elf_images_refused() != refused && log_ratelimit(1))
+		log_coded_warn("W133", NULL,
+			       "the files mapped by process %d hold more than %zu MiB of tables: "
+			       "'%s' and others are not read, their functions have no names",
+			       (int)t->pid, ELF_KEPT_MAX >> 20, o->path);
+}
+
 int target_object_open(struct target *t, struct target_object *obj)
 {
 	if (obj->image || obj->open_err)
 		return obj->open_err;
 	if (!obj->exec)
 		return -ENOENT;
-	int err = open_any_way(t, obj);
+	uint64_t refused = elf_images_refused();
+	int err = target_is_unreadable(t) ? -ETIMEDOUT : open_any_way(t, obj);
+
+	note_trouble(t, obj, err, refused);
 
 	if (!err)
 		err = find_bias(obj);

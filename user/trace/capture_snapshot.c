@@ -295,6 +295,7 @@ static int fill_head(struct capture *c, struct snapshot *s, bool gone)
 	s->drain_s = c->result ? (double)c->result->duration_ns / 1e9 : 0;
 	s->drops[TM_DROP_CODE_UNREAD] +=
 		gone ? c->unread_at_drain : stack_cache_unresolved(c->stacks);
+	s->drops[TM_DROP_NAME_LIMIT] += stack_cache_limited(c->stacks);
 	s->drops[TM_DROP_MOVING] += c->result ? c->result->moving_pools : 0;
 	fill_cost(c, s, (double)(now - c->last_snapshot_ns) / 1e9);
 	c->stats_before = c->stats;

@@ -9,12 +9,12 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/command.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/units.h"
 #include "trace/capture_facts.h"
 #include "trace/record_stdout.h"
@@ -48,10 +48,7 @@ void recorder_opts_init(struct recorder_opts *o)
 
 static const char *clock_text(int64_t time_ns, char out[16])
 {
-	time_t seconds = (time_t)(time_ns / 1000000000);
-	struct tm tm;
-
-	if (!localtime_r(&seconds, &tm) || !strftime(out, 16, "%H:%M:%S", &tm))
+	if (!text_format_time(out, 16, time_ns, TEXT_LOCAL_CLOCK))
 		snprintf(out, 16, "?");
 	return out;
 }

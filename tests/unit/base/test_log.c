@@ -175,6 +175,9 @@ static int log_hostile(void)
 {
 	log_warn("a\x1b[2Jb\x7f\tc");
 	log_warn("%s", "");
+	log_warn("forged\ntmbpf: error\xc2\x9b"
+		 "2J\xe2\x80\xae\xff\n");
+	log_coded_warn("W1", "kill\n\x1b", "%s", "x");
 	return 0;
 }
 
@@ -183,7 +186,9 @@ static void escape_bytes_do_not_reach_the_terminal(void **state)
 	_cleanup_(buf_release) struct buf out = {0};
 
 	assert_int_equal(in_child(log_hostile, &out), 0);
-	assert_string_equal(out.data, "tmbpf: warning: a?[2Jb?\tc\ntmbpf: warning: \n");
+	assert_string_equal(out.data, "tmbpf: warning: a?[2Jb??c\ntmbpf: warning: \n"
+				      "tmbpf: warning: forged?tmbpf: error?2J??\n"
+				      "tmbpf: warning W1: x\ntmbpf:   fix: kill??\n");
 }
 
 static void ratelimit_lets_the_first_ones_through(void **state)

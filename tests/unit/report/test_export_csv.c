@@ -41,9 +41,9 @@ static void fields_are_quoted_as_rfc_4180_says(void **state)
 	ADD(SNAP_PYTHON, 2, 1, frame("a b", 1, "\u00e4;'"));
 	add_unknown(SNAP_NATIVE, 1, 1);
 	assert_string_equal(export_text("csv"), HEAD "\"a,b.py\",1,\"\"\"q\"\"\",python,6,1,,\n"
-						     "\"a\nb\",1,\"\"\"\",python,5,1,,\n"
-						     "\"a\rb\",1,\" f\",python,4,1,,\n"
-						     "\"a\tb\",1,\"f \",python,3,1,,\n"
+						     "a?b,1,\"\"\"\",python,5,1,,\n"
+						     "a?b,1,\" f\",python,4,1,,\n"
+						     "a?b,1,\"f \",python,3,1,,\n"
 						     "a b,1,\u00e4;',python,2,1,,\n"
 						     "<unknown>,0,,native,1,1,,\n");
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "report_fixture.h"
 
+#include "base/text.h"
 #include "report/report_text_line.h"
 
 static void assert_line(const char *path, const char *function, const char *tail, size_t width,
@@ -68,10 +69,10 @@ static void hostile_bytes_become_question_marks(void **state)
 {
 	_cleanup_(buf_release) struct buf b = {0};
 
-	text_put_clean(&b, "a\x1b[31m\n\x7f\xc2\x9b\xffz\xc3\xa9\xe2\x82");
+	text_append_clean(&b, "a\x1b[31m\n\x7f\xc2\x9b\xffz\xc3\xa9\xe2\x82");
 	assert_string_equal(b.data, "a?[31m????z\xc3\xa9??");
 	buf_reset(&b);
-	text_put_clean(&b, "");
+	text_append_clean(&b, "");
 	assert_int_equal(b.len, 0);
 }
 
