@@ -14,6 +14,9 @@ _Static_assert((int)RESULT_BLOCK == (int)TM_RESULT_BLOCK &&
 		       RESULT_ALWAYS == TM_RESULT_ALWAYS,
 	       "one numbering");
 
+/* glibc's tcache serves chunks up to 1032 bytes without the slow path. */
+#define GROWTH_MIN_BYTES 1033
+
 static int not_found(const struct alloc_set *set, int err)
 {
 	if (set->python.found) {
@@ -200,6 +203,7 @@ static void libc_facts(const struct alloc_set *set, const void *state, struct al
 
 	for (int fn = 0; fn < TM_FN_COUNT; fn++)
 		out->libc_functions += libc->fn[fn].present;
+	out->growth_min_bytes = GROWTH_MIN_BYTES;
 	/* The interpreter's objects, or what tracemalloc keeps of each. */
 	if (in->found && (in->py.allocator == PY_ALLOC_MALLOC || in->py.hooks.tracemalloc))
 		out->objects_in_live_table = true;
