@@ -7,13 +7,6 @@
 #include "base/log.h"
 #include "target/return_probe.h"
 
-_Static_assert((int)RESULT_BLOCK == (int)TM_RESULT_BLOCK &&
-		       (int)RESULT_NOTHING == (int)TM_RESULT_NOTHING &&
-		       (int)RESULT_FORWARDED == (int)TM_RESULT_FORWARDED &&
-		       (int)RESULT_BY_POINTER == (int)TM_RESULT_BY_POINTER &&
-		       RESULT_ALWAYS == TM_RESULT_ALWAYS,
-	       "one numbering");
-
 /* glibc's tcache serves chunks up to 1032 bytes without the slow path. */
 #define GROWTH_MIN_BYTES 1033
 
