@@ -406,10 +406,11 @@ enum tm_kind {
 
 /* Flags of TM_KIND_ALLOC_RESULT: what is known, and the condition of the flags under which it is. */
 enum tm_result {
-	TM_RESULT_BLOCK = 0,	  /* the register holds the block, 0 = failed */
-	TM_RESULT_NOTHING = 1,	  /* failed, or freed */
-	TM_RESULT_FORWARDED = 2,  /* another function with probes takes the call over */
-	TM_RESULT_BY_POINTER = 3, /* rax holds a status */
+	TM_RESULT_BLOCK = 0,	 /* the register holds what the function returns; 0 = it failed */
+	TM_RESULT_NOTHING = 1,	 /* it failed, or freed: no block comes */
+	TM_RESULT_FORWARDED = 2, /* another function with probes of its own takes the call over */
+	TM_RESULT_BY_POINTER =
+		3, /* rax holds a status; the block is where the first argument points */
 };
 #define TM_RESULT_ALWAYS	  16 /* as condition */
 #define TM_RESULT_FLAGS(kind, cc) ((kind) | (cc) << 2)

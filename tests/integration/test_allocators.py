@@ -387,6 +387,23 @@ def test_freed_blocks_with_mimalloc(interpreter, program, tool):
     check_mimalloc_frees(interpreter, program, tool)
 
 
+def test_sites_of_mimalloc(interpreter, program, tool):
+    """What is listed is what is probed: mimalloc's pops, not those of the pymalloc that serves nothing."""
+    has_mimalloc(interpreter)
+    p = program(interpreter, GIVE_BACK, env=harness.target_env(**MIMALLOC))
+    out = harness.run_tool("sites", "-p", p.pid)
+    if interpreter.name in SHAPE_UNKNOWN and "W126" in out.stderr:
+        pytest.skip(out.stderr)
+    assert out.returncode == 0, out.stderr
+    listed = re.search(r"^mimalloc \(PYTHONMALLOC=mimalloc\)\n  pop sites +(\d+)$", out.stdout, re.M)
+    assert listed, out.stdout
+    assert "python small-object allocator" not in out.stdout
+    t = tool("-p", p.pid, "--mode", "exact", "500ms")
+    assert t.hello()["sites"]["pop"] == int(listed[1])
+    t.stop()
+    assert p.alive()
+
+
 @pytest.mark.parametrize("build", FREE_THREADED)
 def test_free_threaded(build, tmp_path, program, tool):
     interpreter = interpreter_named(build)

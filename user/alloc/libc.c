@@ -8,12 +8,8 @@
 #include "base/text.h"
 #include "target/return_probe.h"
 
-_Static_assert((int)RESULT_BLOCK == (int)TM_RESULT_BLOCK &&
-		       (int)RESULT_NOTHING == (int)TM_RESULT_NOTHING &&
-		       (int)RESULT_FORWARDED == (int)TM_RESULT_FORWARDED &&
-		       (int)RESULT_BY_POINTER == (int)TM_RESULT_BY_POINTER &&
-		       RESULT_ALWAYS == TM_RESULT_ALWAYS,
-	       "one numbering");
+/* glibc's tcache serves chunks up to 1032 bytes without the slow path. */
+#define GROWTH_MIN_BYTES 1033
 
 static int not_found(const struct alloc_set *set, int err)
 {
@@ -201,6 +197,7 @@ static void libc_facts(const struct alloc_set *set, const void *state, struct al
 
 	for (int fn = 0; fn < TM_FN_COUNT; fn++)
 		out->libc_functions += libc->fn[fn].present;
+	out->growth_min_bytes = GROWTH_MIN_BYTES;
 	/* The interpreter's objects, or what tracemalloc keeps of each. */
 	if (in->found && (in->py.allocator == PY_ALLOC_MALLOC || in->py.hooks.tracemalloc))
 		out->objects_in_live_table = true;

@@ -486,20 +486,20 @@ static struct result_site site_of(const struct result_walk *w, uint32_t idx, uns
 	uint32_t known = edge ? known_on_edge(w, idx, edge) : w->known[idx];
 	struct result_site s = {.vaddr = n->vaddr,
 				.sp_bytes = (uint16_t)n->stack.depth,
-				.cc = RESULT_ALWAYS,
+				.cc = TM_RESULT_ALWAYS,
 				.single_step = !(n->in.flags & INSN_EMULATED)};
 
 	if (edge)
 		s.cc = edge == EDGE_TAKEN ? n->in.cc : n->in.cc ^ 1; /* Intel SDM vol. 2, B.1.4.7 */
 	if (w->first_arg && n->exit == FN_RET) {
-		s.kind = RESULT_BY_POINTER;
+		s.kind = TM_RESULT_BY_POINTER;
 		s.reg = REG_RAX;
 		return s;
 	}
 	s.reg = site_register(known);
-	s.kind = s.reg < 16		  ? RESULT_BLOCK
-		 : (known & IS_FORWARDED) ? RESULT_FORWARDED
-					  : RESULT_NOTHING;
+	s.kind = s.reg < 16		  ? TM_RESULT_BLOCK
+		 : (known & IS_FORWARDED) ? TM_RESULT_FORWARDED
+					  : TM_RESULT_NOTHING;
 	return s;
 }
 

@@ -37,22 +37,13 @@ struct site {
 };
 
 #define RESULT_SITES_MAX 24
-#define RESULT_ALWAYS	 16 /* as cc */
-
-enum result_kind {
-	RESULT_BLOCK = 0,  /* reg holds what the function returns; 0 = it failed */
-	RESULT_NOTHING,	   /* it failed, or freed: no block comes */
-	RESULT_FORWARDED,  /* another function with probes of its own takes the call over */
-	RESULT_BY_POINTER, /* reg holds a status; the block is where the first argument points */
-};
-
 struct result_site { /* see fn_result.h */
 	uint64_t vaddr;
 	uint64_t file_off;
 	uint16_t sp_bytes; /* the return address is at [rsp + sp_bytes] */
 	uint8_t reg;
-	uint8_t kind;	  /* enum result_kind */
-	uint8_t cc;	  /* only when the flags fulfil this condition of a jump; RESULT_ALWAYS */
+	uint8_t kind; /* enum tm_result */
+	uint8_t cc;   /* only when the flags fulfil this condition of a jump; TM_RESULT_ALWAYS */
 	bool single_step; /* a ret or an indirect jump: no emulated instruction on that path */
 };
 

@@ -154,10 +154,10 @@ int python_sites_print(FILE *out, const struct elf_image *img, const struct pyth
 static void print_results(FILE *out, const struct fn_site *f, bool verbose)
 {
 	static const char *const kinds[] = {
-		[RESULT_BLOCK] = "the block",
-		[RESULT_NOTHING] = "failed",
-		[RESULT_FORWARDED] = "goes on in another function",
-		[RESULT_BY_POINTER] = "status, the block by its pointer",
+		[TM_RESULT_BLOCK] = "the block",
+		[TM_RESULT_NOTHING] = "failed",
+		[TM_RESULT_FORWARDED] = "goes on in another function",
+		[TM_RESULT_BY_POINTER] = "status, the block by its pointer",
 	};
 	size_t slow = 0;
 
@@ -177,7 +177,7 @@ static void print_results(FILE *out, const struct fn_site *f, bool verbose)
 
 		fprintf(out, "      0x%-10" PRIx64 " %-4s %s, return address at [rsp+%u]%s%s\n",
 			r->vaddr, r->reg < 16 ? reg_names[r->reg] : "-", kinds[r->kind],
-			r->sp_bytes, r->cc == RESULT_ALWAYS ? "" : ", one way out only",
+			r->sp_bytes, r->cc == TM_RESULT_ALWAYS ? "" : ", one way out only",
 			r->single_step ? ", single-stepped" : "");
 	}
 }

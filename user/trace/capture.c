@@ -10,9 +10,6 @@
 #include "target/target_task.h"
 #include "trace/site_guard.h"
 
-#define POOLS_MIN_BYTES \
-	1033 /* glibc's tcache serves chunks up to 1032 bytes without the slow path */
-
 #define LATER_LOOK_NS 300000000LL /* between two looks for an interpreter that comes late */
 
 static int on_record(void *ctx, void *data, size_t len)
@@ -48,10 +45,8 @@ static int find_allocators(struct capture *c)
 
 	if (err)
 		return err;
-	c->has_python = c->alloc->python.found;
-	c->has_native = c->alloc->libc.object;
-	c->py = c->alloc->python.py;
-	c->libc = c->alloc->libc;
+	c->py = c->alloc->python.found ? &c->alloc->python.py : NULL;
+	c->libc = c->alloc->libc.object ? &c->alloc->libc : NULL;
 	return 0;
 }
 
@@ -78,8 +73,7 @@ static int open_session(struct capture *c)
 	c->strings = intern_new();
 	if (!c->strings)
 		return -ENOMEM;
-	err = stack_cache_new(c->target, c->has_python ? &c->py : NULL, c->strings, c->opts->frames,
-			      &c->stacks);
+	err = stack_cache_new(c->target, c->py, c->strings, c->opts->frames, &c->stacks);
 	if (!err)
 		err = bpf_session_ring_open(c->session, on_record, c);
 	if (err)
@@ -94,7 +88,7 @@ static int start_learning(struct capture *c)
 
 	if (!alloc_facts(c->alloc).learns)
 		return 0;
-	if (c->opts->use_cache && learned_sites_load(c->py.object->image, &known, &count))
+	if (c->opts->use_cache && learned_sites_load(c->py->object->image, &known, &count))
 		count = 0;
 	return learn_new(c->probes, c->session, &c->alloc->probes, known, count, &c->learn);
 }
@@ -112,7 +106,8 @@ static int attach_all(struct capture *c)
 		return err;
 	c->pools_mode = c->guard.pools;
 	if (c->pools_mode)
-		bpf_session_set_pools_mode(c->session, true, POOLS_MIN_BYTES);
+		bpf_session_set_pools_mode(c->session, true,
+					   alloc_facts(c->alloc).growth_min_bytes);
 	else
 		err = start_learning(c);
 	if (!err)
@@ -216,7 +211,7 @@ int capture_step(struct capture *c)
 		size_t count;
 		const uint64_t *list = learn_fresh_only(c->learn, &count);
 
-		(void)learned_sites_save(c->py.object->image, list, count);
+		(void)learned_sites_save(c->py->object->image, list, count);
 	}
 	return err;
 }

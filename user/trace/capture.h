@@ -31,11 +31,10 @@ struct guard_verdict {		/* what the trial window said; the seam for a governor *
 struct capture {
 	const struct options *opts;
 	struct target *target;
-	struct alloc_set *alloc; /* its allocators */
-	struct python_target py; /* of alloc, like the next three */
-	bool has_python, has_native;
-	struct libc_target libc;
-	int64_t python_look_ns; /* when an interpreter was last looked for; monotonic */
+	struct alloc_set *alloc;	/* its allocators */
+	const struct python_target *py; /* of alloc; NULL: none, or not ready */
+	const struct libc_target *libc; /* of alloc; NULL: no malloc to probe */
+	int64_t python_look_ns;		/* when an interpreter was last looked for; monotonic */
 	struct bpf_session *session;
 	struct probes *probes;
 	struct learn *learn; /* NULL without python or in pools mode */

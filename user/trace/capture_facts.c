@@ -11,13 +11,14 @@
 
 const char *capture_libc_text(const struct capture *c, char *out, size_t cap)
 {
-	const char *kind = c->libc.kind == LIBC_GLIBC  ? "glibc"
-			   : c->libc.kind == LIBC_MUSL ? "musl"
-						       : "malloc";
+	const struct libc_target *libc = c->libc;
+	const char *kind;
 
 	*out = '\0';
-	if (c->has_native)
-		snprintf(out, cap, "%s%s%s", kind, c->libc.version[0] ? " " : "", c->libc.version);
+	if (!libc)
+		return out;
+	kind = libc->kind == LIBC_GLIBC ? "glibc" : libc->kind == LIBC_MUSL ? "musl" : "malloc";
+	snprintf(out, cap, "%s%s%s", kind, libc->version[0] ? " " : "", libc->version);
 	return out;
 }
 
@@ -28,7 +29,7 @@ void capture_hello(const struct capture *c, struct capture_facts *facts, struct 
 	*out = (struct report_hello){
 		.pid = (int)c->target->pid,
 		.comm = c->target->comm,
-		.python_version = c->has_python ? c->py.version : NULL,
+		.python_version = c->py ? c->py->version : NULL,
 		.libc = capture_libc_text(c, facts->libc, sizeof(facts->libc)),
 		.mode = c->pools_mode ? TRACE_MODE_POOLS : TRACE_MODE_EXACT,
 		.mode_reason = c->guard.reason[0] ? c->guard.reason : NULL,
@@ -37,7 +38,7 @@ void capture_hello(const struct capture *c, struct capture_facts *facts, struct 
 		.trial_events_per_s = c->guard.events_per_s,
 		.projected_cost_ratio = c->guard.projected_ratio,
 		.frames = c->opts->frames,
-		.domains = {c->has_python, c->has_native},
+		.domains = {c->py, c->libc},
 		.pop_sites = alloc_facts(c->alloc).pop_sites,
 		.newref_sites = probes_count(c->probes, TM_PROG_NEWREF),
 		.libc_sites = alloc_facts(c->alloc).libc_functions,
@@ -67,7 +68,7 @@ void capture_meta(const struct capture *c, double every_s, struct capture_facts 
 		.comm = t->comm,
 		.command = process_command(t->pid, facts->command, sizeof(facts->command)),
 		.program = t->exe,
-		.python_version = c->has_python ? c->py.version : NULL,
+		.python_version = c->py ? c->py->version : NULL,
 		.libc = capture_libc_text(c, facts->libc, sizeof(facts->libc)),
 		.container = process_container(t->pid, facts->container) ? facts->container : NULL,
 		.host = facts->host,
@@ -76,7 +77,7 @@ void capture_meta(const struct capture *c, double every_s, struct capture_facts 
 		.cgroup_limit_bytes = process_memory_limit(t->pid),
 		.frames = c->opts->frames,
 		.every_s = every_s,
-		.domains = {c->has_python, c->has_native},
+		.domains = {c->py, c->libc},
 		.threads = c->opts->threads,
 	};
 	if (!*meta->libc)

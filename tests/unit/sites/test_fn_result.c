@@ -128,8 +128,8 @@ static void the_register_that_holds_the_result_is_followed(void **state)
 	assert_non_null(s);
 	assert_int_equal(s->reg, 3);
 	assert_int_equal(s->sp_bytes, 8);
-	assert_int_equal(s->kind, RESULT_BLOCK);
-	assert_int_equal(s->cc, RESULT_ALWAYS);
+	assert_int_equal(s->kind, TM_RESULT_BLOCK);
+	assert_int_equal(s->cc, TM_RESULT_ALWAYS);
 	assert_false(s->single_step);
 }
 
@@ -204,7 +204,7 @@ static void a_block_by_pointer_is_seen_before_its_store(void **state)
 	assert_int_equal(f.r.count, 1);
 	assert_non_null(s);
 	assert_int_equal(s->reg, REG_RDX);
-	assert_int_equal(s->kind, RESULT_BLOCK);
+	assert_int_equal(s->kind, TM_RESULT_BLOCK);
 }
 
 static void a_site_is_not_before_a_nested_call(void **state)
@@ -216,7 +216,7 @@ static void a_site_is_not_before_a_nested_call(void **state)
 	assert_int_equal(f.err, 0);
 	/* Where nothing is called after it, the jump that skips the call is one. */
 	for (size_t i = 0; i < f.r.count; i++)
-		assert_true(&f.r.v[i] == s || f.r.v[i].cc != RESULT_ALWAYS);
+		assert_true(&f.r.v[i] == s || f.r.v[i].cc != TM_RESULT_ALWAYS);
 	assert_non_null(s);
 	f = find(nesting, ASM_LEN(nesting), 0, false);
 	assert_int_equal(f.r.count, 1);
@@ -231,7 +231,7 @@ static void a_forwarder_is_told(void **state)
 
 	assert_true(f.forwards);
 	assert_non_null(s);
-	assert_int_equal(s->kind, RESULT_FORWARDED);
+	assert_int_equal(s->kind, TM_RESULT_FORWARDED);
 	f = FIND(forwarder);
 	assert_false(f.forwards);
 	assert_false(FIND(failing).forwards);
