@@ -7,6 +7,7 @@
 #include "base/command.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "sites/python_pops.h"
 
 #define ROLES_GROWTH (PROBE_EXACT | PROBE_GROWTH)
 #define SET_INITS    1 /* not hit twice while pop sites come and go */
@@ -63,17 +64,38 @@ static struct probe_spec spec_at(const struct alloc_set *set, const struct site 
 				   .roles = roles};
 }
 
+/*
+ * A jump after each of some 200 calls; where few probes are wanted the rets of the function that they call,
+ * two or three, which are single-stepped once for each new pool.
+ */
+static void plan_refills(const struct alloc_set *set, struct probe_list *out)
+{
+	const struct python_sites *py = &set->python.sites;
+	const struct elf_image *img = set->python.py.object->image;
+	struct site_list rets = {0};
+	const struct site *v = py->refills;
+	size_t count = py->refill_count;
+
+	if (set->opts.few_probes && count && !refill_rets_find(img, py->refill_vaddr, &rets) &&
+	    rets.count < count) {
+		v = rets.v;
+		count = rets.count;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct probe_spec s = spec_at(set, &v[i], TM_PROG_REFILL, ROLES_GROWTH);
+
+		s.set = SET_INITS;
+		s.cookie = TM_COOKIE(v[i].reg, TM_KIND_REFILL, 0, 0);
+		probe_list_add(out, &s);
+	}
+	site_list_release(&rets);
+}
+
 static void plan_new_pools(const struct alloc_set *set, struct probe_list *out)
 {
 	const struct python_sites *py = &set->python.sites;
 
-	for (size_t i = 0; i < py->refill_count; i++) {
-		struct probe_spec s = spec_at(set, &py->refills[i], TM_PROG_REFILL, ROLES_GROWTH);
-
-		s.set = SET_INITS;
-		s.cookie = TM_COOKIE(py->refills[i].reg, TM_KIND_REFILL, 0, 0);
-		probe_list_add(out, &s);
-	}
+	plan_refills(set, out);
 	for (size_t i = 0; i < py->init_count; i++) {
 		struct probe_spec s = spec_at(set, &py->inits[i], TM_PROG_POP, ROLES_GROWTH);
 

@@ -175,35 +175,34 @@ static void known_solve(struct result_walk *w)
 	}
 }
 
-static void first_arg_meet(struct result_walk *w, uint32_t to, uint16_t regs, bool *changed)
+static void first_arg_meet(uint16_t *at, uint32_t to, uint16_t regs, bool *changed)
 {
 	uint16_t was;
 
 	if (to == FN_NODE_NONE)
 		return;
-	was = w->first_arg[to];
-	w->first_arg[to] &= regs;
-	*changed |= was != w->first_arg[to];
+	was = at[to];
+	at[to] &= regs;
+	*changed |= was != at[to];
 }
 
-/* Forwards: which registers still hold the first argument. */
-static void first_arg_solve(struct result_walk *w)
+void fn_first_argument(const struct fn_graph *g, uint16_t *at)
 {
 	bool changed = true;
 
-	for (size_t i = 0; i < w->g->count; i++)
-		w->first_arg[i] = i ? REGISTERS : IN_REG(REG_RDI);
+	for (size_t i = 0; i < g->count; i++)
+		at[i] = i ? REGISTERS : IN_REG(REG_RDI);
 	while (changed) {
 		changed = false;
-		for (size_t i = 0; i < w->g->count; i++) {
-			const struct fn_node *n = &w->g->nodes[i];
-			uint16_t regs = w->first_arg[i] & (uint16_t)~n->in.writes;
+		for (size_t i = 0; i < g->count; i++) {
+			const struct fn_node *n = &g->nodes[i];
+			uint16_t regs = at[i] & (uint16_t)~n->in.writes;
 
 			if (insn_is_copy(&n->in) && n->in.src_reg < 16 && n->in.dst_reg < 16 &&
-			    (w->first_arg[i] & IN_REG(n->in.src_reg)))
+			    (at[i] & IN_REG(n->in.src_reg)))
 				regs |= (uint16_t)IN_REG(n->in.dst_reg);
-			first_arg_meet(w, n->next, regs, &changed);
-			first_arg_meet(w, n->taken, regs, &changed);
+			first_arg_meet(at, n->next, regs, &changed);
+			first_arg_meet(at, n->taken, regs, &changed);
 		}
 	}
 }
@@ -549,7 +548,7 @@ static int walk_init(struct result_walk *w, const struct fn_scope *scope, const 
 		return -ENOMEM;
 	preds_count(w);
 	if (by_pointer)
-		first_arg_solve(w);
+		fn_first_argument(g, w->first_arg);
 	known_solve(w);
 	for (uint32_t i = 0; by_pointer && i < g->count; i++) {
 		if (!is_result_store(w, i))

@@ -24,6 +24,9 @@ struct result_query {
 int fn_results_find(const struct fn_scope *scope, const struct fn_graph *g,
 		    const struct result_query *q, struct fn_results *out, const char **why);
 
+/** Out: at[i], bit set of the registers that hold the first argument before node i; g->count entries. */
+void fn_first_argument(const struct fn_graph *g, uint16_t *at);
+
 /** Every path either allocates nothing or goes on in a function that has probes of its own. */
 bool fn_is_forwarder(const struct fn_scope *scope, const struct fn_graph *g);
 

@@ -214,22 +214,36 @@ static void slow_calls_find(const struct elf_image *img, const char *caller, str
 	decode_release(&body);
 }
 
+static void slow_calls_of(const struct elf_image *img, const char *caller, bool tail,
+			  struct libc_sites *s)
+{
+	if (tail)
+		slow_graph_take(img, caller, s);
+	else
+		slow_calls_find(img, caller, s);
+}
+
 void slow_malloc_find(const struct elf_image *img, struct libc_sites *s, char *reason, size_t len)
 {
 	const struct elf_symbol *at;
 	unsigned from_malloc, from_calloc;
 	struct fn_site site;
+	bool tail;
 	uint64_t vaddr = 0;
 
 	s->slow_malloc = (struct fn_site){.present = false};
 	s->slow_call_count = 0;
 	from_malloc = best_callee(img, &vaddr);
+	tail = from_malloc < 2;
+	if (tail)
+		from_malloc = slow_graph_best(img, &vaddr);
 	if (from_malloc < 2) {
 		snprintf(reason, len,
 			 "slow path not found: malloc calls nothing twice with its size");
 		return;
 	}
-	from_calloc = calls_from(img, "calloc", vaddr);
+	from_calloc = tail ? slow_graph_calls_from(img, "calloc", vaddr)
+			   : calls_from(img, "calloc", vaddr);
 	at = elf_image_symbol_at(img, vaddr);
 	if (from_calloc == 0) {
 		snprintf(reason, len, "slow path not proven: calloc does not call 0x%llx",
@@ -246,8 +260,8 @@ void slow_malloc_find(const struct elf_image *img, struct libc_sites *s, char *r
 		return;
 	}
 	s->slow_malloc = site;
-	slow_calls_find(img, "malloc", s);
-	slow_calls_find(img, "calloc", s);
+	slow_calls_of(img, "malloc", tail, s);
+	slow_calls_of(img, "calloc", tail, s);
 	snprintf(reason, len, "slow path 0x%llx (%u calls in malloc, %u in calloc)",
 		 (unsigned long long)vaddr, from_malloc, from_calloc);
 }

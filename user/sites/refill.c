@@ -244,7 +244,7 @@ int refill_rets_find(const struct elf_image *img, uint64_t refill_vaddr, struct 
 				 .single_step = true,
 				 .refill = true};
 
-		if (g.nodes[i].exit == FN_RET)
+		if (g.nodes[i].exit == FN_RET && elf_image_file_off(img, s.vaddr, &s.file_off))
 			err = site_list_add(out, &s);
 		else if (g.nodes[i].exit)
 			err = -ENOENT;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "probe/uprobe_link.h"
 #include "target/target_task.h"
 #include "trace/site_guard.h"
 
@@ -38,7 +39,9 @@ static int consume_ring(void *ctx)
 /* What is in the target, for all that ask later. */
 static int find_allocators(struct capture *c)
 {
-	struct alloc_opts opts = {.python = c->opts->python,
+	bool perf_links = c->opts->perf_links || target_main_thread_ended(c->target);
+	struct alloc_opts opts = {.few_probes = perf_links || !uprobe_multi_supported(),
+				  .python = c->opts->python,
 				  .native = c->opts->native,
 				  .use_cache = c->opts->use_cache};
 	int err = alloc_find(c->target, &opts, &c->alloc);

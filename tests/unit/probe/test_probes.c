@@ -144,7 +144,7 @@ static void each_role_has_its_sites_and_no_other(void **state)
 	assert_true(exact > probes_count(s.probes, TM_PROG_POP));
 	assert_true(probes_count(s.probes, TM_PROG_NEWREF) > 50);
 	set_role(PROBE_GROWTH);
-	assert_in_range(check_text(PROBE_GROWTH, 0), 5, exact / 4);
+	assert_in_range(check_text(PROBE_GROWTH, 0), 5, exact / 2);
 	assert_int_equal(probes_count(s.probes, TM_PROG_NEWREF), 0);
 	set_role(PROBE_EXACT);
 	assert_int_equal(check_text(PROBE_EXACT, 0), exact);
