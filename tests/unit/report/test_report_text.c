@@ -318,7 +318,7 @@ static void by_module_function_thread_and_domain(void **state)
 /* Blamed is only what holds more than all that could be of any line. */
 static void a_suspect_holds_more_than_what_is_lost(void **state)
 {
-	struct report_end end = {"sigterm", 0, false};
+	struct report_end end = {.end.reason = TRACE_END_SIGINT};
 
 	for (int full = 0; full < 2; full++) {
 		_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
