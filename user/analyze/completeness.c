@@ -57,7 +57,7 @@ bool completeness_is_full(const struct snapshot *s)
 	return !completeness_without_line(s).blocks;
 }
 
-/* Of all allocations since attach; of live blocks where allocations are not counted. */
+/* The share among allocations since attach, or among live blocks where allocations are not counted. */
 static double lost_events_ratio(const struct snapshot *s)
 {
 	double lost = 0, all = 0;

@@ -70,10 +70,10 @@ static int cmp_file(const void *pa, const void *pb)
 	return (a->first_ns > b->first_ns) - (a->first_ns < b->first_ns);
 }
 
-/* ---- the stretch ---- */
+/* ---- the session ---- */
 
 /* The files from `first` on that belong to one attach. */
-static size_t end_of_stretch(const struct leak_input *in, size_t first)
+static size_t end_of_session(const struct leak_input *in, size_t first)
 {
 	size_t end = first + 1;
 
@@ -85,7 +85,7 @@ static size_t end_of_stretch(const struct leak_input *in, size_t first)
 
 /*
  * When a snapshot was taken, by the clock that nobody sets: since attach, which is one moment for all
- * files of a stretch.
+ * files of a session.
  */
 static int64_t moment(const struct leak_input *in, size_t first, double elapsed_s)
 {
@@ -145,12 +145,12 @@ static int too_few(const struct leak_input *in, size_t most)
 
 	snprintf(fix, sizeof(fix), "record for longer: %s",
 		 command_other("record -p PID -o FILE --every 60s -d 30m"));
-	if (in->stretches > 1)
+	if (in->sessions > 1)
 		return log_coded_err(
 			-ENODATA, "E331", fix,
 			"a verdict needs three snapshots of one tracing, and tracing was "
 			"started %zu times here: the most of one are %zu",
-			in->stretches, most);
+			in->sessions, most);
 	return log_coded_err(-ENODATA, "E331", fix,
 			     "a verdict needs at least three snapshots, %s has %zu",
 			     in->files[0].path, most);
@@ -169,7 +169,7 @@ static int read_clock(struct leak_input *in)
 	return 0;
 }
 
-static int choose_stretch(struct leak_input *in)
+static int choose_session(struct leak_input *in)
 {
 	size_t all = 0, most = 0, end;
 	int64_t longest = -1;
@@ -177,11 +177,11 @@ static int choose_stretch(struct leak_input *in)
 	for (size_t i = 0; i < in->file_count; i = end) {
 		size_t count;
 
-		end = end_of_stretch(in, i);
+		end = end_of_session(in, i);
 		count = list_times(in, i, end, NULL, NULL);
 		if (!count)
 			continue;
-		in->stretches++;
+		in->sessions++;
 		all += count;
 		most = count > most ? count : most;
 		if (count < LEAKS_SNAPSHOTS_MIN || span_ns(in, i, end) < longest)
@@ -215,7 +215,7 @@ int leak_input_open(const char *const *paths, size_t count, struct leak_input **
 	if (err)
 		return err;
 	qsort(in->files, in->file_count, sizeof(*in->files), cmp_file);
-	err = choose_stretch(in);
+	err = choose_session(in);
 	if (err)
 		return err;
 	*out = take_ptr(in);

@@ -2,7 +2,7 @@
 /*
  * The snapshots that `leaks` judges: of one process, from one or more files, in order of time. What was
  * held before tracing began is not known after a restart of tracing, so numbers are compared only within
- * one stretch of tracing; the longest is taken.
+ * one tracing session; the longest is taken.
  */
 #ifndef TM_ANALYZE_LEAKS_INPUT_H
 #define TM_ANALYZE_LEAKS_INPUT_H
@@ -29,10 +29,10 @@ struct leak_input {
 	struct intern *strings;
 	struct leak_file *files; /* by time of their first snapshot */
 	size_t file_count;
-	size_t first, end; /* the files of the stretch */
-	size_t stretches;
-	size_t left_out;   /* snapshots of the other stretches */
-	int64_t *time_ns;  /* of each snapshot of the stretch */
+	size_t first, end; /* the files of the session */
+	size_t sessions;
+	size_t left_out;   /* snapshots of the other sessions */
+	int64_t *time_ns;  /* of each snapshot of the session */
 	int64_t *clock_ns; /* the same without the pauses before the end: what the series go by */
 	struct leak_pauses pauses;
 	size_t snapshots;
@@ -48,14 +48,14 @@ struct leak_input {
 enum { LEAK_PROCESS_RSS = 0, LEAK_PROCESS_LIVE = 1 };
 
 /**
- * Open the files and choose the stretch. Errors are logged and coded.
- * Returns: 0; as store_open(); -ENODATA (E331: fewer than three snapshots in a stretch), -EINVAL (E332:
+ * Open the files and choose the session. Errors are logged and coded.
+ * Returns: 0; as store_open(); -ENODATA (E331: fewer than three snapshots in a session), -EINVAL (E332:
  * of different processes), -ENOMEM. Owns: *out; paths are borrowed.
  */
 int leak_input_open(const char *const *paths, size_t count, struct leak_input **out);
 
 /**
- * Read the stretch, line by line. filters, suppressions: may be NULL; borrowed until it is closed.
+ * Read the session, line by line. filters, suppressions: may be NULL; borrowed until it is closed.
  * Returns: 0; as store_load(); -ENOMEM.
  */
 int leak_input_read(struct leak_input *in, enum stat_key key, const struct filter_set *filters,
@@ -64,7 +64,7 @@ int leak_input_read(struct leak_input *in, enum stat_key key, const struct filte
 void leak_input_close(struct leak_input *in);
 DEFINE_CLEANUP(struct leak_input *, leak_input_close);
 
-/** The last file of the stretch: its meta data and its last snapshot stand for the process. */
+/** The last file of the session: its meta data and its last snapshot stand for the process. */
 const struct leak_file *leak_input_last(const struct leak_input *in);
 
 #endif

@@ -18,7 +18,7 @@ static bool ends_with(const char *s, size_t len, const char *end)
 	return len >= n && !memcmp(s + len - n, end, n);
 }
 
-/* Where code objects say they come from: a source, or a name in angles such as <string>. */
+/* co_filename of Python code: a source, or a name in angles such as <string>. */
 static bool is_python_file(const char *name, size_t len)
 {
 	return name[0] == '<' || ends_with(name, len, ".py") || ends_with(name, len, ".pyc");
@@ -170,6 +170,6 @@ int statistic_cmp_key(const struct statistics *in_a, const struct statistic *a,
 			      in_b->snap->strings, key_place(in_b, b->domain, &fb[nb - i]));
 	if (!c)
 		c = (na > nb) - (na < nb);
-	/* Only where domains are told apart can there still be a difference. */
+	/* A difference is left only when domains are separate groups. */
 	return c ? c : (a->domain < b->domain) - (a->domain > b->domain);
 }

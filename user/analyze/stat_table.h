@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Finds positions by hash: open addressing, 8 bytes an entry. The owner of the things keeps them and
- * says which of those with the wanted hash is the one.
+ * picks the one with the wanted key.
  */
 #ifndef TM_ANALYZE_STAT_TABLE_H
 #define TM_ANALYZE_STAT_TABLE_H

@@ -36,7 +36,7 @@ enum pickle_op {
 };
 
 struct pickle_writer {
-	struct buf out; /* whoever made the writer flushes and releases it */
+	struct buf out; /* flushed and released by the caller */
 	uint32_t memo_count;
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What each group of the live report held one interval ago, and how it grew. Private to user/report/. */
+/* Growth of each group of the live report, interval by interval. Private to user/report/. */
 #ifndef TM_REPORT_HISTORY_H
 #define TM_REPORT_HISTORY_H
 

@@ -22,7 +22,7 @@ struct leaks_report {		  /* everything borrowed */
 	const int64_t *time_ns, *clock_ns; /* of each snapshot, and by the clock of the findings */
 	struct leak_pauses pauses;	   /* cut out of that clock */
 	size_t snapshots, windows;
-	size_t stretches; /* of tracing, of which one is judged */
+	size_t stretches; /* tracing sessions, of which one is judged */
 	size_t left_out;  /* snapshots of the others */
 	double missing_ratio;
 	const struct leak_lines *lines;

@@ -413,7 +413,7 @@ static void put_header(struct writer *w)
 	if (r->left_out)
 		(void)buf_printf(
 			&w->out,
-			"tracing was started %zu times: judged is the longest stretch, %zu "
+			"tracing was started %zu times: judged is the longest session, %zu "
 			"snapshots of the others are left out\n",
 			r->stretches, r->left_out);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the writers of statistics and differences share. Private to user/report/. */
+/* Shared by the writers of statistics and differences. Private to user/report/. */
 #ifndef TM_REPORT_REPORT_STATS_PRIV_H
 #define TM_REPORT_REPORT_STATS_PRIV_H
 

@@ -186,7 +186,7 @@ static void what_is_missing_and_left_out_is_said(void **state)
 	fflush(out);
 	assert_non_null(strstr(out_text, ", judged in 20 windows\n"));
 	assert_non_null(strstr(out_text,
-			       "tracing was started 3 times: judged is the longest stretch, 17 "
+			       "tracing was started 3 times: judged is the longest session, 17 "
 			       "snapshots of the others are left out\n"));
 	assert_non_null(strstr(out_text,
 			       "; only 31 snapshots, record more to be sure; 2.1% of the data "
