@@ -83,9 +83,11 @@ $(OUTPUT)/user/probe/bpf_session.o: $(SKEL)
 # A unit test tests/unit/ROOM/test_x.c links ROOM and the rooms it may know.
 rooms_for = base $(1) $(shell sed -n 's/^$(1): *//p' user/rooms)
 DATA_ROOMS := $(call rooms_for,report)
+# What a room needs to be linked: report/ brings rooms of its own.
+link_rooms = $(sort $(call rooms_for,$(1)) $(if $(filter report,$(call rooms_for,$(1))),$(DATA_ROOMS)))
 
 define unit_rule
-$(OUTPUT)/tests/unit/$(1)/test_%: tests/unit/$(1)/test_%.c $$(foreach r,$$(call rooms_for,$(1)),$$(patsubst %.c,$(OUTPUT)/%.o,$$(wildcard user/$$(r)/*.c))) $$(wildcard user/*/*.h bpf/*.h tests/unit/*.h tests/unit/*/*.h)
+$(OUTPUT)/tests/unit/$(1)/test_%: tests/unit/$(1)/test_%.c $$(foreach r,$$(call link_rooms,$(1)),$$(patsubst %.c,$(OUTPUT)/%.o,$$(wildcard user/$$(r)/*.c))) $$(wildcard user/*/*.h bpf/*.h tests/unit/*.h tests/unit/*/*.h)
 	$$(call say,UNIT,$$@)
 	$(Q)mkdir -p $$(@D)
 	$(Q)$(CC) $(STD) $(CPPFLAGS) $(CFLAGS) $(HARDEN) $(LDHARDEN) -Wall -Wextra -Wno-unused-parameter -o $$@ $$(filter %.c %.o,$$^) -lcmocka $(LIBS)

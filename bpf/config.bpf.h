@@ -79,7 +79,10 @@ struct tm_levels stack_tab __attribute__((aligned(64))) = {};
 
 /* Written here, read by user space. */
 struct tm_proc_state proc_state = {}; /* by proc_events.bpf.h */
-__u32 memory_shared = 0; /* processes started in the target's memory; share_watch.bpf.h */
+__u32 memory_shared = 0;   /* processes started in the target's memory; share_watch.bpf.h */
+__u64 children_forked = 0; /* that copied our breakpoints */
+__u64 children_ns =
+	0; /* CPU time of children that ended or ran another program before they were settled */
 __u32 chunks_used = 0;
 __u32 deaths_lost = 0;		    /* records of code deaths */
 __u32 code_gens[TM_CODE_GENS] = {}; /* deaths of code objects, by their address */

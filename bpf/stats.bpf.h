@@ -21,6 +21,16 @@ static __always_inline void tm_drop(enum tm_drop reason)
 		st->drops[reason]++;
 }
 
+/* Count a trap that ends at once: it has cost what a trap costs. */
+static __always_inline int stats_idle(void)
+{
+	struct tm_cpu_stats *st = stats_get();
+
+	if (st)
+		st->idle++;
+	return 0;
+}
+
 /* Count a hit; every TM_TIME_EVERY-th returns the start time, the others 0. */
 static __always_inline __u64 stats_begin(enum tm_prog_kind kind)
 {

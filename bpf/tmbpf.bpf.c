@@ -13,7 +13,10 @@
  *   free_enter    a malloc block ends
  *   code_dealloc  a code object dies: keep its name
  *
- * And, not on instructions of the target: process_exit, process_exec, process_oom (proc_events.bpf.h).
+ *   sweep_site    nothing: its links come and go to take inherited breakpoints out of children (forks.bpf.h)
+ *
+ * And, not on instructions of the target: process_exit, process_exec, process_oom (proc_events.bpf.h),
+ * process_fork (forks.bpf.h).
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -22,6 +25,7 @@
 
 #include "code_death.bpf.h"
 #include "config.bpf.h"
+#include "forks.bpf.h"
 #include "maps.bpf.h"
 #include "proc_events.bpf.h"
 #include "share_watch.bpf.h"
@@ -39,7 +43,7 @@ int alloc_enter(struct pt_regs *ctx)
 	__u64 cookie, t;
 
 	if (!is_target())
-		return 0;
+		return stats_idle();
 	t = stats_begin(TM_PROG_MALLOC);
 	if (run_stop != TM_STOP_HIT) {
 		cookie = bpf_get_attach_cookie(ctx);
@@ -60,7 +64,7 @@ int record_site(struct pt_regs *ctx)
 	__u64 cookie, t;
 
 	if (!is_target())
-		return 0;
+		return stats_idle();
 	cookie = bpf_get_attach_cookie(ctx);
 	alloc = TM_COOKIE_ALLOC(cookie);
 	prog = TM_COOKIE_PROG(cookie);
@@ -84,7 +88,7 @@ int free_enter(struct pt_regs *ctx)
 	__u64 t;
 
 	if (!is_target() || !ctx->di)
-		return 0;
+		return stats_idle();
 	t = stats_begin(TM_PROG_FREE);
 	if (run_stop != TM_STOP_HIT)
 		live_remove(ctx->di);
@@ -98,10 +102,24 @@ int code_dealloc(struct pt_regs *ctx)
 	__u64 code = ctx->di, t;
 
 	if (!is_target() || !bpf_map_lookup_elem(&codes, &code))
-		return 0;
+		return stats_idle();
 	t = stats_begin(TM_PROG_DEATH);
 	death_record(code);
 	stats_end(TM_PROG_DEATH, t);
+	return 0;
+}
+
+/* A second consumer of a site: when it goes, the kernel removes the breakpoint where no other one wants it. */
+SEC("uprobe")
+int sweep_site(struct pt_regs *ctx)
+{
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	fork_seen(parent, child);
 	return 0;
 }
 
@@ -110,6 +128,7 @@ int BPF_PROG(process_exit, struct task_struct *p)
 {
 	if (task_is_target(p))
 		proc_exited(p);
+	child_gone(p);
 	return 0;
 }
 
@@ -118,6 +137,7 @@ int BPF_PROG(process_exec, struct task_struct *p)
 {
 	if (task_is_target(p))
 		proc_execed();
+	child_gone(p);
 	return 0;
 }
 

@@ -368,6 +368,8 @@ struct tm_cpu_stats {
 	__u64 timed[TM_PROG_COUNT];
 	__u64 timed_ns[TM_PROG_COUNT];
 	__u64 drops[TM_DROP_COUNT];
+	/* Traps with nothing to record: free(NULL), a code object of no known stack, another process. */
+	__u64 idle;
 };
 
 /* ---- cookies ---- */

@@ -54,7 +54,7 @@ bool completeness_is_full(const struct snapshot *s)
 		if (s->drops[i])
 			return false;
 	}
-	return !completeness_without_line(s).blocks;
+	return !s->gap.from_ns && !completeness_without_line(s).blocks;
 }
 
 /* The share among allocations since attach, or among live blocks where allocations are not counted. */
@@ -88,5 +88,8 @@ double completeness_lost_ratio(const struct snapshot *s)
 		if (missed > lost) /* NaN where nothing is known */
 			lost = missed;
 	}
+	/* Recorded, but whether it is still alive nobody knows. */
+	if (s->live_blocks && (double)s->gap.blocks / (double)s->live_blocks > lost)
+		lost = (double)s->gap.blocks / (double)s->live_blocks;
 	return lost;
 }

@@ -20,7 +20,8 @@ const char *completeness_lost_reason(const struct snapshot *s);
 double coverage_ratio(const struct snap_coverage *c);
 /**
  * The share of the data that is missing, 0 to 1: the largest of the shares of live blocks without a record
- * (of the worst domain), of live blocks without a line (<lost>) and of lost events among allocations and lost events. 0 when nothing is known.
+ * (of the worst domain), of live blocks without a line (<lost>), of those that a gap left unfollowed, and of lost
+ * events among allocations and lost events. 0 when nothing is known.
  */
 double completeness_lost_ratio(const struct snapshot *s);
 

@@ -197,9 +197,9 @@ static const struct code_row code_rows[] = {
 	 "The kernel waits until no task can be on its way through a probe any more (RCU), longer on a "
 	 "loaded machine. The target runs on meanwhile.",
 	 "Nothing to do."},
-	{"W140", "tracing costs more than --overhead",
-	 "The target allocates faster now than in the trial before the attach.",
-	 "Run with --mode pools, or raise --overhead."},
+	{"W140", "exact by request costs more than the budget",
+	 "--mode exact traces every block whatever it costs, and the target allocates much for the CPU time that it uses.",
+	 "Run with --mode pools, or give --overhead to have the budget held."},
 	{"W141", "a debugger is attached to the target",
 	 "Its breakpoints on probed instructions do not stop the process, and when it removes them, the "
 	 "probes go with them.",
@@ -220,6 +220,18 @@ static const struct code_row code_rows[] = {
 	 "It was started with CLONE_VM and without CLONE_THREAD. Blocks that it allocates are not seen, "
 	 "those that it frees stay in the numbers.",
 	 "None: probes follow one process."},
+	{"W146", "probes were taken away to hold --overhead",
+	 "The traps cost more than the target had earned: a share of the CPU time that it uses itself.",
+	 "Raise --overhead, or run with --mode exact, which traces on at that cost. Until the probes are back nothing is recorded, and what was recorded before is an upper bound: blocks may have been freed since."},
+	{"W147", "tracing goes on after it was paused",
+	 "The target has earned what another departure of the probes would cost.",
+	 "Nothing to do. Blocks made in between are missing; those from before stay marked in every report."},
+	{"W148", "forked children paid for copied breakpoints",
+	 "fork() copies the program text with the breakpoints in it; tmbpf removes them from the child within about 100 ms.",
+	 "Nothing to do: the cost counts as cost of tracing. Where the target forks all the time, --mode pools costs less."},
+	{"W149", "the budget is not held",
+	 "A debugger is attached. It may have taken breakpoints of tmbpf for the program's code; if they were removed now, it would put them back when it leaves, and the target would die of SIGTRAP.",
+	 "Detach the debugger, or stop tmbpf."},
 	{"W150", "the process has ended: how old the last numbers are",
 	 "It exited, was ended by a signal or for lack of memory, or started another program. Blocks of "
 	 "malloc are in tables of tmbpf and as of the end, unless it exited by itself; small objects are "

@@ -31,9 +31,11 @@ static const struct argp_option table[] = {
 	 "tell the stacks of threads apart (more stacks; for statistics by thread)", 0},
 	{"domains", OPT_DOMAINS, "LIST", 0, "python,native (both)", 0},
 	{"mode", OPT_MODE, "MODE", 0,
-	 "exact: every block; pools: attribute pool refills only (near-zero cost); auto: exact if it fits the budget (auto)",
+	 "exact: every block, whatever it costs unless --overhead is given too; pools: where the heap grows, for little; auto: exact while it fits the budget (auto)",
 	 0},
-	{"overhead", OPT_OVERHEAD, "P%", 0, "budget of auto, in percent of one CPU (5%)", 0},
+	{"overhead", OPT_OVERHEAD, "P%", 0,
+	 "how much tracing may slow the target, in percent of its own CPU time (5%); when it costs more, probes are taken away until there is room again",
+	 0},
 	{"stacks", OPT_STACKS, "N", 0,
 	 "distinct stacks to keep at most, 400 bytes of tmbpf's memory each (1835008)", 0},
 	{"blocks", OPT_BLOCKS, "N", 0,
@@ -147,6 +149,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 						     "1 to 128");
 		return 0;
 	case OPT_OVERHEAD:
+		o->overhead_given = true;
 		return units_parse_percent(arg, &o->overhead) || o->overhead <= 0
 			       ? options_bad(state, "--overhead", arg, "a percentage like 5%")
 			       : 0;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "drain/forget.h"
 #include "drain/held_memory.h"
 #include "drain/late_blocks.h"
 #include "drain/stack_ids.h"
@@ -38,6 +39,7 @@ struct drain {
 	uint32_t epoch;
 	uint64_t late_bytes; /* of on_late_block() */
 	bool taking_census;
+	bool forget_dead;	/* in the next read */
 	enum held_verdict held; /* of the last read */
 	unsigned pools_seen;
 	int err;
@@ -217,6 +219,8 @@ static void on_pool(void *ctx, const struct pool_state *p)
 		return;
 	}
 	book_blocks(d, p, e, unrecorded);
+	if (d->forget_dead)
+		forget_dead_blocks(d->session, p, e);
 	if (d->taking_census) {
 		if (census_add(d->census, p, unrecorded))
 			d->err = -ENOMEM;
@@ -283,12 +287,23 @@ static int collect_pools(struct drain *d, bool full)
 	return 0;
 }
 
+static void book_malloc(struct drain_result *r, uint64_t meta)
+{
+	uint32_t id = TM_LIVE_STACK(meta);
+
+	book(r, id, TM_LIVE_BYTES(meta), 1);
+	if (id >= r->stack_cap)
+		id = TM_STACK_LOST;
+	r->by_stack[id].malloc_bytes += TM_LIVE_BYTES(meta);
+	r->by_stack[id].malloc_blocks++;
+}
+
 static void on_spilled(void *ctx, uint64_t addr, uint64_t meta)
 {
 	struct drain *d = ctx;
 
 	(void)addr;
-	book(&d->next, TM_LIVE_STACK(meta), TM_LIVE_BYTES(meta), 1);
+	book_malloc(&d->next, meta);
 }
 
 static int read_live_level(struct drain *d, const struct tm_live_bucket *buckets, uint32_t count)
@@ -304,7 +319,7 @@ static int read_live_level(struct drain *d, const struct tm_live_bucket *buckets
 			/* 1 is a way being filled (bpf/live_table.bpf.h). */
 			if (addr <= 1 || __atomic_load_n(&e->addr, __ATOMIC_ACQUIRE) != addr)
 				continue;
-			book(&d->next, TM_LIVE_STACK(meta), TM_LIVE_BYTES(meta), 1);
+			book_malloc(&d->next, meta);
 		}
 	}
 	return 0;
@@ -444,6 +459,11 @@ static void check_held(struct drain *d, const struct held_memory *before)
 			live, (int)d->target->pid, held_text);
 }
 
+void drain_forget_dead(struct drain *d)
+{
+	d->forget_dead = true;
+}
+
 int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_result **out)
 {
 	int64_t start = monotonic_ns();
@@ -462,6 +482,9 @@ int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_re
 	/* Also a read that came to its end while the memory was being taken away. */
 	if (!err && cancel_asked(&d->cancel))
 		err = -ECANCELED;
+	if (!err && d->forget_dead)
+		forget_unseen_pools(d->session, &d->pools_next);
+	d->forget_dead = false;
 	if (!err) {
 		keep_heap(d);
 		err = read_live_table(d);

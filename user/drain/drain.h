@@ -13,6 +13,7 @@
 
 struct stack_total {
 	uint64_t bytes, blocks;
+	uint64_t malloc_bytes, malloc_blocks; /* of these, from the table of malloc blocks */
 };
 
 struct drain_result {
@@ -45,6 +46,12 @@ void drain_set_cancel(struct drain *d, struct cancel cancel);
 
 /** The census: call once, right after everything is attached. Returns: 0, -ESRCH, -ENOMEM. */
 int drain_census(struct drain *d);
+
+/**
+ * While probes are away: in the next drain_read() forget the records of blocks that are dead. Their addresses
+ * will be handed out unseen, and must not count for the line that had them before.
+ */
+void drain_forget_dead(struct drain *d);
 
 /**
  * Read everything. full: also look for pools that no probe has told of (coverage needs it; reads one

@@ -179,6 +179,14 @@ static int open_window(struct learn *l, int64_t now_ns)
 	return 0;
 }
 
+void learn_resume(struct learn *l, int64_t now_ns)
+{
+	l->epoch = l->epoch % 15 + 1;
+	bpf_session_set_epoch(l->session, l->epoch);
+	mark_base(l);
+	l->since_ns = now_ns;
+}
+
 static int close_window(struct learn *l, int64_t now_ns)
 {
 	int err = probes_let_go(l->probes, l->gone, l->count, KEEP_BITS);

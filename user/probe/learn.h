@@ -26,6 +26,12 @@ DEFINE_CLEANUP(struct learn *, learn_free);
  */
 int learn_step(struct learn *l, int64_t now_ns, bool *changed);
 
+/**
+ * All probes were away, and blocks changed hands unseen: what is marked by now counts no more. Call before they
+ * are attached again.
+ */
+void learn_resume(struct learn *l, int64_t now_ns);
+
 /** The fresh-only sites known now, sorted; borrowed until the next learn_step(). */
 const uint64_t *learn_fresh_only(struct learn *l, size_t *count);
 

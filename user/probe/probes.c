@@ -227,14 +227,47 @@ int probes_let_go(struct probes *p, const bool *gone, size_t count, uint64_t coo
 	return err;
 }
 
+#define LINKS_MAX 32 /* of all providers together; more would be handled one after the other */
+
+/* All links at the same time: each waits for a grace period. */
 void probes_take_away(struct probes *p, unsigned parts)
 {
+	struct uprobe_link *links[LINKS_MAX];
+	size_t n = 0;
+
 	pthread_mutex_lock(&p->lock);
 	p->away |= parts;
+	for (size_t i = p->count; i-- > 0 && n < LINKS_MAX;) {
+		struct probe_link *l = &p->links[i];
+
+		if (!(l->like->part & parts) || !l->link)
+			continue;
+		links[n++] = l->link;
+		l->link = NULL;
+		probe_batch_release(&l->now);
+		l->now = (struct probe_batch){0};
+	}
 	pthread_mutex_unlock(&p->lock);
+	uprobe_links_free(links, n);
 	for (size_t i = p->count; i-- > 0;)
 		if (p->links[i].like->part & parts)
 			drop_link(p, &p->links[i]);
+}
+
+int probes_sweep_children(struct probes *p)
+{
+	struct uprobe_link *sweeps[LINKS_MAX] = {0};
+	size_t n = 0;
+	int err = 0;
+
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < p->count && n < LINKS_MAX && !err; i++)
+		if (p->links[i].link)
+			err = uprobe_link_like(p->links[i].link, p->session->skel->progs.sweep_site,
+					       &sweeps[n++]);
+	pthread_mutex_unlock(&p->lock);
+	uprobe_links_free(sweeps, n);
+	return err;
 }
 
 unsigned probes_away(struct probes *p)

@@ -32,9 +32,14 @@ enum probe_role probes_role(const struct probes *p);
 
 /**
  * Detach these parts (of enum probe_part); the others stay. While a part is away, nothing attaches a probe of it.
- * The only function that may be called from another thread. Blocks for an RCU grace period.
+ * May be called from another thread than the others. Blocks for an RCU grace period.
  */
 void probes_take_away(struct probes *p, unsigned parts);
+/**
+ * Remove the breakpoints that forked children have copied; the target's own stay. From any thread. Blocks as
+ * above. Returns: 0, -errno.
+ */
+int probes_sweep_children(struct probes *p);
 /** Parts that are away now. From any thread. */
 unsigned probes_away(struct probes *p);
 /**

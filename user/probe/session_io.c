@@ -26,6 +26,7 @@ int bpf_session_stats(const struct bpf_session *s, struct tm_cpu_stats *sum)
 			sum->timed[k] += cpus[c].timed[k];
 			sum->timed_ns[k] += cpus[c].timed_ns[k];
 		}
+		sum->idle += cpus[c].idle;
 		for (int r = 0; r < TM_DROP_COUNT; r++)
 			sum->drops[r] += cpus[c].drops[r];
 	}

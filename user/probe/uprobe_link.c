@@ -6,7 +6,12 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -17,6 +22,10 @@ struct uprobe_link {
 	int fd;			/* multi; -1 otherwise */
 	struct bpf_link **perf; /* owned, one a site */
 	size_t perf_count;
+	char *path; /* multi: what it was attached to; owned */
+	uint64_t *offsets;
+	size_t count;
+	pid_t pid;
 };
 
 struct multi_request {
@@ -88,6 +97,26 @@ static int attach_perf(const struct bpf_program *prog, const struct uprobe_sites
 	return 0;
 }
 
+static int keep_sites(struct uprobe_link *link, const struct uprobe_sites *s)
+{
+	link->path = strdup(s->path);
+	link->offsets = calloc(s->count, sizeof(*link->offsets));
+	if (!link->path || !link->offsets)
+		return -ENOMEM;
+	memcpy(link->offsets, s->offsets, s->count * sizeof(*link->offsets));
+	link->count = s->count;
+	link->pid = s->pid;
+	return 0;
+}
+
+static void release_link(struct uprobe_link *link)
+{
+	free(link->perf);
+	free(link->path);
+	free(link->offsets);
+	free(link);
+}
+
 int uprobe_link_attach(const struct bpf_program *prog, const struct uprobe_sites *sites, bool multi,
 		       struct uprobe_link **out)
 {
@@ -100,6 +129,9 @@ int uprobe_link_attach(const struct bpf_program *prog, const struct uprobe_sites
 	if (multi) {
 		struct multi_request r = {bpf_program__fd(prog), sites};
 
+		err = keep_sites(link, sites);
+		if (err)
+			return err;
 		if (!shielded_call(link_create_multi, &r, NULL, &link->fd))
 			link->fd = link_create_multi(&r);
 		err = link->fd < 0 ? link->fd : 0;
@@ -110,6 +142,19 @@ int uprobe_link_attach(const struct bpf_program *prog, const struct uprobe_sites
 		return err;
 	*out = take_ptr(link);
 	return 0;
+}
+
+int uprobe_link_like(const struct uprobe_link *link, const struct bpf_program *prog,
+		     struct uprobe_link **out)
+{
+	struct uprobe_sites sites = {.path = link->path,
+				     .offsets = link->offsets,
+				     .count = link->count,
+				     .pid = link->pid};
+
+	if (link->fd < 0)
+		return -EOPNOTSUPP;
+	return uprobe_link_attach(prog, &sites, true, out);
 }
 
 /* All of a link; the memory is left as it is. */
@@ -152,6 +197,58 @@ void uprobe_link_free(struct uprobe_link *link)
 	} else {
 		detach(link);
 	}
-	free(link->perf);
-	free(link);
+	release_link(link);
+}
+
+#define CLOSING_MAX 32 /* at the same time; more are closed one after the other */
+
+struct closing {
+	struct uprobe_link **links;
+	size_t count;
+};
+
+/* A child for each link: only system calls, for another thread of ours may hold a lock of malloc. Nothing is logged. */
+static int close_all(const void *arg)
+{
+	const struct closing *c = arg;
+	pid_t children[CLOSING_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < c->count; i++) {
+		long pid = -1;
+
+		if (!c->links[i] || c->links[i]->fd < 0)
+			continue;
+		if (count < CLOSING_MAX)
+			pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+		if (pid > 0) {
+			children[count++] = (pid_t)pid;
+			continue;
+		}
+		close(c->links[i]->fd);
+		if (!pid)
+			syscall(SYS_exit_group, 0);
+	}
+	for (size_t i = 0; i < count; i++)
+		while (waitpid(children[i], NULL, 0) < 0 && errno == EINTR)
+			;
+	return 0;
+}
+
+void uprobe_links_free(struct uprobe_link **links, size_t count)
+{
+	struct closing c = {links, count};
+	int ignored;
+
+	if (!shielded_call(close_all, &c, NULL, &ignored))
+		close_all(&c);
+	for (size_t i = 0; i < count; i++) {
+		if (!links[i])
+			continue;
+		if (links[i]->fd >= 0)
+			release_link(links[i]);
+		else
+			uprobe_link_free(links[i]);
+		links[i] = NULL;
+	}
 }

@@ -37,6 +37,20 @@ bool uprobe_multi_supported(void);
 int uprobe_link_attach(const struct bpf_program *prog, const struct uprobe_sites *sites, bool multi,
 		       struct uprobe_link **out);
 void uprobe_link_free(struct uprobe_link *link);
+
+/**
+ * Detach and free all of them at the same time: one after the other each waits for an RCU grace period, 25 to
+ * 60 ms. Entries may be NULL.
+ */
+void uprobe_links_free(struct uprobe_link **links, size_t count);
+
+/**
+ * Attach another program to the sites and the process of a uprobe_multi link, at the instruction itself.
+ * Returns: 0, -errno; -EOPNOTSUPP for perf events. Owns: *out.
+ */
+int uprobe_link_like(const struct uprobe_link *link, const struct bpf_program *prog,
+		     struct uprobe_link **out);
+
 DEFINE_CLEANUP(struct uprobe_link *, uprobe_link_free);
 
 #endif

@@ -32,7 +32,8 @@ struct report_hello {
 	bool trial;		   /* was the event rate measured before everything was attached? */
 	double trial_s;		   /* its length */
 	double trial_events_per_s; /* allocations a second in that window */
-	double projected_cost_ratio; /* of one CPU, in exact mode; < 0 unknown */
+	double projected_cost_ratio;	 /* of one CPU, in exact mode; < 0 unknown */
+	double projected_slowdown_ratio; /* of the target's own CPU time; < 0 unknown */
 	unsigned frames;
 	bool domains[SNAP_DOMAINS];
 	size_t pop_sites, newref_sites, libc_sites;

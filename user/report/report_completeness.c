@@ -7,6 +7,7 @@
 
 #include "analyze/completeness.h"
 #include "base/codes.h"
+#include "report/report_cost.h"
 
 #define COVERAGE_GOOD 0.99 /* below this the numbers are called too low */
 
@@ -61,6 +62,7 @@ void completeness_write(struct buf *out, const struct snapshot *s, unsigned fram
 	const struct lost_lines lost = completeness_without_line(s);
 	size_t truncated = count_truncated(s);
 
+	cost_write_gap(out, s);
 	(void)buf_append_str(out, "coverage ");
 	for (int d = 0; d < SNAP_DOMAINS; d++) {
 		if (d)

@@ -51,6 +51,9 @@ static void write_hello(struct report *r, const struct report_hello *h)
 	json_double(&w, "projected_cost_ratio",
 		    h->trial && h->projected_cost_ratio >= 0 ? h->projected_cost_ratio
 							     : (double)NAN);
+	json_double(&w, "projected_slowdown_ratio",
+		    h->trial && h->projected_slowdown_ratio >= 0 ? h->projected_slowdown_ratio
+								 : (double)NAN);
 	json_u64(&w, "frames", h->frames);
 	json_array_begin(&w, "domains");
 	for (int d = 0; d < SNAP_DOMAINS; d++) {
@@ -94,6 +97,32 @@ void ndjson_put_losses(struct json_writer *w, const struct snapshot *s)
 		if (s->drops[i])
 			json_u64(w, losses_get((enum tm_drop)i)->key, s->drops[i]);
 	}
+	json_object_end(w);
+}
+
+static void put_time_named(struct json_writer *w, const char *key, int64_t time_ns)
+{
+	char text[UNITS_LEN] = "";
+
+	if (time_ns)
+		units_format_time(text, time_ns);
+	json_str(w, key, *text ? text : NULL);
+}
+
+void ndjson_put_gap(struct json_writer *w, const struct snapshot *s)
+{
+	const struct snap_gap *gap = &s->gap;
+
+	if (!gap->from_ns) {
+		json_null(w, "unfollowed");
+		return;
+	}
+	json_object_begin(w, "unfollowed");
+	put_time_named(w, "from", gap->from_ns);
+	put_time_named(w, "to", gap->to_ns);
+	json_str(w, "what", gap->malloc_only ? "malloc" : "all");
+	json_u64(w, "bytes", gap->bytes);
+	json_u64(w, "blocks", gap->blocks);
 	json_object_end(w);
 }
 
@@ -162,9 +191,12 @@ static void write_interval(struct report *r, const struct snapshot *now,
 	ndjson_put_coverage(&w, now);
 	ndjson_put_losses(&w, now);
 	json_double(&w, "cost_cpu_ratio", cost_known ? now->cost_cpu_ratio : (double)NAN);
+	json_double(&w, "slowdown_ratio",
+		    now->slowdown_ratio >= 0 ? now->slowdown_ratio : (double)NAN);
 	json_double(&w, "cost_uncertainty", cost_known ? now->cost_uncertainty : (double)NAN);
 	json_u64(&w, "events", now->events);
 	json_double(&w, "drain_s", now->drain_s);
+	ndjson_put_gap(&w, now);
 	end_line(&w);
 	for (size_t i = 0; i < report_shown(r, groups); i++)
 		write_site(r, groups, &groups->items[i]);

@@ -15,5 +15,7 @@ void ndjson_put_coverage(struct json_writer *w, const struct snapshot *s);
 void ndjson_put_name(struct json_writer *w, const char *key, const struct intern *in, str_id_t id);
 /** "lost": counts by reason, without zeros. */
 void ndjson_put_losses(struct json_writer *w, const struct snapshot *s);
+/** "unfollowed": the gap, or null. */
+void ndjson_put_gap(struct json_writer *w, const struct snapshot *s);
 
 #endif

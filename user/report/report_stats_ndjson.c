@@ -77,10 +77,12 @@ void stats_json_side(struct json_writer *w, const struct stats_side *side)
 		ndjson_put_coverage(w, s);
 		ndjson_put_losses(w, s);
 		json_double(w, "lost_ratio", completeness_lost_ratio(s));
+		ndjson_put_gap(w, s);
 	} else {
 		json_null(w, "coverage");
 		json_null(w, "lost");
 		json_null(w, "lost_ratio");
+		json_null(w, "unfollowed");
 	}
 }
 

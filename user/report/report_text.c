@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "report/report_completeness.h"
+#include "report/report_cost.h"
 #include "report/report_ops.h"
 #include "report/report_round.h"
 #include "report/report_text_line.h"
@@ -86,12 +87,14 @@ void report_header_text(struct buf *b, const struct report_hello *h, const char 
 	(void)buf_printf(b, "%s, %s, %u %s; memory held before %s is not %s\n",
 			 *sep ? "" : "nothing", trace_mode_key(h->mode), h->frames,
 			 plural(h->frames, "frame", "frames"), clock_text(clock, h->time_ns), kept);
-	if (h->trial && h->projected_cost_ratio >= 0)
+	if (h->trial && h->projected_slowdown_ratio >= 0)
 		(void)buf_printf(b,
 				 "a trial of %.0f ms saw %.0f allocations/s: exact is projected to "
-				 "cost %.1f%% of one CPU at that rate\n",
+				 "slow the target %s %.1f%% at that rate\n",
 				 h->trial_s * 1e3, h->trial_events_per_s,
-				 h->projected_cost_ratio * 100);
+				 h->projected_slowdown_ratio >= SNAP_SLOWDOWN_MAX ? "by more than"
+										  : "about",
+				 h->projected_slowdown_ratio * 100);
 	put_mode(b, h->mode, h->mode_reason);
 }
 
@@ -296,14 +299,8 @@ static void write_totals(struct report *r, const struct snapshot *now, const str
 		(void)buf_printf(
 			b, " (%s)",
 			units_format_size(size, (int64_t)(now->rss_bytes - prev->rss_bytes), true));
-	if (now->cost_cpu_ratio < 0) {
-		(void)buf_append_str(b, "   cost unknown");
-	} else {
-		(void)buf_printf(b, "   cost %.1f%% of one CPU (", now->cost_cpu_ratio * 100);
-		if (now->cost_uncertainty > 0)
-			(void)buf_printf(b, "+-%.0f%%, ", now->cost_uncertainty * 100);
-		(void)buf_append_str(b, "estimated)");
-	}
+	(void)buf_append_str(b, "   ");
+	cost_put_slowdown(b, now);
 	(void)buf_printf(b, "%s\n", r->opts.color ? "\x1b[0m" : "");
 }
 
@@ -357,6 +354,9 @@ static bool is_known_place(const struct snapshot *s, const struct statistic *sit
 {
 	const char *file = intern_get(s->strings, site_place(site)->file);
 
+	/* What nobody has followed since a gap may be gone. */
+	if (s->gap.from_ns && site->biggest->unfollowed_bytes >= site->biggest->bytes)
+		return false;
 	return site->size && strcmp(file, "<unknown>") != 0 && strcmp(file, "<lost>") != 0;
 }
 
@@ -427,7 +427,10 @@ static void write_suspect(struct report *r, const struct statistics *groups)
 	}
 	if (!site) {
 		if (r->history.intervals >= 2 && groups->count)
-			(void)buf_append_str(b, " No suspect: nothing keeps growing.");
+			(void)buf_append_str(
+				b, groups->snap->gap.from_ns
+					   ? " No suspect: nothing has been followed to the end."
+					   : " No suspect: nothing keeps growing.");
 		return;
 	}
 	if (r->history.intervals < 2) {

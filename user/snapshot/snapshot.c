@@ -15,8 +15,8 @@ struct snapshot *snapshot_new(struct intern *strings)
 	if (!s)
 		return NULL;
 	s->strings = strings;
-	s->cost_cpu_ratio =
-		-1; /* unknown until the capture side has measured it; 0 would be a claim */
+	/* Unknown until the capture side has measured them; 0 would be a claim. */
+	s->cost_cpu_ratio = s->slowdown_ratio = -1;
 	return s;
 }
 

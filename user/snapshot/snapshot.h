@@ -38,6 +38,7 @@ struct snap_stack {		/* a distinct stack of one domain with what it holds now */
 	str_id_t thread;	/* 0: threads are not told apart */
 	uint64_t bytes, blocks; /* live now, born since attach */
 	uint64_t alloc_bytes, alloc_blocks; /* allocated since attach, freed or not */
+	uint64_t unfollowed_bytes;	    /* of bytes: struct snap_gap; not stored in files */
 };
 
 struct snap_coverage { /* per domain */
@@ -46,6 +47,18 @@ struct snap_coverage { /* per domain */
 	uint64_t missed;   /* the same without a record */
 	uint64_t moving;   /* pools that changed on every read: counted from the last read */
 };
+
+/* Probes were away for a while (--overhead): what was recorded before is not followed through it. */
+struct snap_gap {
+	int64_t from_ns; /* CLOCK_REALTIME; 0: there was none. The last one, if there were several */
+	int64_t to_ns;	 /* 0: it goes on */
+	bool malloc_only; /* only blocks of malloc are concerned */
+	/* At most so much of what is alive was recorded before the gap: freed meanwhile or not, nobody saw. */
+	uint64_t bytes, blocks;
+};
+
+/* slowdown_ratio ends here: what is more cannot be told apart, and is "more than". */
+#define SNAP_SLOWDOWN_MAX 9.0
 
 struct snapshot {
 	struct intern *strings; /* borrowed: belongs to the session */
@@ -61,8 +74,10 @@ struct snapshot {
 	uint32_t seq;	       /* 1, 2, ... */
 	const char *mode;      /* "exact", "pools" */
 	double cost_cpu_ratio; /* of one CPU, this interval: events x calibrated ns; < 0 unknown */
+	double slowdown_ratio; /* cost / (the target's CPU time - cost), this interval; < 0 unknown */
 	double cost_uncertainty; /* +- relative, 0.2 = 20 % */
 	uint64_t events;	 /* traps of this interval */
+	struct snap_gap gap;
 	struct snap_coverage coverage[SNAP_DOMAINS];
 	uint64_t drops[TM_DROP_COUNT]; /* since attach, by reason */
 	/* Numbers of the domains that are neither Python's nor ours; only a pickle has such. */

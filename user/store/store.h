@@ -15,7 +15,7 @@
 #include "snapshot/snapshot.h"
 
 #define STORE_APPLICATION_ID 0x746d6270 /* "tmbp", at offset 68 of the file, big endian */
-#define STORE_SCHEMA_VERSION 1		/* user_version, at offset 60 */
+#define STORE_SCHEMA_VERSION 2		/* user_version, at offset 60 */
 #define STORE_SUFFIX	     ".tmb"
 #define STORE_KEEP_DEFAULT   1440 /* snapshots in a file: a day of minutes */
 #define STORE_KEEP_MIN	     3	  /* first, last, and one that the last can be compared with */

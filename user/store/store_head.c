@@ -13,10 +13,23 @@ static const char *const drop_keys[TM_DROP_COUNT] = {TM_DROP_LIST(DROP_KEY)};
 uint64_t store_head_checksum(const struct store_head *h)
 {
 	const struct store_entry *e = &h->entry;
-	const uint64_t numbers[] = {
-		e->seq,		(uint64_t)e->time_ns, e->rss_bytes,    e->stacks, e->live_bytes,
-		e->live_blocks, e->alloc_bytes,	      e->alloc_blocks, h->events, h->content};
-	const double doubles[] = {e->elapsed_s, h->drain_s, h->cost_cpu_ratio, h->cost_uncertainty};
+	const uint64_t numbers[] = {e->seq,
+				    (uint64_t)e->time_ns,
+				    e->rss_bytes,
+				    e->stacks,
+				    e->live_bytes,
+				    e->live_blocks,
+				    e->alloc_bytes,
+				    e->alloc_blocks,
+				    h->events,
+				    h->content,
+				    (uint64_t)h->gap.from_ns,
+				    (uint64_t)h->gap.to_ns,
+				    h->gap.malloc_only,
+				    h->gap.bytes,
+				    h->gap.blocks};
+	const double doubles[] = {e->elapsed_s, h->drain_s, h->cost_cpu_ratio, h->cost_uncertainty,
+				  h->slowdown_ratio};
 	uint64_t sum = store_hash_string(h->mode, strlen(h->mode));
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
@@ -83,7 +96,7 @@ int store_head_write(struct store_db *db, const struct store_head *h)
 	const struct store_entry *e = &h->entry;
 	int err = store_db_prepare(db,
 				   "INSERT INTO snapshot VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-				   "?, ?, ?, ?, ?)",
+				   "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 				   &st);
 
 	if (err)
@@ -103,8 +116,15 @@ int store_head_write(struct store_db *db, const struct store_head *h)
 		sqlite3_bind_double(st, 12, h->cost_cpu_ratio);
 	sqlite3_bind_double(st, 13, h->cost_uncertainty);
 	sqlite3_bind_double(st, 14, h->drain_s);
-	sqlite3_bind_int64(st, 15, (int64_t)h->content);
-	sqlite3_bind_int64(st, 16, (int64_t)h->checksum);
+	if (h->slowdown_ratio >= 0)
+		sqlite3_bind_double(st, 15, h->slowdown_ratio);
+	sqlite3_bind_int64(st, 16, h->gap.from_ns);
+	sqlite3_bind_int64(st, 17, h->gap.to_ns);
+	sqlite3_bind_int64(st, 18, h->gap.malloc_only);
+	sqlite3_bind_int64(st, 19, (int64_t)h->gap.bytes);
+	sqlite3_bind_int64(st, 20, (int64_t)h->gap.blocks);
+	sqlite3_bind_int64(st, 21, (int64_t)h->content);
+	sqlite3_bind_int64(st, 22, (int64_t)h->checksum);
 	err = store_db_run(db, st);
 	if (!err)
 		err = write_losses(db, h);
@@ -131,8 +151,17 @@ static void read_row(sqlite3_stmt *st, struct store_head *h)
 		sqlite3_column_type(st, 11) == SQLITE_NULL ? -1 : sqlite3_column_double(st, 11);
 	h->cost_uncertainty = sqlite3_column_double(st, 12);
 	h->drain_s = sqlite3_column_double(st, 13);
-	h->content = (uint64_t)sqlite3_column_int64(st, 14);
-	h->checksum = (uint64_t)sqlite3_column_int64(st, 15);
+	h->slowdown_ratio =
+		sqlite3_column_type(st, 14) == SQLITE_NULL ? -1 : sqlite3_column_double(st, 14);
+	h->gap = (struct snap_gap){
+		.from_ns = sqlite3_column_int64(st, 15),
+		.to_ns = sqlite3_column_int64(st, 16),
+		.malloc_only = sqlite3_column_int64(st, 17) != 0,
+		.bytes = (uint64_t)sqlite3_column_int64(st, 18),
+		.blocks = (uint64_t)sqlite3_column_int64(st, 19),
+	};
+	h->content = (uint64_t)sqlite3_column_int64(st, 20);
+	h->checksum = (uint64_t)sqlite3_column_int64(st, 21);
 }
 
 struct reader { /* the three statements behind a list of heads */

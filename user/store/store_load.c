@@ -89,6 +89,8 @@ static int fill_snapshot(struct store *s, const struct store_head *h, struct sna
 	snap->drain_s = h->drain_s;
 	snap->cost_cpu_ratio = h->cost_cpu_ratio;
 	snap->cost_uncertainty = h->cost_uncertainty;
+	snap->slowdown_ratio = h->slowdown_ratio;
+	snap->gap = h->gap;
 	snap->events = h->events;
 	memcpy(snap->coverage, h->coverage, sizeof(snap->coverage));
 	memcpy(snap->drops, h->drops, sizeof(snap->drops));

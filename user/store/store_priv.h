@@ -188,7 +188,8 @@ static inline uint64_t store_hash_values(uint64_t trace, const uint64_t v[STORE_
 struct store_head {
 	struct store_entry entry;
 	char mode[16];
-	double drain_s, cost_cpu_ratio, cost_uncertainty;
+	double drain_s, cost_cpu_ratio, cost_uncertainty, slowdown_ratio;
+	struct snap_gap gap;
 	uint64_t events;
 	struct snap_coverage coverage[SNAP_DOMAINS];
 	uint64_t drops[TM_DROP_COUNT];

@@ -24,7 +24,9 @@ static const struct table {
 	{"snapshot", "CREATE TABLE snapshot(id INTEGER PRIMARY KEY, time_ns INTEGER, elapsed_s REAL,"
 		" mode TEXT, rss_bytes INTEGER, stacks INTEGER, live_bytes INTEGER, live_blocks INTEGER,"
 		" alloc_bytes INTEGER, alloc_blocks INTEGER, events INTEGER, cost_ratio REAL,"
-		" cost_uncertainty REAL, drain_s REAL, content INTEGER, checksum INTEGER)"},
+		" cost_uncertainty REAL, drain_s REAL, slowdown_ratio REAL, gap_from_ns INTEGER,"
+		" gap_to_ns INTEGER, gap_malloc INTEGER, gap_bytes INTEGER, gap_blocks INTEGER,"
+		" content INTEGER, checksum INTEGER)"},
 	{"change", "CREATE TABLE change(snapshot INTEGER, trace INTEGER, live_bytes INTEGER,"
 		" live_blocks INTEGER, alloc_bytes INTEGER, alloc_blocks INTEGER,"
 		" PRIMARY KEY(snapshot, trace)) WITHOUT ROWID"},
@@ -48,7 +50,7 @@ static const struct table {
 
 static const char *const views[] = {
 	"CREATE VIEW series AS SELECT id AS snapshot, " TIME_TEXT("time_ns") " AS time, elapsed_s,"
-	" live_bytes, live_blocks, alloc_bytes, alloc_blocks, rss_bytes, stacks, mode, cost_ratio,"
+	" live_bytes, live_blocks, alloc_bytes, alloc_blocks, rss_bytes, stacks, mode, cost_ratio, slowdown_ratio,"
 	" (SELECT coalesce(sum(count), 0) FROM loss WHERE loss.snapshot = s.id) AS lost,"
 	" (SELECT round(100.0 * sum(recorded) / sum(recorded + missed), 3) FROM coverage c"
 	" WHERE c.snapshot = s.id) AS coverage_percent FROM snapshot s ORDER BY id",

@@ -331,6 +331,8 @@ static void fill_head(const struct store_writer *w, const struct snapshot *s, st
 	h->drain_s = s->drain_s;
 	h->cost_cpu_ratio = s->cost_cpu_ratio >= 0 ? s->cost_cpu_ratio : -1;
 	h->cost_uncertainty = s->cost_uncertainty;
+	h->slowdown_ratio = s->slowdown_ratio >= 0 ? s->slowdown_ratio : -1;
+	h->gap = s->gap;
 	h->events = s->events;
 	memcpy(h->coverage, s->coverage, sizeof(h->coverage));
 	memcpy(h->drops, s->drops, sizeof(h->drops));

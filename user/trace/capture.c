@@ -7,8 +7,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "probe/forks.h"
 #include "probe/uprobe_link.h"
+#include "target/process_cpu.h"
 #include "target/target_task.h"
+#include "trace/capture_pause.h"
 #include "trace/site_guard.h"
 
 #define LATER_LOOK_NS 300000000LL /* between two looks for an interpreter that comes late */
@@ -96,18 +99,41 @@ static int start_learning(struct capture *c)
 	return learn_new(c->probes, c->session, &c->alloc->probes, known, count, &c->learn);
 }
 
+/* Before the probes that cost: the census of a large heap takes seconds. */
+static int start_governor(struct capture *c)
+{
+	const struct options *o = c->opts;
+	struct governor_opts opts = {
+		.session = c->session,
+		.probes = c->probes,
+		.target = c->target,
+		.overhead = o->overhead,
+		.trap_ns = c->trap_ns,
+		.only_count = (o->mode == MODE_EXACT && !o->overhead_given) || o->stop,
+		.malloc_first = c->pools_mode,
+	};
+
+	return governor_start(&opts, &c->governor);
+}
+
 static int attach_all(struct capture *c)
 {
 	int err;
 
 	c->trap_ns = -1;
+	err = forks_watch(c->session);
+	if (err)
+		log_info("forks of the target are not seen: %s", strerror(-err));
 	err = calibrate_trap(c->session, &c->trap_ns, &c->trap_spread);
 	if (err)
 		log_info("the cost of a trap could not be measured: %s", strerror(-err));
-	err = guard_judge(c, &c->guard);
+	err = trial_judge(c, &c->guard);
 	if (err)
 		return err;
 	c->pools_mode = c->guard.pools;
+	err = start_governor(c);
+	if (err)
+		return err;
 	if (c->pools_mode)
 		bpf_session_set_pools_mode(c->session, true,
 					   alloc_facts(c->alloc).growth_min_bytes);
@@ -140,6 +166,7 @@ static int open_all(struct capture *c)
 		return err;
 	memory_group_find(c->target->pid, &c->memory_group);
 	c->start_ns = c->last_snapshot_ns = monotonic_ns();
+	c->cpu_ns = process_cpu_ns(c->target->pid);
 	drain.pools_mode = c->pools_mode;
 	err = drain_new(c->session, c->target, c->alloc, &drain, &c->drain);
 	if (!err)
@@ -167,6 +194,8 @@ int capture_open(const struct options *opts, struct capture *c)
 
 void capture_detach(struct capture *c)
 {
+	governor_stop(c->governor);
+	c->governor = NULL;
 	if (c->learn)
 		learn_log(c->learn);
 	tracer_watch_hold(c);
@@ -180,6 +209,7 @@ void capture_close(struct capture *c)
 {
 	capture_detach(c);
 	drain_free(c->drain);
+	unfollowed_release(&c->unfollowed);
 	bpf_session_close(c->session);
 	stack_cache_free(c->stacks);
 	intern_free(c->strings);
@@ -208,7 +238,9 @@ int capture_step(struct capture *c)
 	err = consume_ring(c);
 	if (!err)
 		err = stack_cache_resolve(c->stacks, consume_ring, c);
-	if (!err && c->learn)
+	if (!err)
+		err = capture_pause_step(c);
+	if (!err && c->learn && !capture_is_paused(c))
 		err = learn_step(c->learn, monotonic_ns(), &changed);
 	if (changed && c->opts->use_cache) {
 		size_t count;

@@ -16,16 +16,19 @@
 #include "snapshot/trace_end.h"
 #include "symbolize/stack_cache.h"
 #include "target/memory_group.h"
+#include "trace/governor.h"
 #include "trace/options.h"
 #include "trace/tracer_watch.h"
+#include "trace/unfollowed.h"
 
-struct guard_verdict {		/* what the trial window said; the seam for a governor */
-	bool pools;		/* run in pools mode */
-	bool measured;		/* there was a trial */
-	double trial_s;		/* its length */
-	double events_per_s;	/* at pop sites and malloc */
-	double projected_ratio; /* of one CPU; < 0 unknown */
-	char reason[256];	/* why, for the header; "" = nothing to say */
+struct guard_verdict {		   /* what the trial window said; the seam for a governor */
+	bool pools;		   /* run in pools mode */
+	bool measured;		   /* there was a trial */
+	double trial_s;		   /* its length */
+	double events_per_s;	   /* at pop sites and malloc */
+	double projected_ratio;	   /* of one CPU; < 0 unknown */
+	double projected_slowdown; /* as snapshot.h: slowdown_ratio */
+	char reason[256];	   /* why, for the header; "" = nothing to say */
 };
 
 struct capture {
@@ -43,6 +46,12 @@ struct capture {
 	struct intern *strings;
 	struct stack_cache *stacks;
 	struct guard_verdict guard;
+	struct governor *governor; /* NULL before the first probe */
+	struct unfollowed unfollowed;
+	unsigned away, departures; /* of the governor, as far as they are dealt with */
+	bool children_reported, debugger_reported;
+	double children_ns;			 /* of governor_state, at the last snapshot */
+	uint64_t cpu_ns;			 /* of the target at the last snapshot */
 	double trap_ns, trap_spread;		 /* trap_ns < 0: unknown */
 	const struct drain_result *result;	 /* of the last drain; NULL before the first */
 	struct tm_cpu_stats stats, stats_before; /* now, and at the last snapshot */
@@ -97,7 +106,13 @@ int capture_snapshot(struct capture *c, bool final, struct snapshot **out);
 /** Of the last drain, without a look at the target. Returns: 0, -ECANCELED (there is none), -ENOMEM. */
 int capture_snapshot_of_last(struct capture *c, struct snapshot **out);
 
+/**
+ * Read the heap and the tables into c->result. Returns: 0; -ESRCH, the target has ended or will in a moment;
+ * -ECANCELED; -errno (logged).
+ */
+int capture_drain(struct capture *c, bool full);
+
 /** Trial: how many events a second, and does exact mode fit the budget. */
-int guard_judge(struct capture *c, struct guard_verdict *out);
+int trial_judge(struct capture *c, struct guard_verdict *out);
 
 #endif

@@ -37,6 +37,7 @@ void capture_hello(const struct capture *c, struct capture_facts *facts, struct 
 		.trial_s = c->guard.trial_s,
 		.trial_events_per_s = c->guard.events_per_s,
 		.projected_cost_ratio = c->guard.projected_ratio,
+		.projected_slowdown_ratio = c->guard.projected_slowdown,
 		.frames = c->opts->frames,
 		.domains = {c->py, c->libc},
 		.pop_sites = alloc_facts(c->alloc).pop_sites,
@@ -88,10 +89,14 @@ void capture_meta(const struct capture *c, double every_s, struct capture_facts 
 
 void capture_warn_cost(const struct capture *c, const struct snapshot *s, bool *said)
 {
-	if (*said || c->pools_mode || s->cost_cpu_ratio <= c->opts->overhead)
+	/* In the other modes the governor has taken the probes away. */
+	if (*said || c->opts->mode != MODE_EXACT || c->opts->overhead_given ||
+	    s->slowdown_ratio <= c->opts->overhead)
 		return;
 	*said = true;
 	log_coded_warn("W140", command_with("--mode", "pools"),
-		       "tracing costs %.0f%% of one CPU, more than --overhead %.3g%%",
-		       s->cost_cpu_ratio * 100, c->opts->overhead * 100);
+		       "tracing slows the target %s %.0f%%, more than the budget of %.3g%%, which "
+		       "--mode exact does not hold unless --overhead is given",
+		       s->slowdown_ratio >= SNAP_SLOWDOWN_MAX ? "by more than" : "about",
+		       s->slowdown_ratio * 100, c->opts->overhead * 100);
 }

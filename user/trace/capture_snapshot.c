@@ -11,8 +11,12 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "target/proc_fs.h"
+#include "target/process_cpu.h"
 #include "trace/capture.h"
 #include "trace/target_end.h"
+#include "trace/trap_cost.h"
+
+_Static_assert(LEDGER_SLOWER_MAX == SNAP_SLOWDOWN_MAX, "one bound");
 
 #define CANCEL_STACKS  64	     /* between two looks at the cancel */
 #define FULL_EVERY_NS  60000000000LL /* search for pools nobody told us of */
@@ -90,8 +94,7 @@ static void warn_stacks_full(const struct capture *c)
 		       (unsigned long long)bpf_session_stacks_used(c->session));
 }
 
-/* Returns: 0; -ESRCH, the target has ended or will in a moment; -ECANCELED. */
-static int drain_now(struct capture *c, bool full)
+int capture_drain(struct capture *c, bool full)
 {
 	int64_t now = monotonic_ns();
 	int err;
@@ -99,6 +102,9 @@ static int drain_now(struct capture *c, bool full)
 	/* After an exec the same addresses hold another program's heap. */
 	if (capture_ended(c))
 		return -ESRCH;
+	/* While nothing is recorded, what dies must not come back as the next owner of its address. */
+	if (c->away == PROBE_PART_ALL && !c->pools_mode)
+		drain_forget_dead(c->drain);
 	err = drain_read(c->drain, full, c->learn ? learn_epoch(c->learn) : 0, &c->result);
 	c->last_drain_ns = now;
 	if (err == -ECANCELED && memory_is_leaving(c) && capture_ended(c))
@@ -135,7 +141,7 @@ static bool refresh_is_due(struct capture *c, int64_t since)
 
 int capture_refresh(struct capture *c)
 {
-	return refresh_is_due(c, monotonic_ns() - c->last_drain_ns) ? drain_now(c, false) : 0;
+	return refresh_is_due(c, monotonic_ns() - c->last_drain_ns) ? capture_drain(c, false) : 0;
 }
 
 /* "worker-3 (4711)"; a thread that is gone is a number only. */
@@ -196,12 +202,16 @@ static int add_frames(struct capture *c, struct snapshot *s, uint32_t id,
 static int add_stack(struct capture *c, struct snapshot *s, uint32_t id,
 		     const struct stack_total *t)
 {
+	struct stack_total shown = *t;
+	uint64_t unfollowed = unfollowed_apply(&c->unfollowed, id, &shown);
 	uint32_t tid = 0;
-	int err = add_frames(c, s, id, t, &tid);
+	int err = add_frames(c, s, id, &shown, &tid);
 
-	if (!err)
-		add_history(c, s, id, tid);
-	return err;
+	if (err)
+		return err;
+	s->stacks[s->stack_count - 1].unfollowed_bytes = unfollowed;
+	add_history(c, s, id, tid);
+	return 0;
 }
 
 /* Stacks whose blocks have all been freed again, for those who ask what was allocated. */
@@ -226,25 +236,38 @@ static int add_freed(struct capture *c, struct snapshot *s)
 	return 0;
 }
 
-/* Traps x calibrated cost + the programs' own time, sampled. */
-static void fill_cost(const struct capture *c, struct snapshot *s, double seconds)
+/* What children have paid for copied breakpoints since the last snapshot. */
+static double new_children_ns(struct capture *c)
 {
-	double ns = 0;
+	struct governor_state state = {0};
+	double before = c->children_ns;
 
-	s->cost_cpu_ratio = -1;
-	for (int k = 0; k < TM_PROG_COUNT; k++) {
-		uint64_t hits = c->stats.hits[k] - c->stats_before.hits[k];
+	if (!c->governor)
+		return 0;
+	governor_get(c->governor, &state);
+	c->children_ns = state.children_ns;
+	return c->children_ns - before;
+}
 
-		s->events += hits;
-		if (c->stats.timed[k])
-			ns += (double)hits * (double)c->stats.timed_ns[k] /
-			      (double)c->stats.timed[k];
-	}
+/* Traps x calibrated cost + the programs' own time, sampled. */
+static void fill_cost(struct capture *c, struct snapshot *s, double seconds)
+{
+	uint64_t cpu_ns = process_cpu_ns(c->target->pid), used_ns = 0;
+	double ns, children_ns;
+
+	s->cost_cpu_ratio = s->slowdown_ratio = -1;
+	s->events = trap_count(&c->stats_before, &c->stats);
+	if (cpu_ns > c->cpu_ns)
+		used_ns = cpu_ns - c->cpu_ns;
 	if (c->trap_ns < 0 || seconds <= 0)
 		return;
-	s->cost_cpu_ratio = (ns + (double)s->events * c->trap_ns) / (seconds * 1e9);
+	children_ns = new_children_ns(c);
+	ns = trap_cost_ns(&c->stats_before, &c->stats, c->trap_ns) + children_ns;
+	s->cost_cpu_ratio = ns / (seconds * 1e9);
+	s->slowdown_ratio = ns > 0 ? ledger_slower(ns, (double)used_ns + children_ns) : 0;
 	/* The trap was measured with a hot cache, in a loop of nothing else. */
 	s->cost_uncertainty = c->trap_spread + 0.2;
+	c->cpu_ns += used_ns;
 }
 
 static void fill_coverage(const struct capture *c, struct snapshot *s)
@@ -297,6 +320,7 @@ static int fill_head(struct capture *c, struct snapshot *s, bool gone)
 		gone ? c->unread_at_drain : stack_cache_unresolved(c->stacks);
 	s->drops[TM_DROP_NAME_LIMIT] += stack_cache_limited(c->stacks);
 	s->drops[TM_DROP_MOVING] += c->result ? c->result->moving_pools : 0;
+	s->gap = c->unfollowed.gap;
 	fill_cost(c, s, (double)(now - c->last_snapshot_ns) / 1e9);
 	c->stats_before = c->stats;
 	c->last_snapshot_ns = now;
@@ -362,6 +386,8 @@ static int read_ended(struct capture *c)
 
 static int add_stacks(struct capture *c, struct snapshot *s)
 {
+	if (c->result)
+		unfollowed_restart(&c->unfollowed, c->result);
 	for (size_t i = 0; c->result && i < c->result->id_count; i++) {
 		uint32_t id = c->result->ids[i];
 		int err = add_stack(c, s, id, &c->result->by_stack[id]);
@@ -391,13 +417,15 @@ static int build_snapshot(struct capture *c, bool gone, struct snapshot **out)
 
 int capture_snapshot(struct capture *c, bool final, struct snapshot **out)
 {
-	bool full = !c->last_full_ns || final || monotonic_ns() - c->last_full_ns > FULL_EVERY_NS;
+	/* No probe tells of the pools that are opened while it is away. */
+	bool full = c->away || !c->last_full_ns || final ||
+		    monotonic_ns() - c->last_full_ns > FULL_EVERY_NS;
 	int err = capture_step(c);
 	bool gone;
 
 	*out = NULL;
 	if (!err)
-		err = drain_now(c, full);
+		err = capture_drain(c, full);
 	gone = err == -ESRCH;
 	if (gone)
 		err = read_ended(c);

@@ -20,11 +20,12 @@ struct options {
 	unsigned top;	   /* 0 = all */
 	enum stat_key by;
 	enum capture_mode mode;
-	double overhead;   /* of one CPU, 0.05 */
-	uint64_t blocks;   /* 0 = from RSS */
-	uint64_t stacks;   /* distinct stacks to keep at most; 0 = probe/session_tables.c */
-	enum tm_stop stop; /* --stop-after, for benchmarks */
-	bool perf_links;   /* --links perf */
+	double overhead;     /* share of the target's own CPU time, 0.05 */
+	bool overhead_given; /* then it is held in every mode */
+	uint64_t blocks;     /* 0 = from RSS */
+	uint64_t stacks;     /* distinct stacks to keep at most; 0 = probe/session_tables.c */
+	enum tm_stop stop;   /* --stop-after, for benchmarks */
+	bool perf_links;     /* --links perf */
 	bool json, verbose, use_cache;
 	bool python, native; /* --domains */
 	bool threads;	     /* --threads: stacks of different threads are different stacks */

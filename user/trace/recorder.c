@@ -177,13 +177,17 @@ static void say_header(const struct recorder *r)
 
 static void say_snapshot(const struct recorder *r, const struct snapshot *s)
 {
-	char live[UNITS_LEN], rss[UNITS_LEN], size[UNITS_LEN], now[16], cost[48] = "";
+	char live[UNITS_LEN], rss[UNITS_LEN], size[UNITS_LEN], now[16], cost[64] = "";
 
 	units_format_size(live, (int64_t)s->live_bytes, false);
 	units_format_size(rss, (int64_t)s->rss_bytes, false);
 	units_format_size(size, (int64_t)store_writer_bytes(r->writer), false);
-	if (s->cost_cpu_ratio >= 0)
-		snprintf(cost, sizeof(cost), "   cost %.1f%% of one CPU", s->cost_cpu_ratio * 100);
+	if (s->slowdown_ratio >= SNAP_SLOWDOWN_MAX)
+		snprintf(cost, sizeof(cost), "   slows the target by more than 900%%");
+	else if (s->slowdown_ratio >= 0)
+		snprintf(cost, sizeof(cost), "   slows the target about %.1f%%%s",
+			 s->slowdown_ratio * 100,
+			 s->gap.from_ns && !s->gap.to_ns ? ", paused" : "");
 	report_line(r, "[%s] snapshot %u: %s in %llu blocks since attach   RSS %s   file %s%s",
 		    clock_text(s->time_ns, now), s->seq, live, (unsigned long long)s->live_blocks,
 		    rss, size, cost);

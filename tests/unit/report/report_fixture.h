@@ -94,7 +94,7 @@ static UNUSED_OK struct snapshot *story_interval(uint32_t seq)
 	ADD(s, SNAP_NATIVE, 933888, 44,
 	    frame("/usr/lib/x86_64-linux-gnu/libxml2.so.2", 0, "xmlNewNode"),
 	    frame("/srv/shop/parse.py", 57, "parse"), main_py);
-	s->cost_cpu_ratio = 0.019;
+	s->cost_cpu_ratio = s->slowdown_ratio = 0.019;
 	s->cost_uncertainty = 0.2;
 	s->events = 4711;
 	s->coverage[SNAP_PYTHON] = (struct snap_coverage){true, 141233, 3, 0};

@@ -20,7 +20,7 @@ static void hello_says_what_is_traced(void **state)
 		"{\"schema\":\"tmbpf/1\",\"type\":\"hello\",\"time\":\"2026-11-22T14:02:00.013Z\","
 		"\"version\":\"" TMBPF_VERSION "\",\"pid\":4711,\"comm\":\"gunicorn\","
 		"\"python\":\"3.12.4\",\"libc\":\"glibc 2.36\",\"container\":\"3f9c1a0be2d4\","
-		"\"mode\":\"exact\",\"mode_reason\":null,\"trial_events_per_s\":null,\"projected_cost_ratio\":null,\"frames\":25,"
+		"\"mode\":\"exact\",\"mode_reason\":null,\"trial_events_per_s\":null,\"projected_cost_ratio\":null,\"projected_slowdown_ratio\":null,\"frames\":25,"
 		"\"domains\":[\"python\",\"native\"],"
 		"\"sites\":{\"pop\":212,\"newref\":31,\"libc\":12}}\n");
 	report_free(r);
@@ -36,6 +36,7 @@ static void hello_of_a_native_process_has_nulls(void **state)
 				 .trial = true,
 				 .trial_events_per_s = 7,
 				 .projected_cost_ratio = 0.5,
+				 .projected_slowdown_ratio = 9,
 				 .frames = 1,
 				 .domains = {false, true}};
 	struct report *r = new_report(STAT_LINENO, 0);
@@ -46,7 +47,7 @@ static void hello_of_a_native_process_has_nulls(void **state)
 		"\"time\":null,\"version\":\"" TMBPF_VERSION "\","
 		"\"pid\":1,\"comm\":\"x\\\"y\",\"python\":null,\"libc\":\"\","
 		"\"container\":null,\"mode\":\"pools\","
-		"\"mode_reason\":\"too many events\",\"trial_events_per_s\":7,\"projected_cost_ratio\":0.5,\"frames\":1,\"domains\":[\"native\"],"
+		"\"mode_reason\":\"too many events\",\"trial_events_per_s\":7,\"projected_cost_ratio\":0.5,\"projected_slowdown_ratio\":9,\"frames\":1,\"domains\":[\"native\"],"
 		"\"sites\":{\"pop\":0,\"newref\":0,\"libc\":0}}\n");
 	report_free(r);
 }
@@ -60,18 +61,19 @@ static void an_interval_is_followed_by_its_sites(void **state)
 	s->drops[TM_DROP_RING_FULL] = 12;
 	s->drops[TM_DROP_POOL_BAD] = 1;
 	assert_int_equal(report_interval(r, s, NULL), 0);
-	assert_written("{\"type\":\"interval\",\"time\":\"2026-11-22T14:02:10.013Z\",\"seq\":1,"
-		       "\"elapsed_s\":10,\"live_bytes\":17186816,\"live_blocks\":91590,"
-		       "\"rss_bytes\":410000000,\"mode\":\"exact\",\"coverage\":{\"python\":"
-		       "{\"ratio\":0.75,\"recorded\":3,\"missed\":1,\"moving\":2},\"native\":null},"
-		       "\"lost\":{\"ring_full\":12,\"pool_malformed\":1},\"cost_cpu_ratio\":0.019,"
-		       "\"cost_uncertainty\":0.2,\"events\":4711,\"drain_s\":0}\n"
-		       "{\"type\":\"site\",\"seq\":1,\"file\":\"/srv/shop/cache.py\",\"line\":88,"
-		       "\"function\":\"put\",\"domain\":\"python\",\"bytes\":13002342,"
-		       "\"blocks\":90342,\"bytes_per_s\":1300234}\n"
-		       "{\"type\":\"site\",\"seq\":1,\"file\":\"/srv/shop/views.py\",\"line\":31,"
-		       "\"function\":\"handle\",\"domain\":\"python\",\"bytes\":3250586,"
-		       "\"blocks\":1204,\"bytes_per_s\":325059}\n");
+	assert_written(
+		"{\"type\":\"interval\",\"time\":\"2026-11-22T14:02:10.013Z\",\"seq\":1,"
+		"\"elapsed_s\":10,\"live_bytes\":17186816,\"live_blocks\":91590,"
+		"\"rss_bytes\":410000000,\"mode\":\"exact\",\"coverage\":{\"python\":"
+		"{\"ratio\":0.75,\"recorded\":3,\"missed\":1,\"moving\":2},\"native\":null},"
+		"\"lost\":{\"ring_full\":12,\"pool_malformed\":1},\"cost_cpu_ratio\":0.019,\"slowdown_ratio\":0.019,"
+		"\"cost_uncertainty\":0.2,\"events\":4711,\"drain_s\":0,\"unfollowed\":null}\n"
+		"{\"type\":\"site\",\"seq\":1,\"file\":\"/srv/shop/cache.py\",\"line\":88,"
+		"\"function\":\"put\",\"domain\":\"python\",\"bytes\":13002342,"
+		"\"blocks\":90342,\"bytes_per_s\":1300234}\n"
+		"{\"type\":\"site\",\"seq\":1,\"file\":\"/srv/shop/views.py\",\"line\":31,"
+		"\"function\":\"handle\",\"domain\":\"python\",\"bytes\":3250586,"
+		"\"blocks\":1204,\"bytes_per_s\":325059}\n");
 	report_free(r);
 }
 
@@ -92,7 +94,7 @@ static void what_is_unknown_is_null_and_top_0_shows_all(void **state)
 		"\"elapsed_s\":0,\"live_bytes\":46,\"live_blocks\":3,\"rss_bytes\":null,"
 		"\"mode\":\"exact\",\"coverage\":{\"python\":null,\"native\":{\"ratio\":null,"
 		"\"recorded\":0,\"missed\":0,\"moving\":0}},\"lost\":{},"
-		"\"cost_cpu_ratio\":null,\"cost_uncertainty\":null,\"events\":0,\"drain_s\":0}\n"
+		"\"cost_cpu_ratio\":null,\"slowdown_ratio\":null,\"cost_uncertainty\":null,\"events\":0,\"drain_s\":0,\"unfollowed\":null}\n"
 		"{\"type\":\"site\",\"seq\":2,\"file\":\"/usr/lib/libx.so\",\"line\":0,"
 		"\"function\":null,\"domain\":\"native\",\"bytes\":30,\"blocks\":2,"
 		"\"bytes_per_s\":null}\n"

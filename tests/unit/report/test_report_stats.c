@@ -143,7 +143,7 @@ static void ndjson_has_a_header_and_a_record_a_group(void **state)
 		"\"filtered\":{\"stacks\":0,\"bytes\":0,\"blocks\":0,\"default_bytes\":0},\"suppressed\":{\"stacks\":0,"
 		"\"bytes\":0,\"blocks\":0,\"patterns\":[]},\"coverage\":{\"python\":{\"ratio\":"
 		"0.9999787589566399,\"recorded\":141233,\"missed\":3,\"moving\":0},\"native\":null},"
-		"\"lost\":{},\"lost_ratio\":2.1241043360098466e-05}\n"
+		"\"lost\":{},\"lost_ratio\":2.1241043360098466e-05,\"unfollowed\":null}\n"
 		"{\"type\":\"statistic\",\"file\":\"/srv/shop/cache.py\",\"line\":88,\"function\":"
 		"\"put\",\"native\":false,\"bytes\":26004684,\"blocks\":180684,\"average\":"
 		"143.92355714949858}\n"
@@ -211,6 +211,9 @@ static void the_lost_ratio_is_the_worst_that_is_known(void **state)
 	assert_true(completeness_lost_ratio(s) == 0.5);
 	s->stacks[0].alloc_blocks = 99;
 	assert_true(completeness_lost_ratio(s) < 0.1001);
+	s->live_blocks = 4;
+	s->gap = (struct snap_gap){.from_ns = 1, .to_ns = 2, .blocks = 3};
+	assert_true(completeness_lost_ratio(s) == 0.75); /* from before a gap */
 	snapshot_free(s);
 }
 

@@ -35,7 +35,7 @@ static void hello_of_a_native_process_in_pools_mode(void **state)
 				 .trial = true,
 				 .trial_s = 0.02,
 				 .trial_events_per_s = 90000,
-				 .projected_cost_ratio = 0.123,
+				 .projected_slowdown_ratio = 0.123,
 				 .frames = 1,
 				 .domains = {false, true}};
 	struct report *r = new_report((struct report_opts){.verbose = true});
@@ -45,7 +45,7 @@ static void hello_of_a_native_process_in_pools_mode(void **state)
 		"tmbpf " TMBPF_VERSION ": 1 evil?[2J (no Python)   nothing is injected\n"
 		"tracing native, pools, 1 frame; memory held before 00:00:00 is not "
 		"attributed\n"
-		"a trial of 20 ms saw 90000 allocations/s: exact is projected to cost 12.3% of one CPU at that "
+		"a trial of 20 ms saw 90000 allocations/s: exact is projected to slow the target about 12.3% at that "
 		"rate\n"
 		"mode pools: each pool's blocks are attributed to the line that opened the "
 		"pool; 90000 events/s; force with --mode exact\n"
@@ -53,7 +53,7 @@ static void hello_of_a_native_process_in_pools_mode(void **state)
 	h.domains[SNAP_NATIVE] = false;
 	h.mode = TRACE_MODE_EXACT;
 	h.mode_reason = "forced";
-	h.projected_cost_ratio = -1;
+	h.projected_slowdown_ratio = -1;
 	assert_int_equal(report_hello(r, &h), 0);
 	assert_written("tmbpf " TMBPF_VERSION ": 1 evil?[2J (no Python)   nothing is injected\n"
 		       "tracing nothing, exact, 1 frame; memory held before 00:00:00 is not "
@@ -76,8 +76,7 @@ static void two_intervals_and_the_end_read_as_in_the_interface(void **state)
 	assert_written(out_text);
 	assert_int_equal(report_interval(r, a, NULL), 0);
 	assert_written(
-		"[14:02:10] live +16.4 MiB in 91590 blocks since attach   RSS 391 MiB   cost 1.9% of "
-		"one CPU (+-20%, estimated)\n"
+		"[14:02:10] live +16.4 MiB in 91590 blocks since attach   RSS 391 MiB   slows the target about 1.9% (+-20%, estimated)\n"
 		"  +12.4 MiB cache.py:88 (90342 blocks)          put            +1270 KiB/s\n"
 		"  +3174 KiB views.py:31 (1204 blocks)           handle         +317 KiB/s\n"
 		"  +912 KiB 1 other site (44 blocks)\n"
@@ -85,7 +84,7 @@ static void two_intervals_and_the_end_read_as_in_the_interface(void **state)
 	assert_int_equal(report_interval(r, b, a), 0);
 	assert_written(
 		"[14:02:20] live +28.8 MiB in 181932 blocks since attach   RSS 401 MiB (+9766 KiB)"
-		"   cost 1.9% of one CPU (+-20%, estimated)\n"
+		"   slows the target about 1.9% (+-20%, estimated)\n"
 		"  +24.8 MiB cache.py:88 (180684 blocks)         put            +1270 KiB/s  growing "
 		"2/2\n"
 		"  +3174 KiB views.py:31 (1204 blocks)           handle         +0 B/s       growing "
@@ -108,8 +107,7 @@ static void verbose_shows_full_paths_and_the_first_traceback(void **state)
 	r->frames = 3;
 	assert_int_equal(report_interval(r, s, NULL), 0);
 	assert_written(
-		"[14:02:10] live +16.4 MiB in 91590 blocks since attach   RSS 391 MiB   cost 1.9% of "
-		"one CPU (+-20%, estimated)\n"
+		"[14:02:10] live +16.4 MiB in 91590 blocks since attach   RSS 391 MiB   slows the target about 1.9% (+-20%, estimated)\n"
 		"  +12.4 MiB /srv/shop/cache.py:88 (90342 blocks)  put          +1270 KiB/s\n"
 		"    biggest stack, 12.4 MiB in 90342 blocks (most recent call last):\n"
 		"      ... older calls cut at 3 frames (--frames)\n"
@@ -352,6 +350,50 @@ static void a_suspect_holds_more_than_what_is_lost(void **state)
 	}
 }
 
+static void what_is_not_followed_is_marked_and_is_no_suspect(void **state)
+{
+	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
+	struct report_end end = {.end = {.reason = TRACE_END_SIGTERM}};
+	struct snapshot *b;
+	struct report *r = new_report((struct report_opts){.top = 5});
+
+	ADD(s, SNAP_PYTHON, 6000, 6, frame("/a.py", 5, "f"));
+	ADD(s, SNAP_PYTHON, 2000, 2, frame("/b.py", 7, "g"));
+	s->stacks[0].unfollowed_bytes = 6000;
+	s->gap = (struct snap_gap){.from_ns = ATTACH_NS, .bytes = 6000, .blocks = 6};
+	s->slowdown_ratio = SNAP_SLOWDOWN_MAX;
+	assert_int_equal(report_interval(r, s, NULL), 0);
+	assert_written(
+		"[14:02:10] live +8000 B in 8 blocks since attach   RSS 391 MiB   slows the target by "
+		"more than 900% (estimated)\n"
+		"  +6000 B a.py:5 (6 blocks)                     f              +600 B/s\n"
+		"  +2000 B b.py:7 (2 blocks)                     g              +200 B/s\n"
+		"blocks are not followed since 14:02:00, to hold --overhead: at most 6000 B (75%) in 6 "
+		"blocks are from before and may have been freed since\n"
+		"coverage python n/a, native n/a; lost: nothing\n");
+	s->gap.to_ns = ATTACH_NS + 5000000000;
+	s->gap.malloc_only = true;
+	assert_int_equal(report_end(r, &end, s), 0);
+	assert_written(
+		"0: 8000 B still alive from 10.0 s of tracing; not everything was recorded, see "
+		"below. Biggest: b.py:7 g (25%); a suspect takes two reports or more.\n"
+		"malloc and free were not followed from 14:02:00 to 14:02:05, to hold --overhead: at "
+		"most 6000 B (75%) in 6 blocks are from before and may have been freed since\n"
+		"coverage python n/a, native n/a; lost: nothing\n"
+		"Next: tmbpf -p 0 --by traceback -v      or: tmbpf -p 0 -j\n");
+	/* It has grown, but whether it still does is not known. */
+	b = story_snapshot(2);
+	ADD(b, SNAP_PYTHON, 9000, 9, frame("/a.py", 5, "f"));
+	b->stacks[0].unfollowed_bytes = 9000;
+	b->gap = s->gap;
+	assert_int_equal(report_interval(r, b, s), 0);
+	assert_int_equal(report_end(r, &end, b), 0);
+	snapshot_free(b);
+	fflush(out);
+	assert_non_null(strstr(out_text, " No suspect: nothing has been followed to the end.\n"));
+	report_free(r);
+}
+
 static void losses_stand_in_the_interval_and_at_the_end(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
@@ -433,8 +475,7 @@ static void only_site_lines_are_cut_on_a_terminal(void **state)
 
 	assert_int_equal(report_interval(r, s, NULL), 0);
 	assert_written(
-		"\x1b[1m[14:02:10] live +16.4 MiB in 91590 blocks since attach   RSS 391 MiB   cost "
-		"1.9% of one CPU (+-20%, estimated)\x1b[0m\n"
+		"\x1b[1m[14:02:10] live +16.4 MiB in 91590 blocks since attach   RSS 391 MiB   slows the target about 1.9% (+-20%, estimated)\x1b[0m\n"
 		"  +12.4 MiB \xe2\x80\xa6hop/cache.py:88 (90342 blocks)  put    +1270 K\xe2\x80\xa6\n"
 		"    biggest stack, 12.4 MiB in 90342 blocks (most recent call last):\n"
 		"      File \"/srv/shop/main.py\", line 12\n"
@@ -481,6 +522,7 @@ int main(void)
 		CASE(by_traceback_there_is_one_set_of_numbers),
 		CASE(by_module_function_thread_and_domain),
 		CASE(a_suspect_holds_more_than_what_is_lost),
+		CASE(what_is_not_followed_is_marked_and_is_no_suspect),
 		CASE(losses_stand_in_the_interval_and_at_the_end),
 		CASE(the_end_says_why_when_it_was_not_the_user),
 		CASE(a_change_of_mode_is_said_once),

@@ -131,6 +131,10 @@ static inline char *head_text(const struct snapshot *s)
 		   s->elapsed_s, s->mode ? s->mode : "", (unsigned long long)s->rss_bytes,
 		   s->drain_s, s->cost_cpu_ratio < 0 ? -1 : s->cost_cpu_ratio, s->cost_uncertainty,
 		   (unsigned long long)s->events);
+	buf_printf(&b, " s%a g%lld %lld %d %llu %llu |",
+		   s->slowdown_ratio < 0 ? -1 : s->slowdown_ratio, (long long)s->gap.from_ns,
+		   (long long)s->gap.to_ns, s->gap.malloc_only, (unsigned long long)s->gap.bytes,
+		   (unsigned long long)s->gap.blocks);
 	for (int d = 0; d < SNAP_DOMAINS; d++) {
 		const struct snap_coverage *c = &s->coverage[d];
 
@@ -274,6 +278,13 @@ static inline void gen_head(struct gen *g, struct snapshot *s)
 	s->drain_s = 0.001 * (double)below(&g->rng, 1000);
 	s->cost_cpu_ratio = below(&g->rng, 3) ? (double)below(&g->rng, 1000) / 997 : -1;
 	s->cost_uncertainty = 0.21;
+	s->slowdown_ratio = below(&g->rng, 3) ? (double)below(&g->rng, 9000) / 997 : -1;
+	if (!below(&g->rng, 3))
+		s->gap = (struct snap_gap){.from_ns = g->time_ns,
+					   .to_ns = below(&g->rng, 2) ? g->time_ns + 5 : 0,
+					   .malloc_only = below(&g->rng, 2),
+					   .bytes = below(&g->rng, 1000000),
+					   .blocks = below(&g->rng, 1000)};
 	s->events = below(&g->rng, 1000000);
 	s->coverage[SNAP_PYTHON].known = below(&g->rng, 2);
 	if (s->coverage[SNAP_PYTHON].known) {

@@ -282,10 +282,10 @@ static void a_newer_schema_is_named(void **state)
 {
 	struct sample *s = *state;
 
-	execute(s->place.file, "PRAGMA user_version=2");
+	execute(s->place.file, "PRAGMA user_version=3");
 	assert_int_equal(open_and_close(s->place.file), -EPROTO);
 	assert_said("E313");
-	assert_non_null(strstr(said.message, "version 2"));
+	assert_non_null(strstr(said.message, "version 3"));
 }
 
 static void write_ahead_logging_is_refused_with_the_way_back(void **state)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The guard for production: before everything is attached, 20 ms on the pop sites and malloc tell the
- * event rate, and with the cost of a trap on this machine the cost of exact mode.
+ * Which mode to begin with: before everything is attached, 20 ms on the pop sites and malloc tell the event
+ * rate, and with the cost of a trap on this machine the cost of exact mode. 20 ms of a target that idles say
+ * nothing of its load: from then on the governor holds the budget.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +10,9 @@
 
 #include "base/clock.h"
 #include "base/command.h"
+#include "target/process_cpu.h"
 #include "trace/capture.h"
+#include "trace/ledger.h"
 
 #define TRIAL_NS 20000000L
 /*
@@ -23,8 +26,9 @@ static uint64_t events(const struct tm_cpu_stats *s)
 	return s->hits[TM_PROG_POP] + s->hits[TM_PROG_MALLOC];
 }
 
-static int measure(struct capture *c, struct guard_verdict *v)
+static int measure_rate(struct capture *c, struct guard_verdict *v, double *cpu_ns)
 {
+	uint64_t cpu_before, cpu_after;
 	struct timespec wait = {.tv_nsec = TRIAL_NS};
 	struct tm_cpu_stats before, after;
 	int64_t start;
@@ -34,17 +38,20 @@ static int measure(struct capture *c, struct guard_verdict *v)
 		err = bpf_session_stats(c->session, &before);
 	if (err)
 		return err;
+	cpu_before = process_cpu_ns(c->target->pid);
 	start = monotonic_ns();
 	while (nanosleep(&wait, &wait) && errno == EINTR)
 		;
 	err = bpf_session_stats(c->session, &after);
+	cpu_after = process_cpu_ns(c->target->pid);
+	*cpu_ns = cpu_after > cpu_before ? (double)(cpu_after - cpu_before) : 0;
 	v->trial_s = (double)(monotonic_ns() - start) / 1e9;
 	v->events_per_s = (double)(events(&after) - events(&before)) / v->trial_s;
 	return err;
 }
 
 /* Without uprobe_multi every site is a perf event of its own, and each takes 0.1 s to detach. */
-static void judge_without_multi(const struct options *o, struct guard_verdict *out)
+static void choose_without_multi(const struct options *o, struct guard_verdict *out)
 {
 	out->pools = o->mode != MODE_EXACT;
 	if (o->mode == MODE_AUTO)
@@ -54,24 +61,43 @@ static void judge_without_multi(const struct options *o, struct guard_verdict *o
 			command_with("--mode", "exact"));
 }
 
-int guard_judge(struct capture *c, struct guard_verdict *out)
+/* The same span, had it been traced exactly. The trial itself has cost a trap an event. */
+static struct ledger_span span_in_exact(const struct guard_verdict *v, double cpu_ns,
+					double trap_ns)
+{
+	double traps_ns = v->events_per_s * v->trial_s * trap_ns;
+	double own = cpu_ns > traps_ns ? cpu_ns - traps_ns : 0;
+
+	return (struct ledger_span){
+		.wall_ns = v->trial_s * 1e9,
+		.cost_ns = traps_ns * TRAPS_PER_EVENT,
+		.cpu_ns = own + traps_ns * TRAPS_PER_EVENT,
+	};
+}
+
+int trial_judge(struct capture *c, struct guard_verdict *out)
 {
 	const struct options *o = c->opts;
+	struct ledger_span span = {0};
+	double cpu_ns = 0;
 	int err;
 
-	*out = (struct guard_verdict){.projected_ratio = -1};
+	*out = (struct guard_verdict){.projected_ratio = -1, .projected_slowdown = -1};
 	if (!c->session->multi) {
-		judge_without_multi(o, out);
+		choose_without_multi(o, out);
 		return 0;
 	}
-	err = measure(c, out);
+	err = measure_rate(c, out, &cpu_ns);
 	if (err)
 		return err;
 	out->measured = true;
-	if (c->trap_ns >= 0)
-		out->projected_ratio = out->events_per_s * c->trap_ns * TRAPS_PER_EVENT / 1e9;
+	if (c->trap_ns >= 0) {
+		span = span_in_exact(out, cpu_ns, c->trap_ns);
+		out->projected_ratio = span.cost_ns / span.wall_ns;
+		out->projected_slowdown = ledger_slower(span.cost_ns, span.cpu_ns);
+	}
 	out->pools = o->mode == MODE_POOLS;
-	if (o->mode != MODE_AUTO || out->projected_ratio <= o->overhead)
+	if (o->mode != MODE_AUTO || ledger_affords(o->overhead, &span))
 		return 0;
 	out->pools = true;
 	snprintf(out->reason, sizeof(out->reason),

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "report/report_cost.h"
+
+#include <inttypes.h>
+#include <time.h>
+
+#include "base/units.h"
+
+void cost_put_slowdown(struct buf *out, const struct snapshot *s)
+{
+	/* A difference of two times: where little is left for the target, its error grows. */
+	double error = s->cost_uncertainty * (1 + s->slowdown_ratio);
+
+	if (s->slowdown_ratio < 0) {
+		(void)buf_append_str(out, "cost unknown");
+		return;
+	}
+	if (s->slowdown_ratio >= SNAP_SLOWDOWN_MAX) {
+		(void)buf_printf(out, "slows the target by more than %.0f%% (estimated)",
+				 SNAP_SLOWDOWN_MAX * 100);
+		return;
+	}
+	(void)buf_printf(out, "slows the target about %.1f%% (", s->slowdown_ratio * 100);
+	if (error > 0 && error < 1)
+		(void)buf_printf(out, "+-%.0f%%, ", error * 100);
+	(void)buf_append_str(out, "estimated)");
+}
+
+static const char *clock_of(int64_t time_ns, char out[16])
+{
+	time_t seconds = (time_t)(time_ns / 1000000000);
+	struct tm tm;
+
+	if (!localtime_r(&seconds, &tm) || !strftime(out, 16, "%H:%M:%S", &tm))
+		snprintf(out, 16, "--:--:--");
+	return out;
+}
+
+void cost_write_gap(struct buf *out, const struct snapshot *s)
+{
+	const struct snap_gap *gap = &s->gap;
+	const char *what = gap->malloc_only ? "malloc and free" : "blocks";
+	char from[16], to[16], size[UNITS_LEN];
+
+	if (!gap->from_ns)
+		return;
+	clock_of(gap->from_ns, from);
+	if (gap->to_ns)
+		(void)buf_printf(out, "%s were not followed from %s to %s", what, from,
+				 clock_of(gap->to_ns, to));
+	else
+		(void)buf_printf(out, "%s are not followed since %s", what, from);
+	(void)buf_printf(out, ", to hold --overhead: at most %s (%.0f%%) in %" PRIu64 " blocks",
+			 units_format_size(size, (int64_t)gap->bytes, false),
+			 s->live_bytes ? 100.0 * (double)gap->bytes / (double)s->live_bytes : 0.0,
+			 gap->blocks);
+	(void)buf_append_str(out, " are from before and may have been freed since\n");
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Text about what tracing costs, and about the gaps that a budget makes. Private to user/report/. */
+#ifndef TM_REPORT_COST_H
+#define TM_REPORT_COST_H
+
+#include "base/buf.h"
+#include "snapshot/snapshot.h"
+
+/** "slows the target about 1.9% (+-20%, estimated)". */
+void cost_put_slowdown(struct buf *out, const struct snapshot *s);
+/** A line about what is not followed; nothing without a gap. */
+void cost_write_gap(struct buf *out, const struct snapshot *s);
+
+#endif
