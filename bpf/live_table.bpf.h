@@ -3,7 +3,7 @@
  * Live malloc blocks: address -> size and stack. Levels of cache-line buckets in mmap-able arrays, two
  * choices each; user space reads them without a system call per entry. Entries are taken and given back
  * by compare-and-swap on the address word; meta is written before the address becomes visible to a
- * remover only in the sense that nobody frees a block before its allocation has returned.
+ * remover only in the sense that no code frees a block before its allocation has returned.
  *
  * Lookups go from the newest level down: it is as large as all others together.
  */

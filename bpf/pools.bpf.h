@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Shadow pools: a slot of 4 bytes for every block of a pymalloc pool, which says the stack that the
+ * Shadow pools: a slot of 4 bytes for every block of a pymalloc pool, that names the stack which the
  * block was handed out to. Nothing is deleted: the next owner of the address overwrites the slot, and
  * whether a block is alive is read from the heap itself at drain time.
  *
@@ -200,7 +200,7 @@ static __always_inline __u64 chunks_take(__u32 n)
 
 /*
  * A pool that is new to us or has changed its size class: give it slots for that class, all empty.
- * A run that is too short is replaced by one of twice the length, so that what is left behind stays
+ * A run that is too short is replaced by one of twice the length, so that what is left over stays
  * below what is used.
  */
 __noinline int pool_setup(__u64 pool, __u32 szidx)

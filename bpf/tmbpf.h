@@ -257,7 +257,7 @@ static inline __u32 tm_stack_index(__u32 mask, __u32 level, __u32 id)
 	return level ? id - TM_STACK_BASE(mask, level) : id;
 }
 
-/* What a stack has allocated since attach, freed or not. */
+/* Allocations of a stack since attach, freed or not. */
 struct tm_stack_allocs {
 	__u64 blocks, bytes;
 };

@@ -128,7 +128,7 @@ static void clean_mark(const struct drain *d, uint32_t *slot, uint32_t value)
 		__sync_bool_compare_and_swap(slot, value, value & TM_STACK_ID_MASK);
 }
 
-/* An id is listed with its first block: nothing is booked for nothing, or it would be listed again. */
+/* An id is listed with its first block: empty pools are left out, or it would be listed again. */
 static void book(struct drain_result *r, uint32_t id, uint64_t bytes, uint64_t blocks)
 {
 	if (!blocks)

@@ -4,7 +4,7 @@
  * compiles code, or one that runs for weeks, has no end of distinct stacks, but only so many with live blocks.
  *
  * A handler may have looked an id up and not yet written it to its block. So an id is first held (its hash
- * is out of the table, nobody gets it any more), and freed only when a whole later read finds that it still
+ * is out of the table and not given out), and freed only when a whole later read finds that it still
  * holds nothing and has allocated nothing.
  */
 #ifndef TM_DRAIN_STACK_IDS_H

@@ -80,7 +80,7 @@ uint64_t bpf_session_stacks_used(const struct bpf_session *s);
 /** Give the place of a hash in a level (a word of its view) back to BPF. */
 void bpf_session_stack_release(const struct bpf_session *s, uint32_t level, uint64_t *hash);
 
-/** What a stack has allocated since attach; NULL: no such id. Borrowed from the view. */
+/** Allocations of a stack since attach; NULL: no such id. Borrowed from the view. */
 struct tm_stack_allocs *bpf_session_allocs(const struct bpf_session *s, uint32_t stack_id);
 
 /** Processes that were started in the target's memory without being its threads, vfork left out. */

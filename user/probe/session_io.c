@@ -99,11 +99,12 @@ int bpf_session_each_spilled(const struct bpf_session *s,
 	_cleanup_free_ uint64_t *metas = calloc(SPILL_BATCH, sizeof(*metas));
 	int fd = bpf_map__fd(s->skel->maps.live_spill), err = 0;
 	uint64_t from, next; /* opaque to us: where a batch begins */
-	uint32_t bound = bpf_map__max_entries(s->skel->maps.live_spill);
+	uint32_t bound;
 	bool first = true;
 
 	if (!__atomic_load_n(&s->skel->bss->live_spilled, __ATOMIC_ACQUIRE))
 		return 0;
+	bound = bpf_map__max_entries(s->skel->maps.live_spill);
 	if (!addrs || !metas)
 		return -ENOMEM;
 	/* Entries that come and go under us cannot make it endless: the bound ends it. */

@@ -418,7 +418,7 @@ static void write_suspect(struct report *r, const struct statistics *groups)
 	const struct lost_lines lost = completeness_without_line(groups->snap);
 	struct buf *b = &r->text;
 
-	/* What has no line may be of any line: name none that holds less. */
+	/* Blocks without a line may be of any line: name none that holds less. */
 	if (lost.bytes && (!site || site->size <= lost.bytes)) {
 		(void)buf_printf(b, " No suspect: %.0f%% is of no known line, because %s.",
 				 100.0 * (double)lost.bytes / (double)groups->snap->live_bytes,
