@@ -193,7 +193,7 @@ static int batch_emit(struct heap_reader *r, const uint64_t *addrs, size_t image
 }
 
 /* How many of n whole ranges of `each` bytes a partial read covered. */
-static size_t whole(ssize_t got, size_t each)
+static size_t whole_items(ssize_t got, size_t each)
 {
 	return got < 0 ? 0 : (size_t)got / each;
 }
@@ -211,7 +211,7 @@ static int read_batch(struct heap_reader *r, const uint64_t *addrs, size_t n, po
 	got = target_readv(r->target, r->local, r->remote, n);
 	if (target_lost(got))
 		return (int)got;
-	images = whole(got, r->pool_bytes);
+	images = whole_items(got, r->pool_bytes);
 	/* The one that stopped the read is gone: step over it. */
 	*done = images < n ? images + 1 : n;
 	if (!images)
@@ -223,7 +223,7 @@ static int read_batch(struct heap_reader *r, const uint64_t *addrs, size_t n, po
 	got = target_readv(r->target, r->local, r->remote, images);
 	if (target_lost(got))
 		return (int)got;
-	return batch_emit(r, addrs, images, whole(got, HEAD_BYTES), fn, ctx);
+	return batch_emit(r, addrs, images, whole_items(got, HEAD_BYTES), fn, ctx);
 }
 
 int heap_reader_pools(struct heap_reader *r, const uint64_t *addrs, size_t count, pool_fn fn,
@@ -266,7 +266,7 @@ static bool page_resident(struct finder *f, uint64_t addr)
 		got = timed_pread(f->pagemap, f->window, sizeof(f->window),
 				  page * sizeof(*f->window), target_limit_ms(f->r->target));
 		f->window_page = page;
-		f->window_count = whole(got, sizeof(*f->window));
+		f->window_count = whole_items(got, sizeof(*f->window));
 		if (!f->window_count)
 			return true;
 	}
@@ -297,7 +297,7 @@ static int check_batch(struct finder *f)
 
 		if (target_lost(n))
 			return (int)n;
-		size_t got = whole(n, HEAD_BYTES);
+		size_t got = whole_items(n, HEAD_BYTES);
 
 		for (size_t i = from; !err && i < from + got; i++) {
 			if (head_is_sane(r->offsets, f->batch[i], &r->heads[i]))

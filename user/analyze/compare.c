@@ -44,7 +44,8 @@ static int translate_frame(struct translation *t, const struct snap_frame *from,
 	return err ? err : translate_id(t, &to->function);
 }
 
-static int translate(struct translation *t, const struct statistic *from, struct statistic *to)
+static int translate_group(struct translation *t, const struct statistic *from,
+			   struct statistic *to)
 {
 	int err;
 
@@ -76,7 +77,7 @@ static void translation_release(struct translation *t)
 	free(t->frames);
 }
 
-static uint64_t magnitude(int64_t v)
+static uint64_t size_of_change(int64_t v)
 {
 	return v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
 }
@@ -89,12 +90,12 @@ static int cmp_u64(uint64_t a, uint64_t b)
 static int cmp_by_growth(const void *pa, const void *pb, void *arg)
 {
 	const struct statistic_diff *a = pa, *b = pb;
-	int c = cmp_u64(magnitude(b->size_diff), magnitude(a->size_diff));
+	int c = cmp_u64(size_of_change(b->size_diff), size_of_change(a->size_diff));
 
 	if (!c)
 		c = cmp_u64(b->size, a->size);
 	if (!c)
-		c = cmp_u64(magnitude(b->count_diff), magnitude(a->count_diff));
+		c = cmp_u64(size_of_change(b->count_diff), size_of_change(a->count_diff));
 	if (!c)
 		c = cmp_u64(b->count, a->count);
 	return c ? c : statistic_cmp_key(b->in, b->group, a->in, a->group);
@@ -111,7 +112,7 @@ static int cmp_by_size(const void *pa, const void *pb, void *arg)
 static int cmp_by_count(const void *pa, const void *pb, void *arg)
 {
 	const struct statistic_diff *a = pa, *b = pb;
-	int c = cmp_u64(magnitude(b->count_diff), magnitude(a->count_diff));
+	int c = cmp_u64(size_of_change(b->count_diff), size_of_change(a->count_diff));
 
 	if (!c)
 		c = cmp_u64(b->count, a->count);
@@ -172,7 +173,7 @@ static int merge_old(const struct statistics *now, const struct statistics *old,
 		struct statistic like;
 		uint32_t at;
 
-		err = translate(&t, g, &like);
+		err = translate_group(&t, g, &like);
 		if (err)
 			break;
 		at = find_new(now, index, &like);

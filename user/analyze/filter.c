@@ -42,7 +42,7 @@ static size_t normal_len(const char *name, size_t len)
 	return len >= 4 && !memcmp(name + len - 4, ".pyc", 4) ? len - 1 : len;
 }
 
-static int compile(const char *pattern, struct glob **out)
+static int compile_pattern(const char *pattern, struct glob **out)
 {
 	size_t len = normal_len(pattern, strlen(pattern));
 	_cleanup_free_ char *copy = strndup(pattern, len);
@@ -61,7 +61,7 @@ int filter_set_add(struct filter_set *f, const struct filter_spec *spec)
 	if (!items)
 		return -ENOMEM;
 	f->items = items;
-	if (spec->pattern && compile(spec->pattern, &filter.glob))
+	if (spec->pattern && compile_pattern(spec->pattern, &filter.glob))
 		return -ENOMEM;
 	filter.spec.pattern = NULL; /* the caller's */
 	items[f->count++] = filter;

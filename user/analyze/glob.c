@@ -197,7 +197,7 @@ static size_t find_close(const uint32_t *chars, size_t from, size_t count)
 
 /* ---- the pattern ---- */
 
-static int compile(struct glob *g, uint32_t *chars, size_t count)
+static int compile_glob(struct glob *g, uint32_t *chars, size_t count)
 {
 	int err = 0;
 
@@ -239,7 +239,7 @@ int glob_new(const char *pattern, size_t len, struct glob **out)
 		return -ENOMEM;
 	for (size_t at = 0; at < len; at += step)
 		chars[count++] = character_at(pattern + at, &step);
-	if (compile(g, chars, count))
+	if (compile_glob(g, chars, count))
 		return -ENOMEM;
 	*out = take_ptr(g);
 	return 0;

@@ -38,7 +38,7 @@ static double missing_bytes(const struct shape *s)
 	return s->line->missing_ratio * (double)shape_most(s->line->high, 0, s->n);
 }
 
-static void fit(const struct shape *s, size_t from, bool steady, struct trend *trend)
+static void fit_trend(const struct shape *s, size_t from, bool steady, struct trend *trend)
 {
 	double minutes = shape_seconds(s, from, s->n - 1) / 60, widen;
 
@@ -80,7 +80,7 @@ static enum growth judge_swinging(const struct shape *s, size_t from)
 
 	if ((double)shape_kept(s, from) < KEPT_TO_SWING * swing)
 		return GROWTH_NOISE;
-	fit(s, from, false, &trend);
+	fit_trend(s, from, false, &trend);
 	if (!(trend.certain_low > 0 && shape_rises_by_thirds(s, from, true)) &&
 	    !shape_kept_in_coarse(s, from))
 		return GROWTH_NOISE;
@@ -123,7 +123,7 @@ static enum growth judge_growth(const struct shape *s, size_t from)
 }
 
 /* The window in which the last growth began: the last one still at the level of the first. */
-static size_t onset(const struct shape *s)
+static size_t growth_onset(const struct shape *s)
 {
 	uint64_t growth = s->floor[s->n - 1] - s->floor[0];
 	uint64_t given = shape_given_back(s, 0);
@@ -224,7 +224,7 @@ static void settle_short(const struct shape *s, struct leak_finding *f, size_t e
 }
 
 /* It does not grow (any more). */
-static void settle(const struct shape *s, struct leak_finding *f)
+static void settle_plateau(const struct shape *s, struct leak_finding *f)
 {
 	const struct leak_line *l = s->line;
 	uint64_t peak = shape_most(l->high, 0, s->n), growth = s->floor[s->n - 1] - s->floor[0];
@@ -264,7 +264,7 @@ static enum growth find_growth(const struct shape *s, size_t *from, bool *is_sho
 	*is_short = false;
 	if (is_answer(all))
 		return all;
-	*from = onset(s);
+	*from = growth_onset(s);
 	g = judge_late(s, *from, is_short);
 	if (is_answer(g) || *is_short)
 		return g;
@@ -280,7 +280,7 @@ static enum growth find_growth(const struct shape *s, size_t *from, bool *is_sho
 	return all;
 }
 
-static void decide(const struct shape *s, struct leak_finding *f)
+static void decide_verdict(const struct shape *s, struct leak_finding *f)
 {
 	static const struct {
 		bool decides;
@@ -306,13 +306,13 @@ static void decide(const struct shape *s, struct leak_finding *f)
 	if (is_short)
 		set_verdict(f, LEAK_UNKNOWN, LEAK_WHY_SHORT);
 	else if (!answers[g].decides)
-		settle(s, f);
+		settle_plateau(s, f);
 	else
 		set_verdict(f, answers[g].verdict, answers[g].why);
 	/* A straight line through what comes and goes would say nothing. */
 	f->trend_known = f->verdict != LEAK_CHURN;
 	if (f->trend_known)
-		fit(s, from, is_steady(s, from), &f->trend);
+		fit_trend(s, from, is_steady(s, from), &f->trend);
 }
 
 void leak_judge(const struct leak_line *line, struct leak_finding *out)
@@ -336,7 +336,7 @@ void leak_judge(const struct leak_line *line, struct leak_finding *out)
 	out->span_s = shape_seconds(&s, 0, s.n - 1);
 	if (line->alloc_bytes >= 0)
 		out->turnover = peak ? line->alloc_bytes / (double)peak : 0;
-	decide(&s, out);
+	decide_verdict(&s, out);
 }
 
 const char *leak_verdict_name(enum leak_verdict v)

@@ -39,7 +39,7 @@ static int open_file(struct leak_input *in, const char *path, struct leak_file *
 }
 
 /* A number that one of them does not know is no difference. */
-static bool differ(int64_t a, int64_t b, int64_t tolerance)
+static bool times_differ(int64_t a, int64_t b, int64_t tolerance)
 {
 	return a && b && llabs(a - b) > tolerance;
 }
@@ -52,8 +52,8 @@ static int check_same_process(const struct leak_input *in)
 		const struct store_meta *b = store_meta(in->files[i].store);
 		bool other_host = a->host && b->host && strcmp(a->host, b->host) != 0;
 
-		if (!differ(a->pid, b->pid, 0) &&
-		    !differ(a->start_ns, b->start_ns, SAME_START_NS) && !other_host)
+		if (!times_differ(a->pid, b->pid, 0) &&
+		    !times_differ(a->start_ns, b->start_ns, SAME_START_NS) && !other_host)
 			continue;
 		return log_coded_err(-EINVAL, "E332", "give the files of one process",
 				     "%s is of process %d (%s), %s of process %d (%s)",
@@ -87,7 +87,7 @@ static size_t end_of_session(const struct leak_input *in, size_t first)
  * When a snapshot was taken, by the clock that nobody sets: since attach, which is one moment for all
  * files of a session.
  */
-static int64_t moment(const struct leak_input *in, size_t first, double elapsed_s)
+static int64_t session_time(const struct leak_input *in, size_t first, double elapsed_s)
 {
 	/* The file may say anything. */
 	return elapsed_s >= 0 ? clock_after(in->files[first].attach_ns, elapsed_s) : INT64_MAX;
@@ -108,7 +108,7 @@ static size_t list_times(const struct leak_input *in, size_t first, size_t end, 
 		const struct store_entry *entries = store_entries(in->files[i].store, &count);
 
 		for (size_t k = 0; k < count; k++) {
-			int64_t at = moment(in, first, entries[k].elapsed_s);
+			int64_t at = session_time(in, first, entries[k].elapsed_s);
 
 			if (at <= last)
 				continue;
@@ -292,7 +292,7 @@ static int make_room(struct reading *r)
 	return 0;
 }
 
-static void touch(struct reading *r, uint32_t line)
+static void touch_line(struct reading *r, uint32_t line)
 {
 	if (r->is_touched[line])
 		return;
@@ -338,7 +338,7 @@ static int start_file(struct reading *r, struct leak_file *f)
 		err = make_room(r);
 	/* What lines held in the file before and do not hold any more has to go, too. */
 	for (uint32_t i = 0; !err && i < leak_lines_count(r->in->lines); i++)
-		touch(r, i);
+		touch_line(r, i);
 	return err;
 }
 
@@ -367,7 +367,7 @@ static void apply_changes(struct reading *r, struct leak_file *f, const struct s
 			continue;
 		move_total(&r->totals[line], &f->values[at], &now);
 		f->values[at] = now;
-		touch(r, line);
+		touch_line(r, line);
 	}
 }
 
@@ -430,7 +430,7 @@ static int read_file(struct reading *r, struct leak_file *f)
 		return err;
 	while ((more = store_walk_next(f->walk, &step)) == 1) {
 		bool is_first = !f->snapshot;
-		int64_t time_ns = moment(r->in, r->in->first, step.snapshot->elapsed_s);
+		int64_t time_ns = session_time(r->in, r->in->first, step.snapshot->elapsed_s);
 
 		f->snapshot = step.snapshot;
 		err = is_first ? start_file(r, f) : 0;

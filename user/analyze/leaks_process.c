@@ -25,8 +25,8 @@ static struct trend traced_since(const struct leak_line *live, int64_t since_ns)
 }
 
 /* RSS's share that the traced lines do not account for, when it is more than a matter of rounding. */
-static void compare(const struct leak_line *rss, const struct leak_line *live,
-		    struct leak_process *out)
+static void compare_growth(const struct leak_line *rss, const struct leak_line *live,
+			   struct leak_process *out)
 {
 	struct trend traced;
 	double gap;
@@ -59,7 +59,7 @@ static struct leak_sum growth_of(const struct leak_finding *f)
  * The first that keeps growing. RSS is what the limit is about, but its arenas may hide growth. All that is
  * traced comes before the sum of the leaks: that one lacks what was filtered or suppressed.
  */
-static void extrapolate(uint64_t room, const struct leak_sum *leaks, struct leak_process *out)
+static void extrapolate_limit(uint64_t room, const struct leak_sum *leaks, struct leak_process *out)
 {
 	const struct leak_sum rates[] = {
 		[LEAK_RATE_RSS] = growth_of(&out->rss),
@@ -90,12 +90,12 @@ void leak_process_judge(const struct leak_line *rss, const struct leak_line *liv
 	if (!rss)
 		return;
 	leak_judge(rss, &out->rss);
-	compare(rss, live, out);
+	compare_growth(rss, live, out);
 	if (!limit_bytes)
 		return;
 	out->limit_reached = rss->last >= limit_bytes;
 	if (out->limit_reached)
 		out->limit_min = 0;
 	else
-		extrapolate(limit_bytes - rss->last, leaks, out);
+		extrapolate_limit(limit_bytes - rss->last, leaks, out);
 }

@@ -46,7 +46,7 @@ struct leak_series {
  * distances, or for a window if that is longer: with its full length it would leave few windows for
  * the snapshots there are.
  */
-static int64_t place(const struct leak_series *s, int64_t *at)
+static int64_t place_after(const struct leak_series *s, int64_t *at)
 {
 	const int64_t *t = s->snapshot_ns;
 	int64_t cap = LEAK_GAP_STEPS * leak_usual_step(t, s->snapshots);
@@ -81,7 +81,7 @@ static int sort_into_windows(struct leak_series *s)
 
 	if (!at)
 		return -ENOMEM;
-	span = place(s, at);
+	span = place_after(s, at);
 	for (size_t i = 0; i < s->snapshots; i++) {
 		size_t slot = i;
 		struct window *w;
@@ -190,7 +190,7 @@ static int make_extent(struct line *l)
 	return 0;
 }
 
-static void book(const struct leak_series *s, struct line *l, size_t snapshot, uint64_t bytes)
+static void add_value(const struct leak_series *s, struct line *l, size_t snapshot, uint64_t bytes)
 {
 	uint32_t window = s->window_of[snapshot];
 	struct extent *e = l->extent;
@@ -225,7 +225,7 @@ int leak_series_set(struct leak_series *s, size_t snapshot, uint32_t line,
 		err = l->extent ? 0 : make_extent(l);
 		if (err)
 			return err;
-		book(s, l, snapshot, value->bytes);
+		add_value(s, l, snapshot, value->bytes);
 	}
 	if (snapshot <= s->old_snapshot)
 		l->old_alloc_blocks = value->alloc_blocks;

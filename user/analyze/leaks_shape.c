@@ -94,7 +94,7 @@ uint64_t shape_kept(const struct shape *s, size_t from)
 	return s->floor[end_window(s, from)] - s->floor[from];
 }
 
-static uint64_t middle(const uint64_t *v, size_t from, size_t to)
+static uint64_t median_value(const uint64_t *v, size_t from, size_t to)
 {
 	uint64_t sorted[LEAKS_WINDOWS_MAX];
 	size_t count = 0;
@@ -105,7 +105,7 @@ static uint64_t middle(const uint64_t *v, size_t from, size_t to)
 }
 
 /* What the line would have held before window k, in a gap, if it had gone straight on. */
-static uint64_t between(const struct shape *s, size_t from, size_t k, int64_t at_ns)
+static uint64_t value_between(const struct shape *s, size_t from, size_t k, int64_t at_ns)
 {
 	const struct leak_line *l = s->line;
 	double step, share;
@@ -121,7 +121,7 @@ static uint64_t between(const struct shape *s, size_t from, size_t k, int64_t at
 /* Every third of the time held more than the third before: at its least, or (`in_noise`) usually. */
 bool shape_rises_by_thirds(const struct shape *s, size_t from, bool in_noise)
 {
-	uint64_t (*of)(const uint64_t *, size_t, size_t) = in_noise ? middle : shape_least;
+	uint64_t (*of)(const uint64_t *, size_t, size_t) = in_noise ? median_value : shape_least;
 	const struct leak_line *l = s->line;
 	int64_t start = l->time_ns[from], span = l->time_ns[s->n - 1] - start;
 	uint64_t held[3];
@@ -134,7 +134,7 @@ bool shape_rises_by_thirds(const struct shape *s, size_t from, bool in_noise)
 		while (k < s->n && (l->time_ns[k] < until || third == 2))
 			k++;
 		held[third] = k > first ? of(l->low, first, k)
-					: between(s, from, k, start + span / 3 * third);
+					: value_between(s, from, k, start + span / 3 * third);
 	}
 	if (held[1] <= held[0] || held[2] <= held[1])
 		return false;

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static double weight(const struct leak_row *row)
+static double row_weight(const struct leak_row *row)
 {
 	const struct leak_finding *f = &row->finding;
 
@@ -24,7 +24,7 @@ static double weight(const struct leak_row *row)
 static int cmp_row(const void *pa, const void *pb)
 {
 	const struct leak_row *a = pa, *b = pb;
-	double wa = weight(a), wb = weight(b);
+	double wa = row_weight(a), wb = row_weight(b);
 
 	if (a->finding.verdict != b->finding.verdict)
 		return a->finding.verdict < b->finding.verdict ? -1 : 1;

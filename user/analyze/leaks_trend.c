@@ -9,7 +9,7 @@
 #define Z_95	   1.959963984540054
 
 /* Newton from above; the program does not link libm. 0 for what is not positive. */
-static double root(double x)
+static double square_root(double x)
 {
 	double r = x > 1 ? x : 1;
 
@@ -25,7 +25,7 @@ static double root(double x)
 	return r;
 }
 
-static double difference(uint64_t to, uint64_t from)
+static double signed_difference(uint64_t to, uint64_t from)
 {
 	return to >= from ? (double)(to - from) : -(double)(from - to);
 }
@@ -83,12 +83,13 @@ static double tie_term(const uint64_t *v, size_t n)
 }
 
 /* By how much the variance grows because the residuals of neighbours resemble each other; >= 1. */
-static double inflation(const int64_t *t, const uint64_t *v, size_t n, double per_min)
+static double variance_inflation(const int64_t *t, const uint64_t *v, size_t n, double per_min)
 {
 	double e[TREND_POINTS_MAX], mean = 0, same = 0, next = 0, r;
 
 	for (size_t i = 0; i < n; i++) {
-		e[i] = difference(v[i], v[0]) - per_min * ((double)(t[i] - t[0]) / NS_PER_MIN);
+		e[i] = signed_difference(v[i], v[0]) -
+		       per_min * ((double)(t[i] - t[0]) / NS_PER_MIN);
 		mean += e[i] / (double)n;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -114,11 +115,11 @@ static double r_squared(const int64_t *t, const uint64_t *v, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		mx += (double)(t[i] - t[0]) / NS_PER_MIN / (double)n;
-		my += difference(v[i], v[0]) / (double)n;
+		my += signed_difference(v[i], v[0]) / (double)n;
 	}
 	for (size_t i = 0; i < n; i++) {
 		double dx = (double)(t[i] - t[0]) / NS_PER_MIN - mx;
-		double dy = difference(v[i], v[0]) - my;
+		double dy = signed_difference(v[i], v[0]) - my;
 
 		sxx += dx * dx;
 		syy += dy * dy;
@@ -130,7 +131,7 @@ static double r_squared(const int64_t *t, const uint64_t *v, size_t n)
 }
 
 /* The slopes that leave `half` ranks on each side of the middle; false: there are not so many. */
-static bool interval(double *slopes, size_t pairs, double half, double *low, double *high)
+static bool slope_interval(double *slopes, size_t pairs, double half, double *low, double *high)
 {
 	double below = ((double)pairs - half) / 2;
 	size_t rank;
@@ -150,7 +151,7 @@ static size_t fill_slopes(const int64_t *t, const uint64_t *v, size_t n, double 
 	for (size_t i = 0; i < n; i++) {
 		for (size_t j = i + 1; j < n; j++) {
 			if (t[j] > t[i])
-				slopes[pairs++] = difference(v[j], v[i]) /
+				slopes[pairs++] = signed_difference(v[j], v[i]) /
 						  ((double)(t[j] - t[i]) / NS_PER_MIN);
 		}
 	}
@@ -174,12 +175,12 @@ void trend_fit(const int64_t *time_ns, const uint64_t *value, size_t n, bool wit
 	out->r2 = r_squared(time_ns, value, n);
 	variance = (count * (count - 1) * (2 * count + 5) - tie_term(value, n)) / 18;
 	if (with_memory)
-		variance *= inflation(time_ns, value, n, out->per_min);
-	sd = root(variance);
-	if (!interval(slopes, pairs, Z_95 * sd, &out->per_min_low, &out->per_min_high)) {
+		variance *= variance_inflation(time_ns, value, n, out->per_min);
+	sd = square_root(variance);
+	if (!slope_interval(slopes, pairs, Z_95 * sd, &out->per_min_low, &out->per_min_high)) {
 		out->per_min_low = select_rank(slopes, pairs, 0);
 		out->per_min_high = select_rank(slopes, pairs, pairs - 1);
 	}
-	if (!interval(slopes, pairs, TREND_CERTAIN_Z * sd, &out->certain_low, &unused))
+	if (!slope_interval(slopes, pairs, TREND_CERTAIN_Z * sd, &out->certain_low, &unused))
 		out->certain_low = -HUGE_VAL;
 }

@@ -14,23 +14,23 @@ struct heap {
 	void *arg;
 };
 
-static void *at(const struct heap *h, size_t i)
+static void *heap_at(const struct heap *h, size_t i)
 {
 	return h->items + i * h->size;
 }
 
-static void swap(const struct heap *h, size_t i, size_t j)
+static void swap_items(const struct heap *h, size_t i, size_t j)
 {
 	char saved[STAT_ORDER_SIZE_MAX];
 
-	memcpy(saved, at(h, i), h->size);
-	memcpy(at(h, i), at(h, j), h->size);
-	memcpy(at(h, j), saved, h->size);
+	memcpy(saved, heap_at(h, i), h->size);
+	memcpy(heap_at(h, i), heap_at(h, j), h->size);
+	memcpy(heap_at(h, j), saved, h->size);
 }
 
 static size_t later_of(const struct heap *h, size_t i, size_t j)
 {
-	return j < h->count && h->before(at(h, i), at(h, j), h->arg) < 0 ? j : i;
+	return j < h->count && h->before(heap_at(h, i), heap_at(h, j), h->arg) < 0 ? j : i;
 }
 
 static void sift_down(const struct heap *h, size_t i)
@@ -40,7 +40,7 @@ static void sift_down(const struct heap *h, size_t i)
 
 		if (last == i)
 			return;
-		swap(h, i, last);
+		swap_items(h, i, last);
 		i = last;
 	}
 }
@@ -54,8 +54,8 @@ void stat_order_top(void *items, size_t count, size_t size, size_t top, stat_ord
 		for (size_t i = top / 2; i-- > 0;)
 			sift_down(&h, i);
 		for (size_t i = top; i < count; i++) {
-			if (before(at(&h, i), at(&h, 0), arg) < 0) {
-				swap(&h, i, 0);
+			if (before(heap_at(&h, i), heap_at(&h, 0), arg) < 0) {
+				swap_items(&h, i, 0);
 				sift_down(&h, 0);
 			}
 		}

@@ -7,7 +7,7 @@
 
 #define FIRST_SLOTS 64
 
-static void put(struct stat_table *t, uint32_t hash, uint32_t value)
+static void put_value(struct stat_table *t, uint32_t hash, uint32_t value)
 {
 	size_t at = hash & (t->slot_count - 1);
 
@@ -16,7 +16,7 @@ static void put(struct stat_table *t, uint32_t hash, uint32_t value)
 	t->slots[at] = (struct stat_slot){.hash = hash, .value = value};
 }
 
-static int grow(struct stat_table *t)
+static int grow_table(struct stat_table *t)
 {
 	struct stat_table bigger = {
 		.slot_count = t->slot_count ? t->slot_count * 2 : FIRST_SLOTS,
@@ -28,7 +28,7 @@ static int grow(struct stat_table *t)
 		return -ENOMEM;
 	for (size_t i = 0; i < t->slot_count; i++) {
 		if (t->slots[i].value)
-			put(&bigger, t->slots[i].hash, t->slots[i].value);
+			put_value(&bigger, t->slots[i].hash, t->slots[i].value);
 	}
 	free(t->slots);
 	*t = bigger;
@@ -39,9 +39,9 @@ int stat_table_add(struct stat_table *t, uint64_t hash, uint32_t value)
 {
 	if (value == STAT_TABLE_NONE)
 		return -ENOMEM;
-	if (t->used * 2 >= t->slot_count && grow(t))
+	if (t->used * 2 >= t->slot_count && grow_table(t))
 		return -ENOMEM;
-	put(t, (uint32_t)(hash >> 32), value + 1);
+	put_value(t, (uint32_t)(hash >> 32), value + 1);
 	t->used++;
 	return 0;
 }

@@ -21,7 +21,7 @@ static const char type[] = "leak:";
 /* ---- the file ---- */
 
 /* The line without blanks at its ends; its end is overwritten with a NUL. */
-static char *trim(char *line, char *end)
+static char *trim_line(char *line, char *end)
 {
 	while (line < end && strchr(" \t\r", *line))
 		line++;
@@ -73,7 +73,7 @@ int suppressions_parse(const char *text, size_t len, struct suppressions **out,
 		stop = stop ? stop : end;
 		number++;
 		reason = memchr(at, '\0', (size_t)(stop - at)) ? "a NUL byte"
-							       : add_line(s, trim(at, stop));
+							       : add_line(s, trim_line(at, stop));
 		if (reason) {
 			*error = (struct suppress_error){.line = number, .reason = reason};
 			return -EBADMSG;
@@ -153,7 +153,7 @@ struct finder {
 	struct buf module;	     /* scratch */
 };
 
-static uint32_t earlier(uint32_t a, uint32_t b)
+static uint32_t earlier_of(uint32_t a, uint32_t b)
 {
 	return !a || (b && b < a) ? b : a;
 }
@@ -166,8 +166,8 @@ static uint32_t find_file(struct finder *f, str_id_t file, bool native)
 	if (*answer == UNASKED) {
 		buf_reset(&f->module);
 		stat_module_name(&f->module, name, native);
-		*answer = earlier(first_match(f->s, name),
-				  first_match(f->s, f->module.data ? f->module.data : ""));
+		*answer = earlier_of(first_match(f->s, name),
+				     first_match(f->s, f->module.data ? f->module.data : ""));
 	}
 	return *answer;
 }
@@ -178,8 +178,9 @@ static uint32_t find_frame(struct finder *f, uint8_t domain, const struct snap_f
 
 	if (*function == UNASKED)
 		*function = first_match(f->s, intern_get(f->snap->strings, frame->function));
-	return earlier(*function, find_file(f, frame->file,
-					    stat_frame_is_native(f->snap->strings, domain, frame)));
+	return earlier_of(
+		*function,
+		find_file(f, frame->file, stat_frame_is_native(f->snap->strings, domain, frame)));
 }
 
 static uint32_t find_stack(struct finder *f, const struct snap_stack *st)

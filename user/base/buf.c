@@ -49,7 +49,7 @@ void *array_grow(void *array, size_t *cap, size_t want, size_t elem_bytes)
 }
 
 /* Room for len bytes and the NUL behind them. A failed buffer stays failed: no holes in the content. */
-static int reserve(struct buf *b, size_t len)
+static int reserve_room(struct buf *b, size_t len)
 {
 	char *data = NULL;
 
@@ -67,7 +67,7 @@ void *buf_extend(struct buf *b, size_t len)
 {
 	char *start;
 
-	if (reserve(b, len))
+	if (reserve_room(b, len))
 		return NULL;
 	start = b->data + b->len;
 	b->len += len;
@@ -118,7 +118,7 @@ int buf_read_fd(struct buf *b, int fd, size_t max)
 	for (;;) {
 		ssize_t got;
 
-		if (reserve(b, READ_CHUNK))
+		if (reserve_room(b, READ_CHUNK))
 			return -ENOMEM;
 		got = read(fd, b->data + b->len, b->cap - b->len - 1);
 		if (got < 0 && errno == EINTR)

@@ -44,7 +44,7 @@ static size_t home_of(const struct idmap *m, uint64_t key)
 }
 
 /* The entry with the key, or the free one where it belongs. The table is never full. */
-static struct entry *find(const struct idmap *m, uint64_t key)
+static struct entry *find_entry(const struct idmap *m, uint64_t key)
 {
 	size_t i = home_of(m, key);
 
@@ -59,14 +59,14 @@ bool idmap_get(const struct idmap *m, uint64_t key, uint32_t *value)
 
 	if (!m->cap)
 		return false;
-	e = find(m, key);
+	e = find_entry(m, key);
 	if (!e->used)
 		return false;
 	*value = e->value;
 	return true;
 }
 
-static int grow(struct idmap *m)
+static int grow_map(struct idmap *m)
 {
 	struct idmap bigger = {.cap = m->cap ? m->cap * 2 : FIRST_CAP, .count = m->count};
 
@@ -75,7 +75,7 @@ static int grow(struct idmap *m)
 		return -ENOMEM;
 	for (size_t i = 0; i < m->cap; i++) {
 		if (m->entries[i].used)
-			*find(&bigger, m->entries[i].key) = m->entries[i];
+			*find_entry(&bigger, m->entries[i].key) = m->entries[i];
 	}
 	free(m->entries);
 	*m = bigger;
@@ -88,12 +88,12 @@ int idmap_put(struct idmap *m, uint64_t key, uint32_t value)
 
 	/* At most 3/4 full: beyond that a miss walks long runs. */
 	if (m->count + 1 > m->cap / 4 * 3) {
-		int err = grow(m);
+		int err = grow_map(m);
 
 		if (err)
 			return err;
 	}
-	e = find(m, key);
+	e = find_entry(m, key);
 	if (!e->used)
 		m->count++;
 	*e = (struct entry){.key = key, .value = value, .used = 1};
@@ -107,7 +107,7 @@ bool idmap_del(struct idmap *m, uint64_t key)
 
 	if (!m->cap)
 		return false;
-	e = find(m, key);
+	e = find_entry(m, key);
 	if (!e->used)
 		return false;
 	hole = (size_t)(e - m->entries);

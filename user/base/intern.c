@@ -91,7 +91,7 @@ static int grow_slots(struct intern *in)
 	return 0;
 }
 
-static char *store(struct intern *in, const char *s, size_t len)
+static char *store_text(struct intern *in, const char *s, size_t len)
 {
 	struct chunk *c = in->chunks;
 	char *copy;
@@ -140,7 +140,7 @@ int intern_add(struct intern *in, const char *s, size_t len, str_id_t *id)
 	if (!strings)
 		return -ENOMEM;
 	in->strings = strings;
-	copy = store(in, s, len);
+	copy = store_text(in, s, len);
 	if (!copy)
 		return -ENOMEM;
 	strings[in->count++] = (struct string){.data = copy, .len = len, .hash = hash};

@@ -37,7 +37,7 @@ static void out_file_free(struct out_file *o)
 
 DEFINE_CLEANUP(struct out_file *, out_file_free);
 
-static int say(const char *path, int err)
+static int report_failure(const char *path, int err)
 {
 	if (!strcmp(path, "-"))
 		return err == -EPIPE ? err
@@ -111,7 +111,7 @@ static int random_name(struct out_file *o)
 }
 
 /* A file without a name vanishes with us, however we end. Not every file system has them. */
-static int create(struct out_file *o)
+static int create_temporary(struct out_file *o)
 {
 	int fd = openat(o->dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 
@@ -135,7 +135,7 @@ static int create(struct out_file *o)
 	return -EEXIST;
 }
 
-static int start(struct out_file *o)
+static int start_file(struct out_file *o)
 {
 	_cleanup_close_ int fd = -1;
 	int err = open_dir(o);
@@ -144,7 +144,7 @@ static int start(struct out_file *o)
 		err = look_at_old(o);
 	if (err)
 		return err;
-	fd = create(o);
+	fd = create_temporary(o);
 	if (fd < 0)
 		return fd == -EEXIST ? -EIO : fd;
 	if (fchmod(fd, 0600))
@@ -170,9 +170,9 @@ int out_file_open(const char *path, bool force, struct out_file **out)
 	if (!strcmp(path, "-")) {
 		o->f = stdout;
 	} else {
-		err = start(o);
+		err = start_file(o);
 		if (err)
-			return say(path, err);
+			return report_failure(path, err);
 	}
 	*out = take_ptr(o);
 	return 0;
@@ -205,7 +205,7 @@ static int rename_new(struct out_file *o)
 	return linkat(o->dir, o->tmp, o->dir, o->name, 0) ? -errno : 0;
 }
 
-static int publish(struct out_file *o)
+static int publish_file(struct out_file *o)
 {
 	int err;
 
@@ -230,7 +230,7 @@ static int publish(struct out_file *o)
 	return 0;
 }
 
-static int finish(struct out_file *o)
+static int finish_file(struct out_file *o)
 {
 	int err;
 
@@ -241,7 +241,7 @@ static int finish(struct out_file *o)
 		return 0;
 	if (fsync(fileno(o->f)) && errno != EINVAL)
 		return -errno;
-	err = publish(o);
+	err = publish_file(o);
 	if (!err)
 		(void)fsync(o->dir);
 	return err;
@@ -249,10 +249,10 @@ static int finish(struct out_file *o)
 
 int out_file_commit(struct out_file *o)
 {
-	int err = finish(o);
+	int err = finish_file(o);
 
 	if (err)
-		(void)say(o->path, err);
+		(void)report_failure(o->path, err);
 	out_file_free(o);
 	return err;
 }
@@ -262,7 +262,7 @@ int out_file_discard(struct out_file *o, int err)
 	if (!o)
 		return err;
 	if (err)
-		(void)say(o->path, err);
+		(void)report_failure(o->path, err);
 	out_file_free(o);
 	return err;
 }

@@ -195,7 +195,7 @@ static int diff_sides(const struct diff_options *o, struct diff_side sides[SIDES
 	return err;
 }
 
-static int run(const struct diff_options *o)
+static int run_diff(const struct diff_options *o)
 {
 	struct intern *strings = intern_new();
 	struct diff_side sides[SIDES] = {0};
@@ -238,7 +238,7 @@ int cmd_diff(int argc, char **argv)
 	argv[0] = name;
 	stats_options_init(&o.common);
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
-	status = run(&o);
+	status = run_diff(&o);
 	stats_options_release(&o.common);
 	return status;
 }

@@ -56,7 +56,8 @@ static const char *const filter_names[] = {"include", "exclude", "all-frames", "
 					   "exclude-domain"};
 static struct argp_option filter_table[ARRAY_LEN(filter_names) + 1];
 
-static int bad(struct argp_state *state, const char *opt, const char *arg, const char *want)
+static int bad_argument(struct argp_state *state, const char *opt, const char *arg,
+			const char *want)
 {
 	argp_error(state, "%s %s: expected %s", opt, arg, want);
 	return EINVAL;
@@ -76,7 +77,7 @@ static int parse_python(struct argp_state *state, const char *arg, struct export
 		*dot = '\0';
 	if (strncmp(copy, "3.", 2) != 0 ||
 	    units_parse_count(copy + 2, PYTHON_MINOR_MIN, PYTHON_MINOR_MAX, &minor))
-		return bad(state, "--python", arg, "a version from 3.6 on, like 3.12");
+		return bad_argument(state, "--python", arg, "a version from 3.6 on, like 3.12");
 	o->opts.python_minor = (unsigned)minor;
 	o->has_python = true;
 	return 0;
@@ -87,7 +88,7 @@ static int parse_frames_as(struct argp_state *state, const char *arg, struct exp
 	o->opts.line_names = !strcmp(arg, "file:line");
 	o->has_frames_as = true;
 	if (!o->opts.line_names && strcmp(arg, "function") != 0)
-		return bad(state, "--frames-as", arg, "function or file:line");
+		return bad_argument(state, "--frames-as", arg, "function or file:line");
 	return 0;
 }
 
@@ -95,8 +96,8 @@ static int parse_format(struct argp_state *state, const char *arg, struct export
 {
 	o->format = export_format_by_name(arg);
 	return o->format ? 0
-			 : bad(state, "-f", arg,
-			       "pprof, tracemalloc, folded, speedscope, ndjson or csv");
+			 : bad_argument(state, "-f", arg,
+					"pprof, tracemalloc, folded, speedscope, ndjson or csv");
 }
 
 /* An option that the format does not know would be an error that nobody sees. */
@@ -137,22 +138,24 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		return parse_format(state, arg, o);
 	case 'o':
 		o->out = arg;
-		return *arg ? 0 : bad(state, "-o", "''", "a file name or -");
+		return *arg ? 0 : bad_argument(state, "-o", "''", "a file name or -");
 	case OPT_FORCE:
 		o->force = true;
 		return 0;
 	case OPT_VALUE:
 		o->has_value = true;
 		return export_value_parse(arg, &o->opts.value)
-			       ? bad(state, "--value", arg,
-				     "inuse_space, inuse_objects, alloc_space or alloc_objects")
+			       ? bad_argument(
+					 state, "--value", arg,
+					 "inuse_space, inuse_objects, alloc_space or alloc_objects")
 			       : 0;
 	case OPT_PYTHON:
 		return parse_python(state, arg, o);
 	case OPT_MAX_BLOCKS:
 		o->has_max_blocks = true;
 		return units_parse_size(arg, &o->opts.max_blocks)
-			       ? bad(state, "--max-blocks", arg, "a number like 2000000 or 500K")
+			       ? bad_argument(state, "--max-blocks", arg,
+					      "a number like 2000000 or 500K")
 			       : 0;
 	case OPT_FRAMES_AS:
 		return parse_frames_as(state, arg, o);
@@ -176,7 +179,7 @@ static bool needs_alloc(const struct export_options *o)
 }
 
 /* Only the stacks that are not marked stay; what goes is counted. */
-static void keep(struct snapshot *s, const uint8_t *skip, struct export_opts *opts)
+static void keep_stacks(struct snapshot *s, const uint8_t *skip, struct export_opts *opts)
 {
 	size_t kept = 0;
 
@@ -212,7 +215,7 @@ static int apply_filters(struct snapshot *s, struct export_options *o)
 	err = skip ? filter_set_apply(filters, s, skip) : -ENOMEM;
 	if (err)
 		return log_err(err, "cannot filter the snapshot");
-	keep(s, skip, &o->opts);
+	keep_stacks(s, skip, &o->opts);
 	return 0;
 }
 
@@ -230,7 +233,7 @@ static int export_source(const struct source *src, const struct export_options *
 	return err ? out_file_discard(out, err) : out_file_commit(out);
 }
 
-static int run(struct export_options *o)
+static int run_export(struct export_options *o)
 {
 	_cleanup_(source_closep) struct source *src = NULL;
 	int err;
@@ -277,7 +280,7 @@ int cmd_export(int argc, char **argv)
 	argp_err_exit_status = 2;
 	argv[0] = name; /* in argp's messages */
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
-	err = run(&o);
+	err = run_export(&o);
 	stats_options_release(&o.stats);
 	if (!err || err == -EPIPE)
 		return 0;

@@ -186,7 +186,7 @@ static int judge_all(const struct leaks_options *o, struct leak_input *in, bool 
 	return err ? err : check_lost(o, in);
 }
 
-static int run(const struct leaks_options *o, bool *failed)
+static int run_leaks(const struct leaks_options *o, bool *failed)
 {
 	_cleanup_(filter_set_freep) struct filter_set *filters = NULL;
 	_cleanup_(suppressions_freep) struct suppressions *suppressions = NULL;
@@ -230,7 +230,7 @@ int cmd_leaks(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	err = stats_output_begin(o.stats.json);
 	if (!err)
-		err = run(&o, &failed);
+		err = run_leaks(&o, &failed);
 	err = stats_output_end(err, failed ? 1 : 0);
 	stats_options_release(&o.stats);
 	free((void *)o.files);

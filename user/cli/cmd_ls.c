@@ -42,7 +42,7 @@ static void on_reason(void *ctx, enum log_level level, const char *code, const c
 		snprintf(r->reason, sizeof(r->reason), "%s%s%s", code, *code ? ": " : "", message);
 }
 
-static void judge(struct row *r, struct target *t)
+static void judge_row(struct row *r, struct target *t)
 {
 	struct python_target py;
 	int err = python_target_find(t, &py);
@@ -70,7 +70,7 @@ static void look_closer(struct row *r)
 	log_divert(on_reason, r);
 	err = target_open(r->pid, &t);
 	if (!err)
-		judge(r, t);
+		judge_row(r, t);
 	log_divert(NULL, NULL);
 	if (!err && t->ns_pid != r->pid)
 		r->ns_pid = t->ns_pid;

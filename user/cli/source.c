@@ -16,7 +16,7 @@
 static const char sqlite_magic[16] = "SQLite format 3"; /* with its NUL */
 
 /* What a file that we do not read seems to be. */
-static const char *seems(const unsigned char *head, size_t len)
+static const char *guess_format(const unsigned char *head, size_t len)
 {
 	static const struct {
 		const char *magic;
@@ -60,7 +60,7 @@ static int cannot_read(const char *path, int err)
 }
 
 /* Returns: 0 and *fd, open, and its first bytes; else logged. */
-static int look(const char *path, int *fd, unsigned char *head, size_t *len)
+static int read_head(const char *path, int *fd, unsigned char *head, size_t *len)
 {
 	_cleanup_close_ int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
@@ -121,7 +121,7 @@ static int open_pickle(struct source *s, int fd, const char *when)
 }
 
 /* Splits "FILE@TIME": the whole is a file when there is one of that name, or when a directory has the @. */
-static int split(const char *spec, char **path, const char **when)
+static int split_spec(const char *spec, char **path, const char **when)
 {
 	const char *at = strrchr(spec, '@');
 	struct stat st;
@@ -141,7 +141,7 @@ static int open_any(struct source *s, const char *when, bool series)
 	_cleanup_close_ int fd = -1;
 	unsigned char head[HEAD_BYTES];
 	size_t len = 0;
-	int err = look(s->path, &fd, head, &len);
+	int err = read_head(s->path, &fd, head, &len);
 
 	if (err)
 		return err;
@@ -158,7 +158,7 @@ static int open_any(struct source *s, const char *when, bool series)
 	if (!pickle_detect(head, len))
 		return log_coded_err(
 			-EMEDIUMTYPE, "E312", "tmbpf record and tmbpf snap make snapshots",
-			"%s is no snapshot: it seems to be %s", s->path, seems(head, len));
+			"%s is no snapshot: it seems to be %s", s->path, guess_format(head, len));
 	if (series)
 		return log_coded_err(-EMEDIUMTYPE, "E312", "tmbpf record makes a series",
 				     "%s is a pickle of tracemalloc: one snapshot, not a series",
@@ -181,7 +181,7 @@ static int open_source(const char *spec, struct intern *strings, bool series, st
 	if (series)
 		err = (s->path = strdup(spec)) ? 0 : -ENOMEM;
 	else
-		err = split(spec, &s->path, &when);
+		err = split_spec(spec, &s->path, &when);
 	if (!err)
 		err = open_any(s, when, series);
 	if (err)

@@ -69,7 +69,7 @@ int census_add(struct census *c, const struct pool_state *pool, const uint64_t *
 	return idmap_put(c->by_pool, pool->addr, (uint32_t)c->count++);
 }
 
-static struct entry *find(const struct census *c, const struct pool_state *pool)
+static struct entry *find_pool(const struct census *c, const struct pool_state *pool)
 {
 	uint32_t i;
 
@@ -78,7 +78,7 @@ static struct entry *find(const struct census *c, const struct pool_state *pool)
 
 void census_get(const struct census *c, const struct pool_state *pool, uint64_t *out)
 {
-	const struct entry *e = find(c, pool);
+	const struct entry *e = find_pool(c, pool);
 
 	memset(out, 0, POOL_BITMAP_WORDS * sizeof(*out));
 	if (e && e->szidx == pool->szidx)
@@ -87,7 +87,7 @@ void census_get(const struct census *c, const struct pool_state *pool, uint64_t 
 
 void census_prune(struct census *c, const struct pool_state *pool)
 {
-	struct entry *e = find(c, pool);
+	struct entry *e = find_pool(c, pool);
 
 	if (!e)
 		return;

@@ -129,7 +129,7 @@ static void clean_mark(const struct drain *d, uint32_t *slot, uint32_t value)
 }
 
 /* An id is listed with its first block: empty pools are left out, or it would be listed again. */
-static void book(struct drain_result *r, uint32_t id, uint64_t bytes, uint64_t blocks)
+static void add_blocks(struct drain_result *r, uint32_t id, uint64_t bytes, uint64_t blocks)
 {
 	if (!blocks)
 		return;
@@ -144,7 +144,7 @@ static void book(struct drain_result *r, uint32_t id, uint64_t bytes, uint64_t b
 
 static void book_small(struct drain_result *r, uint32_t id, uint64_t class_bytes, uint64_t blocks)
 {
-	book(r, id, class_bytes * blocks, blocks);
+	add_blocks(r, id, class_bytes * blocks, blocks);
 	r->small_bytes += class_bytes * blocks;
 }
 
@@ -291,7 +291,7 @@ static void book_malloc(struct drain_result *r, uint64_t meta)
 {
 	uint32_t id = TM_LIVE_STACK(meta);
 
-	book(r, id, TM_LIVE_BYTES(meta), 1);
+	add_blocks(r, id, TM_LIVE_BYTES(meta), 1);
 	if (id >= r->stack_cap)
 		id = TM_STACK_LOST;
 	r->by_stack[id].malloc_bytes += TM_LIVE_BYTES(meta);
@@ -353,7 +353,7 @@ static void result_add(struct drain_result *to, const struct drain_result *from)
 	for (size_t i = 0; i < from->id_count; i++) {
 		const struct stack_total *t = &from->by_stack[from->ids[i]];
 
-		book(to, from->ids[i], t->bytes, t->blocks);
+		add_blocks(to, from->ids[i], t->bytes, t->blocks);
 	}
 }
 
@@ -505,7 +505,7 @@ static void on_late_block(void *ctx, uint32_t stack_id, uint32_t bytes)
 {
 	struct drain *d = ctx;
 
-	book(&d->next, stack_id, bytes, 1);
+	add_blocks(&d->next, stack_id, bytes, 1);
 	d->late_bytes += bytes;
 	d->next.recorded_small++;
 }

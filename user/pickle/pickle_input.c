@@ -36,7 +36,7 @@ uint64_t pickle_input_pos(const struct pickle_input *in)
 }
 
 /* Move the rest to the front and read behind it until n bytes are there. */
-static int slide(struct pickle_input *in, size_t n)
+static int slide_window(struct pickle_input *in, size_t n)
 {
 	size_t left = cursor_left(&in->cur);
 
@@ -58,14 +58,14 @@ static int slide(struct pickle_input *in, size_t n)
 	return 0;
 }
 
-static int need(struct pickle_input *in, size_t n)
+static int need_bytes(struct pickle_input *in, size_t n)
 {
-	return cursor_left(&in->cur) >= n ? 0 : slide(in, n);
+	return cursor_left(&in->cur) >= n ? 0 : slide_window(in, n);
 }
 
 int pickle_input_number(struct pickle_input *in, unsigned bytes, uint64_t *value)
 {
-	int err = need(in, bytes);
+	int err = need_bytes(in, bytes);
 
 	if (err)
 		return err;
@@ -87,7 +87,7 @@ int pickle_input_number(struct pickle_input *in, unsigned bytes, uint64_t *value
 
 int pickle_input_bytes(struct pickle_input *in, size_t n, const uint8_t **bytes)
 {
-	int err = n <= PICKLE_INPUT_MAX ? need(in, n) : -EFBIG;
+	int err = n <= PICKLE_INPUT_MAX ? need_bytes(in, n) : -EFBIG;
 
 	if (!err)
 		*bytes = cursor_bytes(&in->cur, n);
@@ -98,7 +98,7 @@ int pickle_input_skip(struct pickle_input *in, uint64_t n)
 {
 	while (n) {
 		size_t step = n < PICKLE_INPUT_MAX ? (size_t)n : PICKLE_INPUT_MAX;
-		int err = need(in, step);
+		int err = need_bytes(in, step);
 
 		if (err)
 			return err;

@@ -431,7 +431,7 @@ static unsigned number_bytes(uint8_t op)
 	}
 }
 
-static int step(struct reader *r)
+static int read_opcode(struct reader *r)
 {
 	uint64_t op, n = 0;
 	unsigned bytes;
@@ -462,7 +462,7 @@ static int check_head(struct reader *r)
 }
 
 /* The reason gets its place; an input that ends is a reason, too. */
-static int explain(struct reader *r, int err)
+static int explain_error(struct reader *r, int err)
 {
 	char *reason = r->values.info->reason;
 	size_t cap = sizeof(r->values.info->reason), len;
@@ -481,8 +481,8 @@ static int read_snapshot(struct reader *r)
 	int err = check_head(r);
 
 	while (!err && !r->stopped)
-		err = step(r);
-	return err ? explain(r, err) : pickle_values_store(&r->values);
+		err = read_opcode(r);
+	return err ? explain_error(r, err) : pickle_values_store(&r->values);
 }
 
 bool pickle_detect(const void *head, size_t len)
@@ -492,8 +492,8 @@ bool pickle_detect(const void *head, size_t len)
 	return len >= 2 && b[0] == 0x80 /* PROTO */ && b[1] >= PROTOCOL_MIN && b[1] <= PROTOCOL_MAX;
 }
 
-static int run(struct reader *r, struct intern *strings, struct snapshot **out,
-	       struct pickle_info *info)
+static int run_machine(struct reader *r, struct intern *strings, struct snapshot **out,
+		       struct pickle_info *info)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = snapshot_new(strings);
 	int err;
@@ -522,7 +522,7 @@ int pickle_read_fd(int fd, struct intern *strings, struct snapshot **out, struct
 
 	if (err)
 		return err;
-	err = run(&r, strings, out, info);
+	err = run_machine(&r, strings, out, info);
 	pickle_input_release(&r.in);
 	if (!err && !fstat(fd, &st))
 		(*out)->time_ns = st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
@@ -536,7 +536,7 @@ int pickle_read_mem(const void *data, size_t len, struct intern *strings, struct
 	int err;
 
 	pickle_input_open_mem(&r.in, data, len);
-	err = run(&r, strings, out, info);
+	err = run_machine(&r, strings, out, info);
 	pickle_input_release(&r.in);
 	return err;
 }

@@ -40,7 +40,7 @@ static int by_value(const void *a, const void *b)
 }
 
 /* In the child: sorted ns per call of each round. */
-static void measure(void (*fn)(void), double rounds[ROUNDS])
+static void measure_rounds(void (*fn)(void), double rounds[ROUNDS])
 {
 	for (int r = 0; r < ROUNDS; r++) {
 		double start = thread_ns();
@@ -70,7 +70,7 @@ static void child_main(int memfd, const int to[2], const int from[2])
 	fn();
 	if (write(out, "r", 1) != 1 || read(in, &go, 1) != 1)
 		_exit(1);
-	measure(fn, rounds);
+	measure_rounds(fn, rounds);
 	if (write(out, rounds, sizeof(rounds)) != (ssize_t)sizeof(rounds))
 		_exit(1);
 	_exit(0);
@@ -83,8 +83,8 @@ static bool read_in_time(int fd, void *data, size_t len)
 	return poll(&pfd, 1, TIMEOUT_MS) == 1 && read(fd, data, len) == (ssize_t)len;
 }
 
-static int run(const struct bpf_session *s, pid_t child, int memfd, int in, int out,
-	       double rounds[ROUNDS])
+static int run_child(const struct bpf_session *s, pid_t child, int memfd, int in, int out,
+		     double rounds[ROUNDS])
 {
 	_cleanup_(uprobe_link_freep) struct uprobe_link *link = NULL;
 	uint64_t off = 0;
@@ -125,7 +125,7 @@ int calibrate_trap(const struct bpf_session *s, double *ns, double *spread)
 		child_main(memfd, to, from);
 	close(to[0]);
 	close(from[1]);
-	err = child < 0 ? -EAGAIN : run(s, child, memfd, from[0], to[1], rounds);
+	err = child < 0 ? -EAGAIN : run_child(s, child, memfd, from[0], to[1], rounds);
 	close(to[1]);
 	close(from[0]);
 	if (child > 0) {

@@ -25,7 +25,7 @@ static int64_t now_ms(void)
 }
 
 /* Signals are blocked, those for our process group do not reach it, nor does "killall -9 tmbpf". */
-static _Noreturn void child(int (*fn)(const void *), const void *arg, int *result)
+static _Noreturn void child_main(int (*fn)(const void *), const void *arg, int *result)
 {
 	setsid();
 	prctl(PR_SET_NAME, "uprobe-attach");
@@ -65,7 +65,7 @@ static bool clone_and_wait(int (*fn)(const void *), const void *arg, int *result
 	sigprocmask(SIG_SETMASK, &all, &before);
 	pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
 	if (!pid)
-		child(fn, arg, result);
+		child_main(fn, arg, result);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid > 0)
 		child_wait((pid_t)pid, slow);

@@ -158,7 +158,7 @@ int uprobe_link_like(const struct uprobe_link *link, const struct bpf_program *p
 }
 
 /* All of a link; the memory is left as it is. */
-static int detach(const void *arg)
+static int detach_link(const void *arg)
 {
 	const struct uprobe_link *link = arg;
 
@@ -188,14 +188,14 @@ void uprobe_link_free(struct uprobe_link *link)
 
 	if (!link)
 		return;
-	if (shielded_call(detach, link, detach_is_slow, &err)) {
+	if (shielded_call(detach_link, link, detach_is_slow, &err)) {
 		/* The child closed the descriptors and freed its copy of the memory; this is ours. */
 		for (size_t i = 0; i < link->perf_count; i++) {
 			bpf_link__disconnect(link->perf[i]);
 			bpf_link__destroy(link->perf[i]);
 		}
 	} else {
-		detach(link);
+		detach_link(link);
 	}
 	release_link(link);
 }

@@ -48,7 +48,7 @@ static int compare_stacks(const struct order *o, uint32_t a, uint32_t b)
 	return (x.count > y.count) - (x.count < y.count);
 }
 
-static int compare(const void *a, const void *b, void *ctx)
+static int compare_groups(const void *a, const void *b, void *ctx)
 {
 	const struct export_group *x = a, *y = b;
 	int c = compare_stacks(ctx, x->stack, y->stack);
@@ -57,7 +57,7 @@ static int compare(const void *a, const void *b, void *ctx)
 }
 
 /* Sums stay below 2^63: what one process can have allocated in a century. */
-static void merge(struct export_group *into, const struct export_group *g)
+static void merge_group(struct export_group *into, const struct export_group *g)
 {
 	for (int v = 0; v < EXPORT_VALUES; v++)
 		into->values[v] += g->values[v];
@@ -79,12 +79,12 @@ int export_group_stacks(const struct snapshot *s, enum export_grouping by,
 		export_values(&s->stacks[i], g[i].values);
 	}
 	if (s->stack_count)
-		qsort_r(g, s->stack_count, sizeof(*g), compare, &order);
+		qsort_r(g, s->stack_count, sizeof(*g), compare_groups, &order);
 	for (size_t i = 0; i < s->stack_count; i++) {
 		uint32_t stack = g[i].stack;
 
 		if (n && !compare_stacks(&order, g[n - 1].stack, g[i].stack))
-			merge(&g[n - 1], &g[i]);
+			merge_group(&g[n - 1], &g[i]);
 		else
 			g[n++] = g[i];
 		if (group_of)

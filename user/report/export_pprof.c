@@ -43,12 +43,12 @@ static void pprof_release(struct pprof *p)
 }
 
 /* Values of a sample are signed. */
-static uint64_t clamp(uint64_t value)
+static uint64_t clamp_int64(uint64_t value)
 {
 	return value < INT64_MAX ? value : INT64_MAX;
 }
 
-static int sink(void *ctx, struct buf *b)
+static int write_chunk(void *ctx, struct buf *b)
 {
 	struct pprof *p = ctx;
 
@@ -137,12 +137,12 @@ static int write_sample(struct pprof *p, const struct snap_stack *st)
 	}
 	pb_message(&p->sample, SAMPLE_LOCATION_ID, &p->ids);
 	for (int v = 0; v < EXPORT_VALUES; v++)
-		pb_varint(&p->inner, clamp(values[v]));
+		pb_varint(&p->inner, clamp_int64(values[v]));
 	pb_message(&p->sample, SAMPLE_VALUE, &p->inner);
 	if (!err)
 		err = put_labels(p, st, values);
 	pb_message(&p->text, PROFILE_SAMPLE, &p->sample);
-	return err ? err : sink(p, &p->text);
+	return err ? err : write_chunk(p, &p->text);
 }
 
 /* What `go tool pprof -comments` shows, a line each. */
@@ -200,7 +200,7 @@ static int write_profile(struct pprof *p)
 	for (size_t i = 0; !err && i < p->s->stack_count; i++)
 		err = write_sample(p, &p->s->stacks[i]);
 	if (!err)
-		err = pprof_tables_write(&p->tables, &p->text, sink, p);
+		err = pprof_tables_write(&p->tables, &p->text, write_chunk, p);
 	if (!err)
 		err = gzip_out_write(&p->gzip, &p->text);
 	return err ? err : gzip_out_finish(&p->gzip);

@@ -65,7 +65,7 @@ static int name_file(struct pickle *p, const struct export_stack *st, const stru
 }
 
 /* Room in an array of numbers; what is new in it is zero. */
-static int fit(uint32_t **array, size_t *cap, size_t want)
+static int fit_array(uint32_t **array, size_t *cap, size_t want)
 {
 	size_t old = *cap;
 	uint32_t *grown = array_grow(*array, cap, want, sizeof(*grown));
@@ -89,7 +89,7 @@ static int put_frame(struct pickle *p, const struct export_stack *st, const stru
 		key.function.v = UINT32_MAX; /* not to be taken for a frame whose file is "" */
 	err = export_frame_id(&p->frame_ids, st->domain, &key, &id, &is_new);
 	if (!err)
-		err = fit(&p->frame_memo, &p->frame_cap, (size_t)id + 1);
+		err = fit_array(&p->frame_memo, &p->frame_cap, (size_t)id + 1);
 	if (err)
 		return err;
 	if (p->frame_memo[id]) {
@@ -98,7 +98,7 @@ static int put_frame(struct pickle *p, const struct export_stack *st, const stru
 	}
 	err = name_file(p, st, f, &file);
 	if (!err)
-		err = fit(&p->name_memo, &p->name_cap, (size_t)file.v + 1);
+		err = fit_array(&p->name_memo, &p->name_cap, (size_t)file.v + 1);
 	if (err)
 		return err;
 	if (p->name_memo[file.v]) {

@@ -21,7 +21,7 @@ int gzip_out_open(struct gzip_out *g, FILE *out)
 }
 
 /* All of the stream's input through the compressor. */
-static int run(struct gzip_out *g, int flush)
+static int run_deflate(struct gzip_out *g, int flush)
 {
 	unsigned char chunk[CHUNK];
 
@@ -51,7 +51,7 @@ int gzip_out_write(struct gzip_out *g, struct buf *b)
 		g->z.next_in = (unsigned char *)b->data + done;
 		g->z.avail_in = (unsigned)step;
 		done += step;
-		err = run(g, Z_NO_FLUSH);
+		err = run_deflate(g, Z_NO_FLUSH);
 	}
 	buf_reset(b);
 	return err;
@@ -61,7 +61,7 @@ int gzip_out_finish(struct gzip_out *g)
 {
 	g->z.next_in = NULL;
 	g->z.avail_in = 0;
-	return run(g, Z_FINISH);
+	return run_deflate(g, Z_FINISH);
 }
 
 void gzip_out_release(struct gzip_out *g)

@@ -23,7 +23,7 @@ static const char *text_or(const char *s, const char *other)
 	return s && *s ? s : other;
 }
 
-static bool differ(const char *a, const char *b)
+static bool texts_differ(const char *a, const char *b)
 {
 	return a && b && strcmp(a, b) != 0;
 }
@@ -60,7 +60,7 @@ static void doubt_process(struct buf *out, size_t start, const struct store_meta
 			  "they were attached at different times: what was allocated before the "
 			  "later attach is missing there");
 	}
-	if (differ(old->python_version, now->python_version)) {
+	if (texts_differ(old->python_version, now->python_version)) {
 		snprintf(text, sizeof(text), "they ran CPython %.20s and %.20s",
 			 old->python_version, now->python_version);
 		add_doubt(out, start, text);

@@ -28,7 +28,7 @@ static const char *clock_text(char out[16], int64_t time_ns)
 	return out;
 }
 
-static const char *plural(uint64_t count, const char *one, const char *many)
+static const char *plural_of(uint64_t count, const char *one, const char *many)
 {
 	return count == 1 ? one : many;
 }
@@ -86,7 +86,8 @@ void report_header_text(struct buf *b, const struct report_hello *h, const char 
 	}
 	(void)buf_printf(b, "%s, %s, %u %s; memory held before %s is not %s\n",
 			 *sep ? "" : "nothing", trace_mode_key(h->mode), h->frames,
-			 plural(h->frames, "frame", "frames"), clock_text(clock, h->time_ns), kept);
+			 plural_of(h->frames, "frame", "frames"), clock_text(clock, h->time_ns),
+			 kept);
 	if (h->trial && h->projected_slowdown_ratio >= 0)
 		(void)buf_printf(b,
 				 "a trial of %.0f ms saw %.0f allocations/s: exact is projected to "
@@ -213,7 +214,7 @@ static void write_site(struct report *r, const struct statistics *in, const stru
 	if (place->line)
 		(void)buf_printf(&line.after_path, ":%d", place->line);
 	(void)buf_printf(&line.after_path, " (%" PRIu64 " %s)", site->count,
-			 plural(site->count, "block", "blocks"));
+			 plural_of(site->count, "block", "blocks"));
 	text_append_clean(&line.function, intern_get(now->strings, statistic_function(in, site)));
 	put_trend(r, &line.tail, history_get(&r->history, in, site));
 	put_callers(r, &line.tail, now, site);
@@ -241,7 +242,7 @@ static void write_traceback(struct report *r, const struct snapshot *s, const st
 		(void)buf_printf(
 			b, "    biggest stack, %s in %" PRIu64 " %s (most recent call last):\n",
 			units_format_size(size, (int64_t)st->bytes, false), st->blocks,
-			plural(st->blocks, "block", "blocks"));
+			plural_of(st->blocks, "block", "blocks"));
 	if (st->truncated)
 		(void)buf_printf(b, "      ... older calls cut at %u frames (--frames)\n",
 				 r->frames);
@@ -275,8 +276,8 @@ static void write_other_sites(struct report *r, const struct statistics *groups)
 	}
 	(void)buf_printf(&r->text, "  %s %zu other %s (%" PRIu64 " %s)\n",
 			 units_format_size(size, (int64_t)bytes, true), others,
-			 plural(others, "site", "sites"), blocks,
-			 plural(blocks, "block", "blocks"));
+			 plural_of(others, "site", "sites"), blocks,
+			 plural_of(blocks, "block", "blocks"));
 }
 
 /* ---- interval ---- */
@@ -289,7 +290,7 @@ static void write_totals(struct report *r, const struct snapshot *now, const str
 	(void)buf_printf(b, "%s[%s] live %s in %" PRIu64 " %s since attach",
 			 r->opts.color ? "\x1b[1m" : "", clock_text(clock, now->time_ns),
 			 units_format_size(size, (int64_t)now->live_bytes, true), now->live_blocks,
-			 plural(now->live_blocks, "block", "blocks"));
+			 plural_of(now->live_blocks, "block", "blocks"));
 	if (now->rss_bytes)
 		(void)buf_printf(b, "   RSS %s",
 				 units_format_size(size, (int64_t)now->rss_bytes, false));

@@ -58,7 +58,7 @@ static void put_at(struct buf *line, size_t column, const char *s)
 	(void)buf_printf(line, "%*s%s", (int)(column - at), "", s);
 }
 
-static void render(struct buf *out, const struct text_line *l, size_t path_cut)
+static void render_line(struct buf *out, const struct text_line *l, size_t path_cut)
 {
 	buf_reset(out);
 	(void)buf_append_str(out, text_of(&l->head));
@@ -92,10 +92,10 @@ void text_line_write(struct buf *out, const struct text_line *line, size_t width
 	struct buf text = {0};
 	size_t columns;
 
-	render(&text, line, 0);
+	render_line(&text, line, 0);
 	columns = text_columns(text_of(&text));
 	if (width && columns > width) {
-		render(&text, line, path_cut_for(line, columns - width));
+		render_line(&text, line, path_cut_for(line, columns - width));
 		columns = text_columns(text_of(&text));
 	}
 	if (width && columns > width) {

@@ -40,7 +40,7 @@ static void read_file(struct source_lines *s)
 		buf_reset(&s->text);
 }
 
-static bool load(struct source_lines *s, const char *path)
+static bool load_source(struct source_lines *s, const char *path)
 {
 	if (s->path && !strcmp(s->path, path))
 		return true;
@@ -72,7 +72,7 @@ void source_lines_get(struct source_lines *s, const char *path, int64_t line, st
 {
 	const char *at, *end, *next, *stop;
 
-	if (line < 1 || !load(s, path) || !s->text.len)
+	if (line < 1 || !load_source(s, path) || !s->text.len)
 		return;
 	at = s->text.data;
 	stop = at + s->text.len;

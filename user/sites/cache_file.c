@@ -17,7 +17,7 @@
 #define SUM_LEN 8
 
 /* Catches torn and damaged files, not forgers (the owner check does). */
-static uint64_t checksum(const void *data, size_t len)
+static uint64_t file_checksum(const void *data, size_t len)
 {
 	return hash_bytes(HASH_BYTES_START, data, len);
 }
@@ -102,7 +102,7 @@ int cache_file_read(const struct text_id *id, const char *kind, struct buf *out)
 		memcpy(&sum, b.data + b.len - SUM_LEN, SUM_LEN);
 		b.len -= SUM_LEN;
 	}
-	if (!err && checksum(b.data, b.len) != sum)
+	if (!err && file_checksum(b.data, b.len) != sum)
 		err = -EBADMSG;
 	if (err)
 		buf_release(&b);
@@ -168,7 +168,7 @@ static void drop_oldest(int dir_fd)
 int cache_file_write(const struct text_id *id, const char *kind, const struct buf *data)
 {
 	_cleanup_close_ int dir = -1, fd = -1;
-	uint64_t sum = checksum(data->data, data->len);
+	uint64_t sum = file_checksum(data->data, data->len);
 	char name[NAME_MAX], tmp[64];
 	int err = file_name(id, kind, name, sizeof(name));
 

@@ -76,12 +76,13 @@ struct prover {
 	int err;
 };
 
-static enum step prove(struct prover *p, unsigned depth, enum goal goal, size_t from, uint8_t reg);
+static enum step prove_goal(struct prover *p, unsigned depth, enum goal goal, size_t from,
+			    uint8_t reg);
 static enum step prove_base(struct prover *p, unsigned depth, size_t from, uint8_t reg,
 			    uint64_t slot, uint64_t addr);
 static enum step fn_returns(struct prover *p, unsigned depth, size_t idx);
 
-static bool spend(struct prover *p, unsigned cost)
+static bool spend_budget(struct prover *p, unsigned cost)
 {
 	if (p->budget < cost || p->spent >= BUDGET_FILE)
 		return false;
@@ -101,7 +102,7 @@ static bool walk_add(struct prover *p, struct walk *w, struct place at)
 		if (old->idx == at.idx && old->reg == at.reg && old->disp == at.disp)
 			return true;
 	}
-	if (w->count == STATES_MAX || !spend(p, 1))
+	if (w->count == STATES_MAX || !spend_budget(p, 1))
 		return false;
 	w->items[w->count] = at;
 	w->seen[h] = (uint16_t)++w->count;
@@ -152,7 +153,7 @@ static enum step copy_of(struct place *at, uint8_t reg)
 	return STEP_ON;
 }
 
-static enum step zero(const struct walk *w)
+static enum step zero_result(const struct walk *w)
 {
 	return w->goal == GOAL_BLOCK ? STEP_ZERO : STEP_FAIL;
 }
@@ -169,7 +170,7 @@ static enum step store_to_stack(const struct walk *w, const struct insn *in, str
 	if (in->op != OP_MOV || in->dst != OPERAND_MEM || in->width != 8 || in->disp != at->disp)
 		return STEP_FAIL;
 	if (in->src == OPERAND_IMM)
-		return in->imm == 0 ? zero(w) : STEP_FAIL;
+		return in->imm == 0 ? zero_result(w) : STEP_FAIL;
 	return in->src == OPERAND_REG ? copy_of(at, in->src_reg) : STEP_FAIL;
 }
 
@@ -224,7 +225,7 @@ static enum step through_pointer(struct prover *p, unsigned depth, size_t idx)
 	const struct insn *in = &p->k->code->insns[idx];
 
 	return in->dst == OPERAND_MEM ? is_table_entry(p, depth, idx)
-				      : prove(p, depth, GOAL_POINTER, idx, in->dst_reg);
+				      : prove_goal(p, depth, GOAL_POINTER, idx, in->dst_reg);
 }
 
 /* rax behind a call. */
@@ -241,7 +242,7 @@ static enum step step_call(struct prover *p, unsigned depth, const struct walk *
 		end = to == CODE_NONE ? STEP_FAIL : fn_returns(p, depth + 1, to);
 	else
 		end = through_pointer(p, depth + 1, idx);
-	return end == STEP_ZERO ? zero(w) : end;
+	return end == STEP_ZERO ? zero_result(w) : end;
 }
 
 static enum step step_load(struct prover *p, unsigned depth, struct walk *w, const struct insn *in,
@@ -263,9 +264,9 @@ static enum step step_load(struct prover *p, unsigned depth, struct walk *w, con
 /* A fresh block plus a number: which of the two is the block is not known beforehand. */
 static enum step step_sum(struct prover *p, unsigned depth, size_t idx, uint8_t a, uint8_t b)
 {
-	enum step end = prove(p, depth + 1, GOAL_SUMMAND, idx, a);
+	enum step end = prove_goal(p, depth + 1, GOAL_SUMMAND, idx, a);
 
-	return end == STEP_FRESH ? end : prove(p, depth + 1, GOAL_SUMMAND, idx, b);
+	return end == STEP_FRESH ? end : prove_goal(p, depth + 1, GOAL_SUMMAND, idx, b);
 }
 
 static enum step step_arithmetic(struct prover *p, unsigned depth, const struct walk *w,
@@ -274,7 +275,7 @@ static enum step step_arithmetic(struct prover *p, unsigned depth, const struct 
 	bool same = in->src == OPERAND_REG && in->src_reg == at->reg;
 
 	if ((in->op == OP_XOR || in->op == OP_SUB) && same && in->width >= 4)
-		return zero(w);
+		return zero_result(w);
 	uint64_t vaddr;
 
 	if (in->width != 8 || w->goal == GOAL_POINTER)
@@ -299,7 +300,7 @@ static enum step step_arithmetic(struct prover *p, unsigned depth, const struct 
 }
 
 /* From behind the instruction at at->idx to before it. */
-static enum step step(struct prover *p, unsigned depth, struct walk *w, struct place *at)
+static enum step walk_step(struct prover *p, unsigned depth, struct walk *w, struct place *at)
 {
 	const struct insn *in = &p->k->code->insns[at->idx];
 
@@ -316,7 +317,7 @@ static enum step step(struct prover *p, unsigned depth, struct walk *w, struct p
 	if (in->op != OP_MOV)
 		return step_arithmetic(p, depth, w, in, at);
 	if (in->src == OPERAND_IMM)
-		return in->imm == 0 && in->width >= 4 ? zero(w) : STEP_FAIL;
+		return in->imm == 0 && in->width >= 4 ? zero_result(w) : STEP_FAIL;
 	if (in->width != 8)
 		return STEP_FAIL;
 	return in->src == OPERAND_REG ? copy_of(at, in->src_reg) : step_load(p, depth, w, in, at);
@@ -329,7 +330,7 @@ static enum step walk_run(struct prover *p, unsigned depth, struct walk *w)
 		struct place at = w->items[i];
 		size_t idx = at.idx;
 
-		switch (step(p, depth, w, &at)) {
+		switch (walk_step(p, depth, w, &at)) {
 		case STEP_FAIL:
 			return STEP_FAIL;
 		case STEP_FRESH:
@@ -342,7 +343,7 @@ static enum step walk_run(struct prover *p, unsigned depth, struct walk *w)
 				return STEP_FAIL;
 		}
 	}
-	return w->fresh ? STEP_FRESH : zero(w);
+	return w->fresh ? STEP_FRESH : zero_result(w);
 }
 
 /* The goal is set in the walk of this depth. Returns as walk_run(). */
@@ -352,7 +353,7 @@ static enum step prove_walk(struct prover *p, unsigned depth, size_t from, uint8
 	enum step end;
 	int private;
 
-	if (depth >= NEST_MAX || reg > 15 || reg == REG_RSP || !spend(p, COST_WALK))
+	if (depth >= NEST_MAX || reg > 15 || reg == REG_RSP || !spend_budget(p, COST_WALK))
 		return STEP_FAIL;
 	w = &p->walks[depth];
 	w->count = w->word_count = 0;
@@ -363,7 +364,7 @@ static enum step prove_walk(struct prover *p, unsigned depth, size_t from, uint8
 	end = walk_run(p, depth, w);
 	if (end == STEP_FAIL || !w->word_count)
 		return end;
-	if (!spend(p, COST_STACK))
+	if (!spend_budget(p, COST_STACK))
 		return STEP_FAIL;
 	private = fresh_stack_private(p->k, from, w->words, w->word_count);
 	if (private < 0)
@@ -375,7 +376,8 @@ static enum step prove_walk(struct prover *p, unsigned depth, size_t from, uint8
  * Does what is in reg before the instruction at `from` meet the goal on every path? Returns as
  * walk_run().
  */
-static enum step prove(struct prover *p, unsigned depth, enum goal goal, size_t from, uint8_t reg)
+static enum step prove_goal(struct prover *p, unsigned depth, enum goal goal, size_t from,
+			    uint8_t reg)
 {
 	if (depth < NEST_MAX) {
 		p->walks[depth].goal = goal;
@@ -404,7 +406,7 @@ static enum step fn_end(struct prover *p, unsigned depth, size_t fn, size_t idx)
 	size_t to = decode_target(code, idx);
 
 	if (in->op == OP_RET)
-		return prove(p, depth, GOAL_BLOCK, idx, REG_RAX);
+		return prove_goal(p, depth, GOAL_BLOCK, idx, REG_RAX);
 	if (in->op == OP_JMP_IND)
 		return through_pointer(p, depth, idx);
 	if (in->op != OP_JMP && in->op != OP_JCC)
@@ -424,7 +426,7 @@ static bool fn_add(struct prover *p, struct fn_walk *f, size_t idx)
 	for (unsigned i = 0; i < f->count; i++)
 		if (f->idx[i] == idx)
 			return true;
-	if (idx == CODE_NONE || f->count == FN_MAX || !spend(p, 1))
+	if (idx == CODE_NONE || f->count == FN_MAX || !spend_budget(p, 1))
 		return false;
 	f->idx[f->count++] = (uint32_t)idx;
 	return true;
@@ -498,8 +500,8 @@ int fresh_prove(const struct elf_image *img, const struct code *code, const stru
 		size_t idx = decode_find(code, sites[i].vaddr);
 
 		p->budget = BUDGET;
-		sites[i].fresh_proven = idx != CODE_NONE &&
-					prove(p, 0, GOAL_BLOCK, idx, sites[i].reg) == STEP_FRESH;
+		sites[i].fresh_proven = idx != CODE_NONE && prove_goal(p, 0, GOAL_BLOCK, idx,
+								       sites[i].reg) == STEP_FRESH;
 	}
 	free(p->walks);
 	fresh_known_release(&k);

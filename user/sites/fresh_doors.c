@@ -9,7 +9,7 @@
 
 #define TABLE_MAX 4096 /* entries of one jump table */
 
-static void mark(const struct code *code, uint8_t *doors, size_t idx)
+static void mark_entry(const struct code *code, uint8_t *doors, size_t idx)
 {
 	if (idx != CODE_NONE && idx < code->count)
 		doors[idx / 8] |= (uint8_t)(1u << (idx % 8));
@@ -17,7 +17,7 @@ static void mark(const struct code *code, uint8_t *doors, size_t idx)
 
 static void mark_vaddr(const struct code *code, uint8_t *doors, uint64_t vaddr)
 {
-	mark(code, doors, decode_find(code, vaddr));
+	mark_entry(code, doors, decode_find(code, vaddr));
 }
 
 /* Relative jump table at vaddr: 32-bit distances from its own start, as long as they lead to code. */
@@ -35,7 +35,7 @@ static void mark_table(const struct elf_image *img, const struct code *code, uin
 		idx = decode_find(code, vaddr + (uint64_t)(int64_t)d);
 		if (idx == CODE_NONE)
 			return;
-		mark(code, doors, idx);
+		mark_entry(code, doors, idx);
 	}
 }
 
@@ -48,9 +48,9 @@ static void mark_code(const struct elf_image *img, const struct code *code, uint
 		const struct insn *in = &code->insns[i];
 
 		if (in->op == OP_ENDBR)
-			mark(code, doors, i);
+			mark_entry(code, doors, i);
 		else if (in->op == OP_CALL)
-			mark(code, doors, decode_target(code, i));
+			mark_entry(code, doors, decode_target(code, i));
 		else if (in->op == OP_JCC || in->op == OP_JMP)
 			continue;
 		else if (in->op == OP_LEA && decode_mem_vaddr(code, in, &vaddr)) {
@@ -103,7 +103,7 @@ static void mark_data(const struct elf_image *img, const struct code *code, uint
 
 			if (idx != CODE_NONE && (is_function_entry(code, idx) ||
 						 has_neighbour(code, p, at, s->file_len)))
-				mark(code, doors, idx);
+				mark_entry(code, doors, idx);
 		}
 	}
 }

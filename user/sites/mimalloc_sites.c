@@ -177,7 +177,7 @@ static int add_pop(const struct code *code, size_t anchor, struct site_list *out
 						 .evidence = 2});
 }
 
-static int reject(struct mimalloc_sites *s, const char *why)
+static int reject_sites(struct mimalloc_sites *s, const char *why)
 {
 	mimalloc_sites_release(s);
 	snprintf(s->reason, sizeof(s->reason), "%s", why);
@@ -192,7 +192,7 @@ static int find_pops(const struct elf_image *img, const struct page_layout *l,
 	int err = decode_image(img, &code);
 
 	if (err)
-		return err == -ENOENT ? reject(s, "no executable segment") : -EBADMSG;
+		return err == -ENOENT ? reject_sites(s, "no executable segment") : -EBADMSG;
 	for (size_t i = 0; i < code.count && !err; i++)
 		if (is_anchor(&code.insns[i], l))
 			err = add_pop(&code, i, &list, uncovered);
@@ -204,7 +204,7 @@ static int find_pops(const struct elf_image *img, const struct page_layout *l,
 	for (size_t i = 0; !err && i < list.count; i++)
 		if (!elf_image_file_off(img, list.v[i].vaddr, &list.v[i].file_off) ||
 		    !site_is_sound(img, &list.v[i]))
-			return reject(s, "a pop site is not on an emulated jump");
+			return reject_sites(s, "a pop site is not on an emulated jump");
 	return err;
 }
 
@@ -249,17 +249,19 @@ static int find_frees(const struct elf_image *img, const uint64_t *frees, size_t
 		int err;
 
 		if (!target)
-			return reject(s, "mi_free() is inlined: frees cannot be seen at one place");
+			return reject_sites(
+				s, "mi_free() is inlined: frees cannot be seen at one place");
 		if (have_free(s, target))
 			continue;
 		if (s->free_count == MI_FREES_MAX)
-			return reject(s, "more than one mi_free()");
+			return reject_sites(s, "more than one mi_free()");
 		err = fn_site_at(img, target, 0, 1u << REG_RDI, &s->frees[s->free_count]);
 		if (err)
-			return err == -ENOMEM ? err : reject(s, "mi_free() cannot be decoded");
+			return err == -ENOMEM ? err
+					      : reject_sites(s, "mi_free() cannot be decoded");
 		s->free_count++;
 	}
-	return s->free_count == 1 ? 0 : reject(s, "no single mi_free()");
+	return s->free_count == 1 ? 0 : reject_sites(s, "no single mi_free()");
 }
 
 int mimalloc_sites_find(const struct elf_image *img, unsigned minor, const uint64_t *frees,
@@ -271,9 +273,9 @@ int mimalloc_sites_find(const struct elf_image *img, unsigned minor, const uint6
 	int err = find_pops(img, l, &s, &uncovered);
 
 	if (!err && s.pop_count < POPS_MIN)
-		err = reject(&s, "no pop of a page's free list found");
+		err = reject_sites(&s, "no pop of a page's free list found");
 	if (!err && uncovered)
-		err = reject(&s, "a pop of a page's free list has no jump to probe");
+		err = reject_sites(&s, "a pop of a page's free list has no jump to probe");
 	if (!err)
 		err = find_frees(img, frees, free_count, &s);
 	if (!err)

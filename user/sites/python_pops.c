@@ -66,7 +66,7 @@ static enum flow_step pop_before(void *ctx, const struct code *code, const struc
 	return FLOW_DONE;
 }
 
-static bool holds(const struct flow_state *st, uint8_t reg, uint8_t what)
+static bool register_holds(const struct flow_state *st, uint8_t reg, uint8_t what)
 {
 	return reg < 16 && st->reg[reg].known && st->reg[reg].reg == what && st->reg[reg].c == 0;
 }
@@ -79,7 +79,7 @@ static enum flow_step pop_behind(void *ctx, const struct code *code, size_t idx,
 
 	if (in->op == OP_CALL || in->op == OP_CALL_IND)
 		return FLOW_CUT;
-	if (in->base < 16 && holds(st, in->base, p->pool)) {
+	if (in->base < 16 && register_holds(st, in->base, p->pool)) {
 		if (p->load == CODE_NONE && insn_is_load(in, in->base, POOL_FREEBLOCK)) {
 			p->load = idx;
 			p->block = in->dst_reg;
@@ -210,9 +210,9 @@ static enum flow_step after_jump(void *ctx, const struct code *code, size_t idx,
 	if (in->op != OP_JCC)
 		return FLOW_ON;
 	for (uint8_t r = 0; r < 16; r++) {
-		if (w->block_reg > 15 && holds(st, r, w->block))
+		if (w->block_reg > 15 && register_holds(st, r, w->block))
 			w->block_reg = r;
-		if (w->pool_reg > 15 && holds(st, r, w->pool))
+		if (w->pool_reg > 15 && register_holds(st, r, w->pool))
 			w->pool_reg = r;
 	}
 	if (w->seen_store && (in->flags & INSN_EMULATED))

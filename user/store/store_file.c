@@ -126,7 +126,7 @@ int store_file_resolve(const char *path, char **out)
 	return 0;
 }
 
-static int busy(const char *path)
+static int file_is_busy(const char *path)
 {
 	return log_coded_err(-EBUSY, "E705", "record to another file with -o",
 			     "another tmbpf is recording to %s", path);
@@ -160,7 +160,7 @@ static int look_at_old(const char *path, bool force, int *fd)
 		return cannot_create(path, -errno);
 	err = store_lock(old);
 	if (err == -EBUSY)
-		return busy(path);
+		return file_is_busy(path);
 	if (err)
 		return cannot_create(path, err);
 	if (!force)
@@ -266,7 +266,7 @@ static int make_file(const char *path, int old, int *out)
 		return cannot_create(path, -errno);
 	err = store_lock(made);
 	if (err == -EBUSY)
-		return busy(path);
+		return file_is_busy(path);
 	/* A file system without locks: then there is no protection, but there is a recording. */
 	if (err)
 		log_debug("%s: no lock: %s", path, strerror(-err));

@@ -22,7 +22,7 @@ struct moment {
 };
 
 /* Exactly n digits. */
-static bool digits(const char **s, int n, int *value)
+static bool read_digits(const char **s, int n, int *value)
 {
 	int v = 0;
 
@@ -35,7 +35,7 @@ static bool digits(const char **s, int n, int *value)
 	return true;
 }
 
-static bool skip(const char **s, char c)
+static bool skip_char(const char **s, char c)
 {
 	if (**s != c)
 		return false;
@@ -58,9 +58,9 @@ static bool parse_date(const char **s, struct moment *m)
 	const char *p = *s;
 	int year, month, day;
 
-	if (!digits(&p, 4, &year) || !skip(&p, '-'))
+	if (!read_digits(&p, 4, &year) || !skip_char(&p, '-'))
 		return true; /* no date: the caller tries a time */
-	if (!digits(&p, 2, &month) || !skip(&p, '-') || !digits(&p, 2, &day) ||
+	if (!read_digits(&p, 2, &month) || !skip_char(&p, '-') || !read_digits(&p, 2, &day) ||
 	    (*p != 'T' && *p != ' '))
 		return false;
 	m->dated = true;
@@ -77,18 +77,18 @@ static bool parse_clock(const char **s, struct moment *m)
 	struct tm *tm = &m->tm;
 	int64_t unit = SECOND_NS;
 
-	if (!digits(s, 2, &tm->tm_hour) || !skip(s, ':') || !digits(s, 2, &tm->tm_min) ||
-	    tm->tm_hour > 23 || tm->tm_min > 59)
+	if (!read_digits(s, 2, &tm->tm_hour) || !skip_char(s, ':') ||
+	    !read_digits(s, 2, &tm->tm_min) || tm->tm_hour > 23 || tm->tm_min > 59)
 		return false;
 	m->precision_ns = 60 * SECOND_NS;
-	if (!skip(s, ':'))
+	if (!skip_char(s, ':'))
 		return true;
-	if (!digits(s, 2, &tm->tm_sec) || tm->tm_sec > 60)
+	if (!read_digits(s, 2, &tm->tm_sec) || tm->tm_sec > 60)
 		return false;
 	if (tm->tm_sec == 60)
 		tm->tm_sec = 59; /* time_t counts no leap seconds */
 	m->precision_ns = SECOND_NS;
-	if (!skip(s, '.'))
+	if (!skip_char(s, '.'))
 		return true;
 	if (!isdigit((unsigned char)**s))
 		return false;
@@ -107,12 +107,12 @@ static bool parse_zone(const char **s, struct moment *m)
 {
 	int sign = **s == '-' ? -1 : 1, hours, minutes;
 
-	if (skip(s, 'Z')) {
+	if (skip_char(s, 'Z')) {
 		m->utc = true;
 	} else if (**s == '+' || **s == '-') {
 		(*s)++;
-		if (!digits(s, 2, &hours) || !skip(s, ':') || !digits(s, 2, &minutes) ||
-		    hours > 23 || minutes > 59)
+		if (!read_digits(s, 2, &hours) || !skip_char(s, ':') ||
+		    !read_digits(s, 2, &minutes) || hours > 23 || minutes > 59)
 			return false;
 		m->utc = true;
 		m->offset_s = sign * (hours * 3600L + minutes * 60L);
@@ -120,7 +120,7 @@ static bool parse_zone(const char **s, struct moment *m)
 	return !**s;
 }
 
-static bool shows(time_t t, const struct tm *want)
+static bool shows_time(time_t t, const struct tm *want)
 {
 	struct tm is;
 
@@ -140,7 +140,7 @@ static time_t last_shown(const struct tm *want, time_t end)
 
 		tm.tm_isdst = dst;
 		t = mktime(&tm);
-		if (t > last && t <= end && shows(t, want))
+		if (t > last && t <= end && shows_time(t, want))
 			last = t;
 	}
 	return last;
@@ -196,7 +196,7 @@ static const char *utc_text(char out[40], int64_t time_s)
 }
 
 /* local: " (local time, ...)" where it matters, else "". */
-static int none(const struct store *s, const char *when, const char *local)
+static int none_found(const struct store *s, const char *when, const char *local)
 {
 	char first[40], last[40], fix[160] = "name one of them, like @last, @-2, or a time";
 
@@ -223,7 +223,7 @@ static int none_at(const struct store *s, const char *when, const struct moment 
 
 	if (!m->utc && localtime_r(&t, &tm) && tm.tm_gmtoff)
 		snprintf(local, sizeof(local), " (local time, %s)", utc_text(utc, t));
-	return none(s, when, local);
+	return none_found(s, when, local);
 }
 
 static int find_time(const struct store *s, const char *when, const struct moment *m, size_t *index)
@@ -234,7 +234,7 @@ static int find_time(const struct store *s, const char *when, const struct momen
 	size_t i;
 
 	if (t < 0 || __builtin_mul_overflow((int64_t)t, SECOND_NS, &limit))
-		return none(s, when, "");
+		return none_found(s, when, "");
 	limit += m->fraction_ns + m->precision_ns - 1;
 	for (i = s->count; i > 0 && s->entries[i - 1].time_ns > limit;)
 		i--;
@@ -273,7 +273,7 @@ static int find_number(const struct store *s, const char *when, int64_t n, size_
 			return 0;
 		}
 	}
-	return none(s, when, "");
+	return none_found(s, when, "");
 }
 
 int store_find(const struct store *s, const char *when, size_t *index)
@@ -292,7 +292,7 @@ int store_find(const struct store *s, const char *when, size_t *index)
 				-EINVAL, "E201", NULL,
 				"'%s' is no time: give first, last, -2, a number, 14:02:20 or 2026-11-22T14:02:20Z",
 				when);
-		return s->count ? find_time(s, when, &m, index) : none(s, when, "");
+		return s->count ? find_time(s, when, &m, index) : none_found(s, when, "");
 	}
 	return find_number(s, when ? when : "last", n, index);
 }

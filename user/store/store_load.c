@@ -161,8 +161,8 @@ static void set_numbers(struct snap_stack *stack, const uint64_t v[STORE_VALUES]
 /* ---- one snapshot ---- */
 
 /* The rows of a query in order into the array: the last one of a trace counts. */
-static int apply(struct store *s, const char *sql, int64_t from, int64_t to,
-		 uint64_t (*values)[STORE_VALUES])
+static int apply_rows(struct store *s, const char *sql, int64_t from, int64_t to,
+		      uint64_t (*values)[STORE_VALUES])
 {
 	_cleanup_(store_stmt_freep) sqlite3_stmt *st = NULL;
 	int err = store_db_prepare(&s->db, sql, &st), row;
@@ -245,9 +245,9 @@ static int read_snapshot(struct store *s, void *ctx)
 		return -ENOMEM;
 	err = find_base(s, h->entry.seq, &base);
 	if (!err && base)
-		err = apply(s, base_sql, base, base, values);
+		err = apply_rows(s, base_sql, base, base, values);
 	if (!err)
-		err = apply(s, change_sql, base + 1, h->entry.seq, values);
+		err = apply_rows(s, change_sql, base + 1, h->entry.seq, values);
 	if (!err)
 		wanted->values = take_ptr(values);
 	return err;

@@ -137,7 +137,7 @@ int store_meta_write(struct store_db *db, const struct store_meta *meta)
 	return err ? err : store_meta_set_series(db, 0, 0);
 }
 
-static int put(struct store_db *db, sqlite3_stmt *st, const char *key, int64_t value)
+static int put_row(struct store_db *db, sqlite3_stmt *st, const char *key, int64_t value)
 {
 	sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(st, 2, value);
@@ -150,13 +150,13 @@ int store_meta_set_series(struct store_db *db, size_t count, uint32_t last_seq)
 	int err = store_db_prepare(db, "INSERT OR REPLACE INTO meta VALUES(?, ?)", &st);
 
 	if (!err)
-		err = put(db, st, COUNT_KEY, (int64_t)count);
+		err = put_row(db, st, COUNT_KEY, (int64_t)count);
 	if (!err)
-		err = put(db, st, LAST_KEY, last_seq);
+		err = put_row(db, st, LAST_KEY, last_seq);
 	return err ? err : write_checksum(db);
 }
 
-static int get(struct store_db *db, const char *key, int64_t *value)
+static int get_row(struct store_db *db, const char *key, int64_t *value)
 {
 	_cleanup_(store_stmt_freep) sqlite3_stmt *st = NULL;
 	int err = store_db_prepare(db, "SELECT value FROM meta WHERE key = ?", &st);
@@ -172,10 +172,10 @@ static int get(struct store_db *db, const char *key, int64_t *value)
 int store_meta_check_series(struct store_db *db, size_t count, uint32_t last_seq)
 {
 	int64_t want_count, want_last;
-	int err = get(db, COUNT_KEY, &want_count);
+	int err = get_row(db, COUNT_KEY, &want_count);
 
 	if (!err)
-		err = get(db, LAST_KEY, &want_last);
+		err = get_row(db, LAST_KEY, &want_last);
 	if (!err && ((int64_t)count != want_count || (int64_t)last_seq != want_last))
 		err = store_damaged(db, "it should hold %lld snapshots up to %lld",
 				    (long long)want_count, (long long)want_last);

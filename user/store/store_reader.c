@@ -28,7 +28,7 @@ static int cannot_read(const char *path, int err)
 	return log_coded_err(err, "E311", NULL, "cannot read %s: %s", path, strerror(-err));
 }
 
-static int refuse(const char *path, enum store_format format, const unsigned char *head)
+static int refuse_format(const char *path, enum store_format format, const unsigned char *head)
 {
 	switch (format) {
 	case STORE_FORMAT_OURS:
@@ -75,7 +75,7 @@ static int look_at_file(struct store *s)
 		return cannot_read(s->path, -errno);
 	s->data_bytes = store_data_bytes(fd);
 	s->live = store_is_locked(fd);
-	return refuse(s->path, store_format_of(head, (size_t)n), head);
+	return refuse_format(s->path, store_format_of(head, (size_t)n), head);
 }
 
 static void budget_reset(struct store *s)
@@ -106,7 +106,7 @@ static int open_repaired(struct store *s)
 	return err == -EUCLEAN ? store_damaged(&s->db, "it cannot be repaired") : err;
 }
 
-static int transact(struct store *s, int (*fn)(struct store *s, void *ctx), void *ctx)
+static int in_transaction(struct store *s, int (*fn)(struct store *s, void *ctx), void *ctx)
 {
 	int err = store_db_exec(&s->db, "BEGIN");
 
@@ -123,11 +123,11 @@ int store_read(struct store *s, int (*fn)(struct store *s, void *ctx), void *ctx
 	int err;
 
 	budget_reset(s);
-	err = transact(s, fn, ctx);
+	err = in_transaction(s, fn, ctx);
 	if (err == -EUCLEAN && !s->repaired) {
 		err = open_repaired(s);
 		if (!err)
-			err = transact(s, fn, ctx);
+			err = in_transaction(s, fn, ctx);
 	}
 	return err == -EUCLEAN ? store_damaged(&s->db, "it cannot be repaired") : err;
 }

@@ -159,7 +159,7 @@ static int on_progress(void *ctx)
 	return 0;
 }
 
-static void harden(struct store_db *db)
+static void harden_db(struct store_db *db)
 {
 	sqlite3 *sql = db->sql;
 
@@ -185,7 +185,7 @@ static const char writer_pragmas[] = /* synchronous: see docs/snapshot-format.md
 static const char reader_pragmas[] =
 	"PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA cell_size_check=ON;";
 
-static int configure(struct store_db *db)
+static int configure_db(struct store_db *db)
 {
 	char cache[48];
 	int err;
@@ -212,9 +212,9 @@ int store_db_open(struct store_db *db, const char *file, enum store_access acces
 		return err;
 	}
 	(void)sqlite3_extended_result_codes(db->sql, 1);
-	harden(db);
+	harden_db(db);
 	sqlite3_busy_timeout(db->sql, READ_WAIT_MS);
-	err = configure(db);
+	err = configure_db(db);
 	if (err)
 		store_db_close(db);
 	return err;

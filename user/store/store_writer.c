@@ -49,7 +49,7 @@ struct store_writer {
 	char complete[128];
 };
 
-static void tick(struct store_writer *w)
+static void call_tick(struct store_writer *w)
 {
 	int64_t now;
 
@@ -66,7 +66,7 @@ static void wait_a_step(struct store_writer *w)
 {
 	struct timespec step = {.tv_nsec = BUSY_STEP_NS};
 
-	tick(w);
+	call_tick(w);
 	(void)nanosleep(&step, NULL);
 }
 
@@ -104,7 +104,7 @@ static void say_complete(struct store_writer *w)
 
 /* ---- opening ---- */
 
-static int prepare(struct store_writer *w, const struct store_meta *meta)
+static int prepare_file(struct store_writer *w, const struct store_meta *meta)
 {
 	int err = store_db_exec(&w->db, "BEGIN IMMEDIATE");
 
@@ -175,7 +175,7 @@ int store_create(const char *path, const struct store_meta *meta, const struct s
 	err = store_db_open(&w->db, w->file, STORE_WRITE);
 	if (!err) {
 		sqlite3_busy_handler(w->db.sql, on_busy, w);
-		err = prepare(w, meta);
+		err = prepare_file(w, meta);
 	}
 	if (err) {
 		(void)store_file_remove(w->file, w->fd); /* nothing is in it */
@@ -196,7 +196,7 @@ static uint64_t add_sat(uint64_t a, uint64_t b)
 }
 
 /* The new values of every stack, beside the old ones. */
-static int gather(struct store_writer *w, const struct snapshot *s)
+static int gather_traces(struct store_writer *w, const struct snapshot *s)
 {
 	w->round++;
 	for (size_t i = 0; i < s->stack_count; i++) {
@@ -208,7 +208,7 @@ static int gather(struct store_writer *w, const struct snapshot *s)
 		int err;
 
 		if (i % TICK_ROWS == 0)
-			tick(w);
+			call_tick(w);
 		if (!(v[0] | v[1] | v[2] | v[3]))
 			continue;
 		err = store_dict_trace(w->dict, s, stack, &id);
@@ -232,7 +232,7 @@ static int write_values(struct store_writer *w, sqlite3_stmt *st, uint32_t seq, 
 	for (int k = 0; k < STORE_VALUES; k++)
 		sqlite3_bind_int64(st, 3 + k, (int64_t)v[k]);
 	if (id % TICK_ROWS == 0)
-		tick(w);
+		call_tick(w);
 	return store_db_run(&w->db, st);
 }
 
@@ -290,7 +290,7 @@ static int write_base(struct store_writer *w, const struct store_entry *e)
 	return 0;
 }
 
-static int thin(struct store_writer *w)
+static int thin_series(struct store_writer *w)
 {
 	while (w->count > w->opts.keep) {
 		size_t i = store_thin_choose(w->times, w->count);
@@ -349,7 +349,7 @@ static int write_snapshot(struct store_writer *w, const struct snapshot *s)
 		return -ENOMEM;
 	w->times = times;
 	fill_head(w, s, &h);
-	err = gather(w, s);
+	err = gather_traces(w, s);
 	if (!err)
 		err = write_changes(w, &h);
 	if (!err)
@@ -363,7 +363,7 @@ static int write_snapshot(struct store_writer *w, const struct snapshot *s)
 	w->last_seq = h.entry.seq;
 	w->last_time_ns = h.entry.time_ns;
 	w->last_elapsed_s = h.entry.elapsed_s;
-	err = thin(w);
+	err = thin_series(w);
 	return err ? err : store_meta_set_series(&w->db, w->count, w->last_seq);
 }
 
@@ -397,7 +397,7 @@ static bool wait_for_readers(struct store_writer *w)
 	return true;
 }
 
-static int commit(struct store_writer *w)
+static int commit_snapshot(struct store_writer *w)
 {
 	int rc = SQLITE_BUSY;
 
@@ -419,7 +419,7 @@ static int commit(struct store_writer *w)
 	return 0;
 }
 
-static int fail(struct store_writer *w, int err)
+static int fail_writer(struct store_writer *w, int err)
 {
 	w->failed = true;
 	if (!sqlite3_get_autocommit(w->db.sql))
@@ -447,14 +447,14 @@ int store_append(struct store_writer *w, const struct snapshot *s)
 			return -EBUSY;
 		}
 		if (rc)
-			return fail(w, store_db_error(&w->db, rc));
+			return fail_writer(w, store_db_error(&w->db, rc));
 		w->in_transaction = true;
 	}
 	err = write_snapshot(w, s);
 	w->waiting++;
 	if (!err)
-		err = commit(w);
-	return err ? fail(w, err) : 0;
+		err = commit_snapshot(w);
+	return err ? fail_writer(w, err) : 0;
 }
 
 size_t store_writer_count(const struct store_writer *w)
@@ -484,7 +484,7 @@ int store_writer_finish(struct store_writer *w, const char *end_reason)
 		w->in_transaction = false;
 		w->waiting = 0;
 		if (err)
-			err = fail(w, err);
+			err = fail_writer(w, err);
 		else
 			say_complete(w);
 	}

@@ -299,7 +299,7 @@ static void build_id_to_hex(struct elf_image *img)
 	}
 }
 
-static int parse(struct elf_image *img)
+static int parse_image(struct elf_image *img)
 {
 	Elf64_Ehdr hdr;
 	int err = parse_header(img, &hdr);
@@ -394,7 +394,7 @@ int elf_image_open_fd(int fd, struct elf_image **out)
 	int err = reserve_range(fd, (size_t)st.stx_size, img);
 
 	if (!err)
-		err = parse(img);
+		err = parse_image(img);
 	if (err)
 		return err;
 	*out = take_ptr(img);
@@ -427,7 +427,7 @@ int elf_image_open_bytes(const void *data, size_t len, struct elf_image **out)
 	img->data = copy;
 	img->len = len;
 	img->owner = geteuid();
-	int err = parse(img);
+	int err = parse_image(img);
 
 	if (err)
 		return err;

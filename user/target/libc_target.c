@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 
-static bool defines(const struct target_object *o, const char *name)
+static bool defines_symbol(const struct target_object *o, const char *name)
 {
 	const struct elf_symbol *s = elf_image_symbol(o->image, name);
 
@@ -25,7 +25,7 @@ static const char *const glibc_names[] = {"gnu_get_libc_version", "_IO_2_1_stdou
 static bool defines_any(const struct target_object *o, const char *const *names, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (defines(o, names[i]))
+		if (defines_symbol(o, names[i]))
 			return true;
 	}
 	return false;
@@ -78,14 +78,14 @@ static void musl_version(const struct elf_image *img, char out[32])
 	}
 }
 
-static void identify(struct libc_target *out)
+static void identify_libc(struct libc_target *out)
 {
 	const struct target_object *o = out->object;
 
 	if (defines_any(o, glibc_names, ARRAY_LEN(glibc_names))) {
 		out->kind = LIBC_GLIBC;
 		version_after(o->image, "release version ", out->version);
-	} else if (defines(o, "__libc_start_main") && defines(o, "__dls3")) {
+	} else if (defines_symbol(o, "__libc_start_main") && defines_symbol(o, "__dls3")) {
 		/* musl's libc.so is its dynamic linker too; __dls2b and __dls3 are its stages */
 		out->kind = LIBC_MUSL;
 		musl_version(o->image, out->version);
@@ -100,9 +100,9 @@ int libc_target_find(struct target *t, struct libc_target *out)
 
 	if (!found.object)
 		return -ENOENT;
-	if (!defines(found.object, "free"))
+	if (!defines_symbol(found.object, "free"))
 		log_info("%s defines malloc but not free", found.object->path);
-	identify(&found);
+	identify_libc(&found);
 	log_info("malloc is that of %s (%s %s)", found.object->path,
 		 found.kind == LIBC_GLIBC  ? "glibc"
 		 : found.kind == LIBC_MUSL ? "musl"

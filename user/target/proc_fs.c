@@ -13,7 +13,7 @@
 
 #define PROC_FILE_MAX ((size_t)4 << 20) /* environ is the largest: bounded by ARG_MAX */
 
-static int gone(int err)
+static int process_gone(int err)
 {
 	return err == -ENOENT ? -ESRCH : err;
 }
@@ -27,17 +27,17 @@ int proc_read(pid_t pid, const char *name, struct buf *out)
 	if (!strcmp(name, "cmdline") || !strcmp(name, "environ")) {
 		int err = timed_read_file(path, PROC_FILE_MAX, TIMED_IO_MS, out);
 
-		return gone(err ? err : buf_append_str(out, ""));
+		return process_gone(err ? err : buf_append_str(out, ""));
 	}
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return gone(-errno);
+		return process_gone(-errno);
 	int err = buf_read_fd(out, fd, PROC_FILE_MAX);
 
 	if (!err)
 		err = buf_append_str(out, ""); /* make it a string also when empty */
-	return gone(err);
+	return process_gone(err);
 }
 
 int proc_readlink(pid_t pid, const char *name, char **out)
@@ -48,7 +48,7 @@ int proc_readlink(pid_t pid, const char *name, char **out)
 	ssize_t n = readlink(path, target, sizeof(target) - 1);
 
 	if (n < 0)
-		return gone(-errno);
+		return process_gone(-errno);
 	target[n] = '\0';
 	char *copy = strdup(target);
 

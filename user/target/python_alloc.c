@@ -79,7 +79,7 @@ static bool all_differ(const struct alloc_entry *a, const struct alloc_entry *b)
  * pymalloc serves mem and obj, never raw; malloc all three; others have
  * functions for each.
  */
-static enum py_allocator judge(const struct alloc_place *p, const struct alloc_tables *a)
+static enum py_allocator judge_allocator(const struct alloc_place *p, const struct alloc_tables *a)
 {
 	if (!a->mem.known || !a->obj.known || !a->debug_raw.known)
 		return PY_ALLOC_UNKNOWN;
@@ -122,7 +122,7 @@ static enum py_allocator find_in_runtime(struct alloc_place *p, struct python_ta
 	alloc_hooks_add(&py->hooks, &a.raw.hooks);
 	py->domain_free[0] = a.mem.known ? a.mem.inner.free : 0;
 	py->domain_free[1] = a.obj.known ? a.obj.inner.free : 0;
-	return judge(p, &a);
+	return judge_allocator(p, &a);
 }
 
 /* What looks like an entry near the debug state. Returns: how many, at most NEAR_MAX. */
@@ -176,7 +176,7 @@ static enum py_allocator find_near(struct alloc_place *p, const uint64_t *words,
 		return PY_ALLOC_UNKNOWN;
 	a.mem = objects[0];
 	a.obj = objects[1];
-	return judge(p, &a);
+	return judge_allocator(p, &a);
 }
 
 static enum py_allocator find_in_segment(struct alloc_place *p, const struct elf_segment *s,

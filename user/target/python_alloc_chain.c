@@ -119,8 +119,8 @@ static bool is_debug_domain(const struct alloc_place *p, uint64_t ctx)
 }
 
 /* The entry behind e, which has a context. False: none that can be believed. */
-static bool step(const struct alloc_place *p, enum owner owner, const struct alloc_entry *e,
-		 struct py_hooks *hooks, struct alloc_entry *next)
+static bool chain_step(const struct alloc_place *p, enum owner owner, const struct alloc_entry *e,
+		       struct py_hooks *hooks, struct alloc_entry *next)
 {
 	if (owner == OWNER_OTHER)
 		return find_saved(p, e->ctx, next);
@@ -152,7 +152,7 @@ void alloc_follow(const struct alloc_place *p, const struct alloc_entry *e, stru
 			break;
 		out->elsewhere = owner == OWNER_OTHER;
 		if (!at.ctx || out->hops == ALLOC_HOPS_MAX ||
-		    !step(p, owner, &at, &out->hooks, &next))
+		    !chain_step(p, owner, &at, &out->hooks, &next))
 			return;
 		out->ctx[out->hops++] = at.ctx;
 		at = next;

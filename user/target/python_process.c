@@ -67,7 +67,7 @@ static int by_mapped_names(pid_t pid, char version[PYTHON_NAME_VERSION])
 }
 
 /* Was this file looked at before, without a find? Lists have the same programs many times. */
-static bool seen(const struct stat *st)
+static bool seen_before(const struct stat *st)
 {
 	static struct {
 		dev_t dev;
@@ -108,7 +108,7 @@ static enum python_kind by_contents(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
 	if (timed_open(path, TIMED_IO_MS, &file))
 		return PYTHON_NONE;
-	int err = seen(&file.st) ? -EALREADY : elf_image_open_fd(file.fd, &img);
+	int err = seen_before(&file.st) ? -EALREADY : elf_image_open_fd(file.fd, &img);
 
 	close(file.fd);
 	if (err)

@@ -16,7 +16,7 @@
 #include "target/python_layout.h"
 #include "target/python_process.h"
 
-static int unsupported(const struct target *t, const char *what)
+static int version_unsupported(const struct target *t, const char *what)
 {
 	return log_coded_err(-ENOTSUP, "E303", PY_NATIVE_STILL,
 			     "process %d runs %s; supported: " PY_SUPPORTED, t->pid, what);
@@ -80,13 +80,13 @@ static int report_other_python(struct target *t)
 
 	if (o) { /* CPython 2, up to 3.5 */
 		name_by_path(o, what);
-		return unsupported(t, what);
+		return version_unsupported(t, what);
 	}
 	if (target_object_defining(t, "pypy_execute_source") ||
 	    target_object_defining(t, "rpython_startup_code"))
-		return unsupported(t, "PyPy");
+		return version_unsupported(t, "PyPy");
 	if (has_python_texts(t))
-		return unsupported(t, "a CPython without symbols");
+		return version_unsupported(t, "a CPython without symbols");
 	return -ENOENT;
 }
 
@@ -96,19 +96,19 @@ static int read_version(struct target *t, uint64_t runtime_vaddr, struct python_
 
 	if (!python_version_read(t, out->object, runtime_vaddr, out)) {
 		name_by_path(out->object, what);
-		return unsupported(t, what);
+		return version_unsupported(t, what);
 	}
 	/* The table of a version is checked before it is believed: 3.5 exports that symbol too. */
 	if (!runtime_vaddr && out->minor != 6) {
 		snprintf(what, sizeof(what), "CPython %s", out->version);
-		return unsupported(t, what);
+		return version_unsupported(t, what);
 	}
 	out->free_threaded = python_is_free_threaded(out->object->image, runtime_vaddr);
 	snprintf(what, sizeof(what), "%sCPython %s", out->free_threaded ? "free-threaded " : "",
 		 out->version);
 	out->offsets = out->major == 3 ? py_offsets_get(out->minor, out->free_threaded) : NULL;
 	if (!out->offsets)
-		return unsupported(t, what);
+		return version_unsupported(t, what);
 	int err = python_debug_offsets_check(t, runtime_vaddr, out);
 
 	if (err == -EBADMSG)

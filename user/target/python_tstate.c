@@ -75,7 +75,7 @@ static int path_by_key(struct target *t, struct python_target *py, uint32_t key)
 	return 0;
 }
 
-static int unreadable(const struct target *t, const struct python_target *py, int err)
+static int state_unreadable(const struct target *t, const struct python_target *py, int err)
 {
 	return log_err(err, "cannot read the runtime of CPython %s in process %d", py->version,
 		       t->pid);
@@ -88,7 +88,7 @@ static int path_by_plain_key(struct target *t, struct python_target *py, uint64_
 	int err = target_read(t, addr, &key, sizeof(key));
 
 	if (err)
-		return unreadable(t, py, err);
+		return state_unreadable(t, py, err);
 	return key == UINT32_MAX ? -EAGAIN : path_by_key(t, py, key);
 }
 
@@ -99,7 +99,7 @@ static int path_by_tss(struct target *t, struct python_target *py, uint64_t addr
 	int err = target_read(t, addr, tss, sizeof(tss));
 
 	if (err)
-		return unreadable(t, py, err);
+		return state_unreadable(t, py, err);
 	if (tss[0] > 1)
 		return log_coded_err(
 			-EBADMSG, "E304", PY_NATIVE_STILL,
@@ -116,7 +116,7 @@ static int path_by_tls_index(struct target *t, struct python_target *py, uint64_
 	int err = target_read(t, addr, index, sizeof(index));
 
 	if (err)
-		return unreadable(t, py, err);
+		return state_unreadable(t, py, err);
 	if (!libc_is_glibc(t) || !index[0] || index[0] > TLS_MODULES_MAX)
 		return log_coded_err(
 			-ENOTSUP, "E303", PY_NATIVE_STILL,
@@ -177,7 +177,7 @@ int python_target_set_slot(struct target *t, struct python_target *py, const str
 			"is of an unknown shape)",
 			py->object->path, py->version);
 	if (err)
-		return unreadable(t, py, err);
+		return state_unreadable(t, py, err);
 	switch (slot->kind) {
 	case PY_SLOT_KEY:
 		return path_by_plain_key(t, py, addr);

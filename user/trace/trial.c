@@ -21,7 +21,7 @@
  */
 #define TRAPS_PER_EVENT 2.0
 
-static uint64_t events(const struct tm_cpu_stats *s)
+static uint64_t count_events(const struct tm_cpu_stats *s)
 {
 	return s->hits[TM_PROG_POP] + s->hits[TM_PROG_MALLOC];
 }
@@ -46,7 +46,7 @@ static int measure_rate(struct capture *c, struct guard_verdict *v, double *cpu_
 	cpu_after = process_cpu_ns(c->target->pid);
 	*cpu_ns = cpu_after > cpu_before ? (double)(cpu_after - cpu_before) : 0;
 	v->trial_s = (double)(monotonic_ns() - start) / 1e9;
-	v->events_per_s = (double)(events(&after) - events(&before)) / v->trial_s;
+	v->events_per_s = (double)(count_events(&after) - count_events(&before)) / v->trial_s;
 	return err;
 }
 

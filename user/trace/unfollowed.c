@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static uint64_t smaller(uint64_t a, uint64_t b)
+static uint64_t smaller_of(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
 }
@@ -46,8 +46,9 @@ void unfollowed_release(struct unfollowed *u)
 static void shrink_to(const struct unfollowed *u, struct stack_total *most,
 		      const struct stack_total *now)
 {
-	most->bytes = smaller(most->bytes, u->gap.malloc_only ? now->malloc_bytes : now->bytes);
-	most->blocks = smaller(most->blocks, u->gap.malloc_only ? now->malloc_blocks : now->blocks);
+	most->bytes = smaller_of(most->bytes, u->gap.malloc_only ? now->malloc_bytes : now->bytes);
+	most->blocks =
+		smaller_of(most->blocks, u->gap.malloc_only ? now->malloc_blocks : now->blocks);
 }
 
 void unfollowed_restart(struct unfollowed *u, const struct drain_result *r)
