@@ -426,6 +426,11 @@ def text_mismatches_of_thread(pid):
     return text_mismatches(next(t for t in tids if process_state(t) != "Z"))
 
 
+def clean(text):
+    """A name as reports print it: what steers a terminal is '?'."""
+    return re.sub("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "?", text)
+
+
 def text_mismatches(pid):
     """Compare every executable file mapping of a process with its file: list of differences."""
     bad = []

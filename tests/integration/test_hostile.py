@@ -133,7 +133,7 @@ def bad_characters(data):
     text = data.decode("utf-8", "surrogateescape")
     bad = {c for c in text if c not in "\t\n" and (unicodedata.category(c) in ("Cc", "Cs") or
                                                    0xdc80 <= ord(c) <= 0xdcff or
-                                                   c in "\u061c\u200e\u200f\u2028\u2029" or
+                                                   c in "\u061c\u200e\u200f" or
                                                    "\u202a" <= c <= "\u202e" or "\u2066" <= c <= "\u2069")}
     return {"U+%04X" % ord(c) for c in bad}
 

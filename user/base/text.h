@@ -15,8 +15,8 @@
 
 /**
  * Bytes of the character at s (not NUL) and whether it is printable: well-formed UTF-8 that neither moves a cursor
- * nor ends a line nor turns the direction of text. These are not: C0, DEL, C1 (U+0080 to U+009F), bidirectional
- * controls (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069), U+2028, U+2029.
+ * nor turns the direction of text. These are not: C0, DEL, C1 (U+0080 to U+009F), bidirectional
+ * controls (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069).
  */
 size_t text_char_len(const char *s, bool *printable);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "drain/forget.h"
 
+#include "base/search.h"
+
 static void clear_slot(const struct bpf_session *s, uint64_t ref, uint32_t block)
 {
 	uint32_t *slot = pool_slot_at(s, ref, block);
@@ -22,19 +24,9 @@ void forget_dead_blocks(const struct bpf_session *s, const struct pool_state *p,
 
 static bool was_seen(const struct late_blocks *seen, uint64_t pool)
 {
-	size_t lo = 0, hi = seen->count;
+	size_t at = first_index(i, seen->count, seen->items[i].addr >= pool);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (seen->items[mid].addr == pool)
-			return true;
-		if (seen->items[mid].addr < pool)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
+	return at < seen->count && seen->items[at].addr == pool;
 }
 
 static void forget_entry(const struct bpf_session *s, const struct late_blocks *seen,

@@ -5,9 +5,16 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "report/export_priv.h"
+
+/* What Python's str.splitlines() takes for the end of a line, beside the controls: U+2028, U+2029. */
+static bool ends_line(const char *s)
+{
+	return !memcmp(s, "\xe2\x80\xa8", 3) || !memcmp(s, "\xe2\x80\xa9", 3);
+}
 
 static void append_frame(struct buf *b, const char *s)
 {
@@ -17,7 +24,7 @@ static void append_frame(struct buf *b, const char *s)
 		len = text_char_len(s, &printable);
 		if (*s == ';')
 			(void)buf_append_str(b, ":");
-		else if (printable)
+		else if (printable && !(len == 3 && ends_line(s)))
 			(void)buf_append(b, s, len);
 		else
 			(void)buf_append_str(b, " ");

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "base/units.h"
 
 void cost_put_slowdown(struct buf *out, const struct snapshot *s)
@@ -28,10 +29,7 @@ void cost_put_slowdown(struct buf *out, const struct snapshot *s)
 
 static const char *clock_of(int64_t time_ns, char out[16])
 {
-	time_t seconds = (time_t)(time_ns / 1000000000);
-	struct tm tm;
-
-	if (!localtime_r(&seconds, &tm) || !strftime(out, 16, "%H:%M:%S", &tm))
+	if (!text_format_time(out, 16, time_ns, TEXT_LOCAL_CLOCK))
 		snprintf(out, 16, "--:--:--");
 	return out;
 }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/command.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #define WARN_MAX 5 /* later changes are in the reports, and in the log with -v */
 
@@ -21,10 +22,7 @@ static int64_t realtime_of(int64_t monotonic)
 
 static void clock_of(int64_t time_ns, char out[16])
 {
-	time_t seconds = (time_t)(time_ns / 1000000000);
-	struct tm tm;
-
-	if (!localtime_r(&seconds, &tm) || !strftime(out, 16, "%H:%M:%S", &tm))
+	if (!text_format_time(out, 16, time_ns, TEXT_LOCAL_CLOCK))
 		snprintf(out, 16, "?");
 }
 

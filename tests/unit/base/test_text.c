@@ -35,7 +35,7 @@ static void what_steers_a_terminal_becomes_a_question_mark(void **state)
 	assert_cleaned("a\xc2\x80\xc2\x9b\xc2\x9f\xc2\xa0",
 		       "a???\xc2\xa0");				   /* U+0080 U+009B U+009F U+00A0 */
 	assert_cleaned("\xd8\x9c\xe2\x80\x8e\xe2\x80\x8f", "???"); /* ALM LRM RLM */
-	assert_cleaned("\xe2\x80\xa8\xe2\x80\xaa\xe2\x80\xae", "???"); /* U+2028 U+202A U+202E */
+	assert_cleaned("\xe2\x80\xa8\xe2\x80\xaa\xe2\x80\xae", "\xe2\x80\xa8??"); /* U+2028 stays */
 	assert_cleaned("\xe2\x80\xaf\xe2\x81\xa5",
 		       "\xe2\x80\xaf\xe2\x81\xa5"); /* U+202F, U+2065 stay */
 	assert_cleaned("\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa",
@@ -71,7 +71,8 @@ static void stderr_is_cleaned_but_for_newlines(void **state)
 		dup2(fds[1], 2);
 		text_clean_stderr();
 		fprintf(stderr, "a\x1b%s\nb\xc2\x9b\n", "\xff");
-		exit(0);
+		fflush(stderr);
+		_exit(0);
 	}
 	waitpid(pid, NULL, 0);
 	assert_true(read(fds[0], out, sizeof(out) - 1) > 0);
