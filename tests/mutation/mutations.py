@@ -105,6 +105,23 @@ DRAINING = [
              ["drain/test_held_memory"]),
 ]
 
+BUDGET = [
+    Mutation("budget-factor", "user/trace/ledger.c", "earned = l->overhead * own,", "earned = 2 * l->overhead * own,",
+             ["trace/test_ledger"]),
+    Mutation("budget-overspent", "user/trace/ledger.c", "return l->probes_live && l->balance_ns < l->reserve_ns;",
+             "return l->probes_live && l->balance_ns < 0;", ["trace/test_ledger"]),
+    Mutation("budget-of-children", "user/trace/ledger.c", "\tl->balance_ns -= span->cost_ns + span->other_ns;",
+             "\tl->balance_ns -= span->cost_ns;", ["trace/test_ledger"]),
+    Mutation("budget-saved", "user/trace/ledger.c", "\tif (l->balance_ns > most)\n\t\tl->balance_ns = most;\n", "",
+             ["trace/test_ledger"]),
+    Mutation("budget-return", "user/trace/ledger.c", "now_ns - l->gone_since_ns >= l->wait_ns &&", "now_ns &&",
+             ["trace/test_ledger"]),
+    Mutation("unfollowed-comes-back", "user/trace/unfollowed.c", "return a < b ? a : b;", "return a > b ? a : b;",
+             ["trace/test_unfollowed"]),
+    Mutation("unfollowed-malloc", "user/trace/unfollowed.c", "m->bytes = malloc_only ? t->malloc_bytes : t->bytes;",
+             "m->bytes = t->bytes;", ["trace/test_unfollowed"]),
+]
+
 TRACE = [
     Mutation("count-of-snapshots", "user/trace/session.c", "s->delivered_all >= p->count)", "s->delivered_all > p->count)",
              ["integration/test_report.py -k top_limits"]),
@@ -142,8 +159,12 @@ PROBES = [
     Mutation("learn-from-few", "user/probe/learn.c", "(known || (fresh >= FRESH_ENOUGH && !reuse));", "(known || !reuse);",
              [LEARN]),
     Mutation("learn-re-use", "user/probe/learn.c", "c->reuses |= reuse > REUSE_NOISE;", "", [LEARN]),
-    Mutation("learn-old-counts", "user/probe/learn.c", "\tmark_base(l);\n", "", [LEARN]),
-    Mutation("learn-epoch", "user/probe/learn.c", "l->epoch = l->epoch % 15 + 1;", "l->epoch = l->epoch + 1;", [LEARN]),
+    Mutation("learn-old-counts", "user/probe/learn.c", "\tmark_base(l);\n\tl->window = true;\n",
+             "\tl->window = true;\n", [LEARN]),
+    Mutation("learn-epoch", "user/probe/learn.c", "\t\treturn err;\n\tl->epoch = l->epoch % 15 + 1;",
+             "\t\treturn err;\n\tl->epoch = l->epoch + 1;", [LEARN]),
+    Mutation("learn-resume", "user/probe/learn.c", "int64_t now_ns)\n{\n\tl->epoch = l->epoch % 15 + 1;",
+             "int64_t now_ns)\n{", [LEARN]),
     Mutation("growth-of-glibc", "user/alloc/libc.c",
              "\t\treturn PROBE_EXACT;\n\treturn PROBE_EXACT | PROBE_GROWTH;", "\t\treturn PROBE_EXACT | PROBE_GROWTH;\n"
              "\treturn PROBE_EXACT | PROBE_GROWTH;", [LIST]),
@@ -184,4 +205,4 @@ TEXT = [
     Mutation("top-heap", "user/analyze/stat_order.c", "\t\t\t\tsift_down(&h, 0);\n", "", ["analyze/test_stat_order"]),
 ]
 
-MUTATIONS = LOSSES + BPF + DRAINING + TRACE + PROBES + FILES + TARGET + TEXT
+MUTATIONS = LOSSES + BPF + DRAINING + BUDGET + TRACE + PROBES + FILES + TARGET + TEXT

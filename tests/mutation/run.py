@@ -78,7 +78,7 @@ class Test:
 
     def run(self):
         if self.is_unit:
-            return run([os.path.join(TREE, unit_target(self.spec))], 120)
+            return run([os.path.join(TREE, unit_target(self.spec))], 300)
         path, _, choice = self.spec.partition(" -k ")
         return run(["/usr/bin/python3", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout", "120",
                     os.path.join("tests", path)] + (["-k", choice] if choice else []))

@@ -157,6 +157,24 @@ static void epochs_come_round_after_fifteen(void **state)
 	}
 }
 
+/* After a time without probes no mark of before counts, and no count. */
+static void after_a_pause_an_epoch_begins(void **state)
+{
+	bool changed;
+
+	begin(NULL, 0);
+	assert_false(step_after(0));
+	counts[0].fresh = 1000;
+	learn_resume(learn, now + SECOND_NS);
+	assert_int_equal(learn_epoch(learn), 2);
+	assert_int_equal(session.skel->data->run_epoch, 2);
+	now += SECOND_NS;
+	counts[0].fresh += 255;
+	assert_int_equal(learn_step(learn, now + SECOND_NS, &changed), 0);
+	assert_false(changed);
+	assert_gone(NULL, 0);
+}
+
 /* Nothing new for long: a window after 1, 2, 4, 8, 16, 20, 20 s; news make it a second again. */
 static void windows_become_rare_until_something_changes(void **state)
 {
@@ -190,6 +208,7 @@ int main(void)
 		TEST(re_use_brings_a_site_back_for_good),
 		TEST(what_was_remembered_counts_where_it_is_proven),
 		TEST(epochs_come_round_after_fifteen),
+		TEST(after_a_pause_an_epoch_begins),
 		TEST(windows_become_rare_until_something_changes),
 	};
 
