@@ -45,7 +45,7 @@ SKEL     := $(OUTPUT)/tmbpf.skel.h
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNITS    := $(UNIT_SRC:%.c=$(OUTPUT)/%)
 
-.PHONY: all help deps demo check check-all interpreters drivers unit unit-build integration bench bench-store lint format fuzz clean install
+.PHONY: all help deps demo check check-all interpreters drivers unit unit-build integration bench bench-store lint format fuzz mutate clean install
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -115,7 +115,10 @@ integration: $(OUTPUT)/tmbpf drivers ## tests on real processes (root)
 fuzz: ## every parser of untrusted bytes, 60 s each
 	$(Q)./tests/fuzz/run.sh 60
 
-check-all: ## check, with the long runs: 200 attach cycles, 50 SIGKILLs, 5 million blocks (root)
+mutate: ## break the program in 80 places, one at a time, and see which break no test notices (root, a quarter of an hour)
+	$(Q)./tests/mutation/run.py
+
+check-all: ## check, with the long runs: 200 attach cycles, 50 SIGKILLs, 5 million blocks, mutations (root)
 	$(Q)TMBPF_FULL=1 ./scripts/check.sh
 
 lint: ## layers, format, codes, gates

@@ -126,6 +126,7 @@ if [ "$built" -eq 1 ]; then
 	counted "integration" integration
 	[ "${TMBPF_FULL:-0}" = 1 ] && step "matrix" \
 		/usr/bin/python3 tests/integration/matrix.py --configuration default
+	[ "${TMBPF_FULL:-0}" = 1 ] && step "mutations: at most 2 that no test notices" ./tests/mutation/run.py
 else
 	failed=$((failed + 1))
 	notes+=("FAILED: integration (no binary)")

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Break the program on purpose, one place at a time, and see which break no test notices.
 
-    tests/mutation/run.py [-k WORD] [--list]
+    tests/mutation/run.py [-k WORD,WORD] [--list]
 
 Each mutation of mutations.py replaces one text of one file in a copy of the tree, builds it, and runs the tests that
 are named for it. A mutation that no test notices lives: either a test is missing, or the mutation changes nothing and
-says why. The copy is build/mutation/tree; the working tree is not touched. Root and a kernel with BPF, as for the tests.
+says why. A test that fails without the mutation proves nothing and makes it invalid. The copy is build/mutation/tree;
+the working tree is not touched. Root and a kernel with BPF, as for the tests.
 """
 import argparse
+import filecmp
 import os
 import shutil
 import subprocess
@@ -34,7 +36,10 @@ def run(argv, timeout=TIMEOUT_S):
 
 
 def copy_tree():
-    """Tracked files as they are now, with their times, so that objects of earlier runs stay good."""
+    """
+    Tracked files as they are now. A file that is equal keeps its time, so that objects of earlier runs stay good; one
+    that differs gets the time of now: an older one would leave the object of the last mutation in place.
+    """
     os.makedirs(TREE, exist_ok=True)
     names = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], check=True, stdout=subprocess.PIPE).stdout
     keep = set(names.decode().split("\0"))
@@ -44,9 +49,11 @@ def copy_tree():
             if not path.startswith("build/") and path not in keep:
                 os.unlink(os.path.join(TREE, path))
     for name in sorted(keep - {""}):
-        if os.path.exists(os.path.join(ROOT, name)):
-            os.makedirs(os.path.dirname(os.path.join(TREE, name)), exist_ok=True)
-            shutil.copy2(os.path.join(ROOT, name), os.path.join(TREE, name))
+        source, copy = os.path.join(ROOT, name), os.path.join(TREE, name)
+        if not os.path.exists(source) or (os.path.exists(copy) and filecmp.cmp(source, copy, shallow=False)):
+            continue
+        os.makedirs(os.path.dirname(copy), exist_ok=True)
+        shutil.copy(source, copy)
 
 
 def build(targets):
@@ -71,10 +78,31 @@ class Test:
 
     def run(self):
         if self.is_unit:
-            return run([os.path.join(TREE, unit_target(self.spec))], 120)
+            return run([os.path.join(TREE, unit_target(self.spec))], 300)
         path, _, choice = self.spec.partition(" -k ")
         return run(["/usr/bin/python3", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout", "120",
                     os.path.join("tests", path)] + (["-k", choice] if choice else []))
+
+
+    def outcome(self):
+        """("passed" | "failed" | "broken", why)"""
+        status, out = self.build()
+        if status:
+            return "broken", "it does not build: " + last_line(out)
+        status, out = self.run()
+        if status == 5 and not self.is_unit:
+            return "broken", "%s chose no test" % self.spec
+        return "failed" if status else "passed", last_line(out)
+
+
+unchanged = {}
+
+
+def passes_unchanged(spec):
+    """Without a mutation; asked once a test."""
+    if spec not in unchanged:
+        unchanged[spec] = Test(spec).outcome()
+    return unchanged[spec][0] == "passed"
 
 
 def last_line(text):
@@ -89,18 +117,17 @@ def judge(mutation):
         text = f.read()
     if text.count(mutation.old) != 1:
         return "invalid", "its text occurs %d times in %s" % (text.count(mutation.old), mutation.file)
+    for spec in mutation.tests:
+        if not passes_unchanged(spec):
+            return "invalid", "%s fails without it: %s" % (spec, unchanged[spec][1])
     try:
         with open(path, "w") as f:
             f.write(text.replace(mutation.old, mutation.new))
         for spec in mutation.tests:
-            test = Test(spec)
-            status, out = test.build()
-            if status:
-                return "invalid", "it does not build: " + last_line(out)
-            status, out = test.run()
-            if status == 5 and not test.is_unit:
-                return "invalid", "%s chose no test" % spec
-            if status:
+            result, why = Test(spec).outcome()
+            if result == "broken":
+                return "invalid", why
+            if result == "failed":
                 return "killed", spec
         return "lived", ""
     finally:
@@ -110,10 +137,10 @@ def judge(mutation):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("-k", default="", help="only those whose name has this word")
+    p.add_argument("-k", default="", help="only those whose name has one of these words, with commas between")
     p.add_argument("--list", action="store_true", help="names and places only")
     args = p.parse_args()
-    chosen = [m for m in mutations.MUTATIONS if args.k in m.name]
+    chosen = [m for m in mutations.MUTATIONS if any(word in m.name for word in args.k.split(","))]
     if args.list:
         for m in chosen:
             print("%-28s %s" % (m.name, m.file))

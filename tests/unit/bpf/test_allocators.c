@@ -262,6 +262,80 @@ static void blocks_below_the_least_size_are_left_out_and_taken_out(void **state)
 	assert_int_equal(live_tab.used[0], 0);
 }
 
+/* realloc calls malloc inside, a wrapper the function that it wraps. */
+static void only_the_outermost_call_counts(void **state)
+{
+	static uint64_t stack[16];
+	const uint64_t outer = (uint64_t)(uintptr_t)&stack[12],
+		       inner = (uint64_t)(uintptr_t)&stack[4];
+
+	stack[12] = stack[4] = 0x400000;
+	regs.sp = outer;
+	regs.di = 1000;
+	alloc_begin(&regs, TM_FN_MALLOC, 0);
+	regs.sp = inner;
+	regs.di = 24;
+	alloc_begin(&regs, TM_FN_MALLOC, 0);
+	regs.sp = inner + 8;
+	regs.ax = 0x1000;
+	alloc_end(&regs);
+	assert_int_equal(live_tab.used[0], 0);
+	regs.sp = outer + 8;
+	regs.ax = 0x2000;
+	alloc_end(&regs);
+	assert_int_equal(live_tab.used[0], 1);
+	assert_int_equal(bytes_at(0x2000), 1000);
+}
+
+/* longjmp left it; the next call stands at the same place or above. */
+static void a_call_that_never_returned_is_forgotten(void **state)
+{
+	static uint64_t stack[16];
+
+	for (int i = 0; i < 16; i++)
+		stack[i] = 0x400000;
+	regs.sp = (uint64_t)(uintptr_t)&stack[4];
+	regs.di = 1000;
+	alloc_begin(&regs, TM_FN_MALLOC, 0);
+	for (int at = 4; at < 8; at += 3) {
+		regs.sp = (uint64_t)(uintptr_t)&stack[at];
+		regs.di = 2000 + at;
+		alloc_begin(&regs, TM_FN_MALLOC, 0);
+		regs.sp += 8;
+		regs.ax = 0x1000 * at;
+		alloc_end(&regs);
+		assert_int_equal(bytes_at(0x1000 * at), 2000 + at);
+	}
+	assert_int_equal(live_tab.used[0], 2);
+}
+
+/* A site in malloc's text is passed by inner calls as well; the distance from the return address tells them apart. */
+static void a_result_belongs_to_the_call_at_its_distance(void **state)
+{
+	static uint64_t stack[16];
+	const uint64_t words = 3,
+		       cookie =
+			       TM_COOKIE(REG_AX, TM_KIND_ALLOC_RESULT,
+					 TM_RESULT_FLAGS(TM_RESULT_BLOCK, TM_RESULT_ALWAYS), words);
+
+	stack[12] = 0x400000;
+	regs.sp = (uint64_t)(uintptr_t)&stack[12];
+	regs.di = 1000;
+	alloc_begin(&regs, TM_FN_MALLOC, 0);
+	regs.ax = 0x1000;
+	regs.sp = (uint64_t)(uintptr_t)&stack[4];
+	alloc_result(&regs, cookie);
+	assert_int_equal(live_tab.used[0], 0);
+	regs.ax = 0x2000;
+	regs.sp = (uint64_t)(uintptr_t)&stack[12 - words];
+	alloc_result(&regs, cookie);
+	assert_int_equal(bytes_at(0x2000), 1000);
+	/* It is finished: the next site on the way out adds nothing. */
+	regs.ax = 0x3000;
+	alloc_result(&regs, cookie);
+	assert_int_equal(live_tab.used[0], 1);
+}
+
 static void a_call_without_state_is_counted(void **state)
 {
 	host.no_task_storage = true;
@@ -288,6 +362,9 @@ int main(void)
 		TEST(a_realloc_that_fails_leaves_the_old_block),
 		TEST(a_realloc_moves_or_stays_or_frees),
 		TEST(blocks_below_the_least_size_are_left_out_and_taken_out),
+		TEST(only_the_outermost_call_counts),
+		TEST(a_call_that_never_returned_is_forgotten),
+		TEST(a_result_belongs_to_the_call_at_its_distance),
 		TEST(a_call_without_state_is_counted),
 	};
 

@@ -265,6 +265,9 @@ static void a_pool_of_another_class_starts_with_empty_slots(void **state)
 	}
 	for (uint32_t block = 0; block < (16384 - 48) / 16; block++)
 		assert_int_equal(*slot_claim(pool, pool + 48 + block * 16, 0), 1000 + block);
+	/* Back again: the slots that it has are enough, and what they hold is of other blocks. */
+	for (uint32_t block = 0; block < (16384 - 48) / 512; block++)
+		assert_int_equal(*slot_claim(pool, pool + 48 + block * 512, 31), 0);
 	assert_int_equal(dir_tab.used[0], 1);
 }
 
