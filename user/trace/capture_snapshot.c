@@ -16,8 +16,6 @@
 #include "trace/target_end.h"
 #include "trace/trap_cost.h"
 
-_Static_assert(LEDGER_SLOWER_MAX == SNAP_SLOWDOWN_MAX, "one bound");
-
 #define CANCEL_STACKS  64	     /* between two looks at the cancel */
 #define FULL_EVERY_NS  60000000000LL /* search for pools nobody told us of */
 #define REFRESH_SHARE  50	     /* a refresh may take 1/50 of the time */

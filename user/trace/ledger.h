@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "snapshot/snapshot.h"
+
 struct ledger_span {	 /* what happened between two looks */
 	double wall_ns;	 /* elapsed */
 	double cpu_ns;	 /* CPU time of the target, the traps included */
@@ -49,7 +51,7 @@ bool ledger_affords(double overhead, const struct ledger_span *span);
  * cost / (cpu - cost): how much slower. The difference of two measured times is useless when the cost is
  * nearly everything, so this ends at LEDGER_SLOWER_MAX, to be printed as "more than". < 0: no CPU time.
  */
-#define LEDGER_SLOWER_MAX 9.0
+#define LEDGER_SLOWER_MAX SNAP_SLOWDOWN_MAX
 double ledger_slower(double cost_ns, double cpu_ns);
 
 #endif
