@@ -226,52 +226,98 @@ static int read_batch(struct heap_reader *r, const uint64_t *addrs, size_t n, po
 	return batch_emit(r, addrs, images, whole_items(got, HEAD_BYTES), fn, ctx);
 }
 
+/* ---- which pages are there ---- */
+
+struct page_window { /* of pagemap */
+	const struct target *target;
+	int fd; /* -1: not readable, every page counts as resident */
+	uint64_t entries[WINDOW_PAGES], first;
+	size_t count;
+};
+
+static void window_open(struct page_window *w, const struct target *t)
+{
+	struct timed_file file;
+	char path[64];
+
+	w->target = t;
+	w->count = 0;
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)target_task(t));
+	w->fd = timed_open(path, target_limit_ms(t), &file) ? -1 : file.fd;
+}
+
+static void window_close(struct page_window *w)
+{
+	if (w->fd >= 0)
+		close(w->fd);
+}
+
+/* Do not pull pages in: only what is resident can have been used lately. */
+static bool page_resident(struct page_window *w, uint64_t addr)
+{
+	uint64_t page = addr / PAGE;
+	ssize_t got;
+
+	if (w->fd < 0)
+		return true;
+	if (page - w->first >= w->count) {
+		got = timed_pread(w->fd, w->entries, sizeof(w->entries), page * sizeof(*w->entries),
+				  target_limit_ms(w->target));
+		w->first = page;
+		w->count = whole_items(got, sizeof(*w->entries));
+		if (!w->count)
+			return true;
+	}
+	return w->entries[page - w->first] & (PRESENT | SWAPPED);
+}
+
+/*
+ * A heap that has shrunk leaves thousands of addresses that are not mapped any more, and each ends a read:
+ * after the first, ask pagemap, which tells of 512 pages at once. Returns: how many pools to step over.
+ */
+static size_t count_absent(struct page_window *w, const struct target *t, const uint64_t *addrs,
+			   size_t count)
+{
+	size_t n = 0;
+
+	if (!w->target)
+		window_open(w, t);
+	while (n < count && !page_resident(w, addrs[n]))
+		n++;
+	return n;
+}
+
 int heap_reader_pools(struct heap_reader *r, const uint64_t *addrs, size_t count, pool_fn fn,
 		      void *ctx)
 {
+	struct page_window pages = {.fd = -1};
+	int err = 0;
+
 	while (count) {
 		size_t n = count < BATCH_POOLS ? count : BATCH_POOLS, done = 0;
-		int err = read_batch(r, addrs, n, fn, ctx, &done);
 
+		err = read_batch(r, addrs, n, fn, ctx, &done);
 		if (err)
-			return err;
+			break;
+		if (done < n)
+			done += count_absent(&pages, r->target, addrs + done, count - done);
 		addrs += done;
 		count -= done;
 	}
-	return 0;
+	window_close(&pages);
+	return err;
 }
 
-/* ---- finding pools that nobody told us of ---- */
+/* ---- finding pools that no probe has seen ---- */
 
 struct finder {
 	struct heap_reader *r;
 	uint64_t *addrs;
 	size_t count, cap;
-	int pagemap; /* -1: not readable, pages are read whether they are resident or not */
-	uint64_t window[WINDOW_PAGES], window_page; /* of it, from window_page on */
-	size_t window_count;
+	struct page_window pages;
 	uint64_t batch[BATCH_POOLS]; /* pools of several mappings, read together */
 	size_t batch_count;
 };
-
-/* Do not pull pages in: only what is resident can have been used lately. */
-static bool page_resident(struct finder *f, uint64_t addr)
-{
-	uint64_t page = addr / PAGE;
-	ssize_t got;
-
-	if (f->pagemap < 0)
-		return true;
-	if (page - f->window_page >= f->window_count) {
-		got = timed_pread(f->pagemap, f->window, sizeof(f->window),
-				  page * sizeof(*f->window), target_limit_ms(f->r->target));
-		f->window_page = page;
-		f->window_count = whole_items(got, sizeof(*f->window));
-		if (!f->window_count)
-			return true;
-	}
-	return f->window[page - f->window_page] & (PRESENT | SWAPPED);
-}
 
 static int keep_candidate(struct finder *f, uint64_t addr)
 {
@@ -317,7 +363,7 @@ static int find_in(struct finder *f, uint64_t start, uint64_t end)
 	for (uint64_t at = (start + step - 1) & ~(step - 1); at + step <= end; at += step) {
 		size_t n = f->batch_count;
 
-		if (!page_resident(f, at))
+		if (!page_resident(&f->pages, at))
 			continue;
 		f->batch[n] = at;
 		r->local[n] = (struct iovec){&r->heads[n], HEAD_BYTES};
@@ -332,15 +378,11 @@ static int find_in(struct finder *f, uint64_t start, uint64_t end)
 
 int heap_reader_find(struct heap_reader *r, uint64_t **addrs, size_t *count)
 {
-	struct finder f = {.r = r, .pagemap = -1};
-	struct timed_file pagemap;
+	struct finder f = {.r = r};
 	uint64_t left = ARENAS_MAX_BYTES;
-	char path[64];
 	int err = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)target_task(r->target));
-	if (!timed_open(path, target_limit_ms(r->target), &pagemap))
-		f.pagemap = pagemap.fd;
+	window_open(&f.pages, r->target);
 	tm_for_each_mapping(m, &r->target->maps) {
 		/* Arenas are mmap'ed, private, anonymous; [heap] and stacks hold none; "[anon:x]" is a named one. */
 		if (!m->read || !m->write || m->exec || m->shared || m->inode ||
@@ -354,8 +396,7 @@ int heap_reader_find(struct heap_reader *r, uint64_t **addrs, size_t *count)
 	}
 	if (!err)
 		err = check_batch(&f);
-	if (f.pagemap >= 0)
-		close(f.pagemap);
+	window_close(&f.pages);
 	if (err) {
 		free(f.addrs);
 		return err;
