@@ -115,7 +115,7 @@ integration: $(OUTPUT)/tmbpf drivers ## tests on real processes (root)
 fuzz: ## every parser of untrusted bytes, 60 s each
 	$(Q)./tests/fuzz/run.sh 60
 
-mutate: ## break the program in 80 places, one at a time, and see which break no test notices (root, a quarter of an hour)
+mutate: ## break the program in some 90 places, one at a time, and see which break no test notices (root, a quarter of an hour)
 	$(Q)./tests/mutation/run.py
 
 check-all: ## check, with the long runs: 200 attach cycles, 50 SIGKILLs, 5 million blocks, mutations (root)
