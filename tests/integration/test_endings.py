@@ -202,8 +202,11 @@ def slow_cpu(percent):
     path = "%s/tmbpf-test-cpu-%d" % ("/sys/fs/cgroup/cpu" if v1 else "/sys/fs/cgroup", os.getpid())
     os.mkdir(path)
     try:
+        if v1:
+            with open(path + "/cpu.cfs_period_us", "w") as f:
+                f.write("1000000")
         with open(path + ("/cpu.cfs_quota_us" if v1 else "/cpu.max"), "w") as f:
-            f.write("%d" % (percent * 1000) if v1 else "%d 100000" % (percent * 1000))
+            f.write("%d" % (percent * 10000) if v1 else "%d 1000000" % (percent * 10000))
         yield path
     finally:
         with open(os.path.dirname(path) + "/cgroup.procs", "w") as f:
@@ -225,19 +228,24 @@ MANY = ("import sys, time\nkept = []\nprint('READY', flush=True)\nsys.stdin.read
 
 
 def test_a_signal_cuts_a_long_report_short(debian, program, tool):
-    """With a hundredth of a CPU a look at the heap takes seconds: the numbers of the report before stay."""
+    """With a thousandth of a CPU a look at the heap takes longer than an end may: the numbers of the report
+    before stay, and the end says so."""
     p = program(debian, "-c", MANY)
     t = tool("-p", p.pid, "--mode", "exact", 1)
     t.hello()
     p.go()
     t.drop_old()
     before = t.interval()
-    with slow_cpu(1) as group:
+    with slow_cpu(0.1) as group:
         with open(group + "/cgroup.procs", "w") as f:
             f.write(str(t.pid))
-        start = time.monotonic()
-        interval, _, end = t.stop(signal.SIGTERM)
-        took = time.monotonic() - start
+        t.proc.send_signal(signal.SIGTERM)
+        time.sleep(6)
+    start = time.monotonic()
+    t.read_to_end()
+    took = time.monotonic() - start
+    interval = [r for r in t.records if r["type"] == "interval"][-1]
+    end = [r for r in t.records if r["type"] == "end"][-1]
     assert before["live_blocks"] >= 400000
     assert end.get("interrupted") is True and end["reason"] == "sigterm", end
     assert interval["live_blocks"] >= 400000

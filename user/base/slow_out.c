@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOOK_MS 20 /* between two looks at the cancel */
+#define LOOK_MS	 20  /* between two looks at the cancel */
+#define STUCK_MS 300 /* a reader that takes nothing for so long does not read */
 
 int slow_out_open(int fd)
 {
@@ -46,21 +47,29 @@ static ssize_t write_piece(int slow, const char *data, size_t len)
 int slow_out_write(int slow, const void *data, size_t len, const struct cancel *cancel)
 {
 	const char *at = data;
+	int stuck_ms = 0;
 
 	while (len) {
 		struct pollfd fd = {.fd = slow, .events = POLLOUT};
 		ssize_t n;
 
 		if (poll(&fd, 1, LOOK_MS) <= 0) {
-			if (cancel_asked(cancel))
+			stuck_ms += LOOK_MS;
+			if (stuck_ms >= STUCK_MS && cancel_asked(cancel))
 				return -ECANCELED;
 			continue;
 		}
 		n = write_piece(slow, at, len);
 		if (n < 0)
 			return (int)n;
-		if (!n && cancel_asked(cancel))
-			return -ECANCELED;
+		if (n) {
+			stuck_ms = 0;
+		} else { /* there was room, but for less than was written */
+			(void)poll(NULL, 0, LOOK_MS);
+			stuck_ms += LOOK_MS;
+			if (stuck_ms >= STUCK_MS && cancel_asked(cancel))
+				return -ECANCELED;
+		}
 		at += n;
 		len -= (size_t)n;
 	}

@@ -110,7 +110,7 @@ int cmd_watch(int argc, char **argv)
 		.warning = on_warning,
 		.end = on_end,
 	};
-	struct watch w = {.cancel = {.asked = stop_signals_overdue}};
+	struct watch w = {.cancel = {.asked = stop_signals_came}};
 	const struct trace_sink sink = {.ops = &ops, .ctx = &w};
 	struct trace_plan plan = {.capture = &w.opts, .noun = "report"};
 	int status;

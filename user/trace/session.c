@@ -11,10 +11,11 @@
 #include "trace/stop_signals.h"
 #include "trace/target_end.h"
 
-#define STEP_MS	      100
-#define STEP_NEAR_MS  20 /* close to a memory limit */
-#define SKIPPED_SAY_S 10 /* between two messages about skipped reports */
-#define HELD_MAX      16
+#define STEP_MS	       100
+#define STEP_NEAR_MS   20 /* close to a memory limit */
+#define SKIPPED_SAY_S  10 /* between two messages about skipped reports */
+#define HELD_MAX       16
+#define FINAL_SILENT_S 0.1 /* a longer final read is announced */
 
 struct trace_session {
 	const struct trace_plan *plan;
@@ -260,17 +261,42 @@ static void plan_next(struct trace_session *s)
 	say_skipped(s, false);
 }
 
+/*
+ * The numbers of the end are what the user ends the session for: an older report does not stand in for them
+ * unless the target cannot be read in time.
+ */
+static int session_final(struct trace_session *s)
+{
+	const struct capture *c = &s->procs[0];
+	double read_s = c->result ? (double)c->result->duration_ns / 1e9 : 0;
+	int err;
+
+	s->end.reason = stop_signals_reason();
+	s->end.interrupted = false;
+	stop_signals_begin_final();
+	if (read_s > FINAL_SILENT_S)
+		log_talk("reading the heap once more, which took %.1f s the last time; "
+			 "a second signal ends at once",
+			 read_s);
+	err = session_snapshot(s, true);
+	return err == -ECANCELED ? 0 : err;
+}
+
 /* A snapshot, and how the session goes on after it. */
 static int session_turn(struct trace_session *s, enum trace_end_reason why)
 {
 	const struct trace_plan *p = s->plan;
 	int err;
 
+	if (why && why == stop_signals_reason())
+		return session_final(s);
 	if (!why && monotonic_ns() >= s->end_ns)
 		why = TRACE_END_DURATION;
 	s->end.reason = why;
 	err = session_snapshot(s, why != TRACE_END_NONE);
-	if (stop_signals_reason() && (!err || err == -ECANCELED)) {
+	if (stop_signals_reason() && err == -ECANCELED)
+		return session_final(s);
+	if (stop_signals_reason() && !err) {
 		s->end.reason = stop_signals_reason();
 		return 0;
 	}

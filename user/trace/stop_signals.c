@@ -29,7 +29,7 @@ static const struct {
 	{SIGUSR1, TRACE_END_NONE},
 };
 
-static volatile sig_atomic_t first_reason, now_asked, second_number;
+static volatile sig_atomic_t first_reason, now_asked, second_number, final_begun;
 static volatile int64_t first_ns; /* before first_reason */
 static int wake_fd = -1;
 
@@ -100,7 +100,7 @@ int stop_signals_open(void)
 	/* Restart what was interrupted: libraries are not written for EINTR. poll(2) returns all the same. */
 	struct sigaction action = {.sa_flags = SA_RESTART};
 
-	first_reason = now_asked = second_number = 0;
+	first_reason = now_asked = second_number = final_begun = 0;
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (wake_fd < 0)
 		return -errno;
@@ -140,10 +140,23 @@ bool stop_signals_take_now(void)
 	return asked;
 }
 
-bool stop_signals_overdue(void *ctx)
+bool stop_signals_came(void *ctx)
 {
 	(void)ctx;
-	return first_reason && monotonic_ns() - first_ns > STOP_GRACE_MS * MS_NS;
+	return first_reason;
+}
+
+void stop_signals_begin_final(void)
+{
+	final_begun = 1;
+}
+
+bool stop_signals_overdue(void *ctx)
+{
+	int64_t grace_ms = final_begun ? STOP_FINAL_MS : STOP_GRACE_MS;
+
+	(void)ctx;
+	return second_number || (first_reason && monotonic_ns() - first_ns > grace_ms * MS_NS);
 }
 
 bool stop_signals_twice(void)
