@@ -196,18 +196,20 @@ def test_a_second_signal_ends_it_at_once(debian, program, tmp_path):
 
 
 @contextlib.contextmanager
-def slow_cpu(percent):
-    """A control group whose processes get so much of one CPU."""
+def slow_cpu():
+    """A control group, and a function that takes the CPU away from it: so many percent of one are left."""
     v1 = os.path.isdir("/sys/fs/cgroup/cpu")
     path = "%s/tmbpf-test-cpu-%d" % ("/sys/fs/cgroup/cpu" if v1 else "/sys/fs/cgroup", os.getpid())
     os.mkdir(path)
+
+    def limit(percent):
+        quota = "%d" % (percent * 10000)
+        for name, text in [("cpu.cfs_period_us", "1000000"), ("cpu.cfs_quota_us", quota)] if v1 else \
+                [("cpu.max", quota + " 1000000")]:
+            with open(os.path.join(path, name), "w") as f:
+                f.write(text)
     try:
-        if v1:
-            with open(path + "/cpu.cfs_period_us", "w") as f:
-                f.write("1000000")
-        with open(path + ("/cpu.cfs_quota_us" if v1 else "/cpu.max"), "w") as f:
-            f.write("%d" % (percent * 10000) if v1 else "%d 1000000" % (percent * 10000))
-        yield path
+        yield path, limit
     finally:
         with open(os.path.dirname(path) + "/cgroup.procs", "w") as f:
             for pid in open(path + "/cgroup.procs").read().split():
@@ -231,14 +233,15 @@ def test_a_signal_cuts_a_long_report_short(debian, program, tool):
     """With a thousandth of a CPU a look at the heap takes longer than an end may: the numbers of the report
     before stay, and the end says so."""
     p = program(debian, "-c", MANY)
-    t = tool("-p", p.pid, "--mode", "exact", 1)
-    t.hello()
-    p.go()
-    t.drop_old()
-    before = t.interval()
-    with slow_cpu(0.1) as group:
-        with open(group + "/cgroup.procs", "w") as f:
-            f.write(str(t.pid))
+    with slow_cpu() as (group, limit):
+        # From its start on: a thread that has got a real-time priority cannot be moved there.
+        t = tool("-p", p.pid, "--mode", "exact", 1, wrap=["sh", "-c", 'echo $$ >"$0" && exec "$@"',
+                                                         group + "/cgroup.procs"])
+        t.hello()
+        p.go()
+        t.drop_old()
+        before = t.interval()
+        limit(0.1)
         t.proc.send_signal(signal.SIGTERM)
         time.sleep(6)
     start = time.monotonic()

@@ -60,6 +60,13 @@ static int size_maps(struct bpf_session *s)
 	return bpf_map__set_max_entries(s->skel->maps.scratch, (uint32_t)s->cpus * 2);
 }
 
+int bpf_session_few_files(void)
+{
+	return log_coded_err(-EMFILE, "E602", "ulimit -n 65536, as root",
+			     "at most %llu files may be open at once: too few for the BPF maps",
+			     process_open_files_max());
+}
+
 static int load_failed(int err)
 {
 	char fix[512];
@@ -73,10 +80,7 @@ static int load_failed(int err)
 				: "in a container: cap_bpf,cap_perfmon,cap_sys_ptrace and a seccomp profile that allows bpf()",
 			"the kernel does not permit loading BPF programs");
 	case EMFILE:
-		return log_coded_err(
-			err, "E602", "ulimit -n 65536, as root",
-			"at most %llu files may be open at once: too few for the BPF maps",
-			process_open_files_max());
+		return bpf_session_few_files();
 	case ENOMEM:
 		return log_coded_err(err, "E601", "raise the memory limit of tmbpf's own cgroup",
 				     "no memory for BPF maps");

@@ -54,6 +54,9 @@ struct bpf_session {
 	bool sees_end; /* the kernel reports exit and exec (bpf_session_process) */
 };
 
+/** Too few descriptors are allowed (E602); logged. Returns: -EMFILE. */
+int bpf_session_few_files(void);
+
 /**
  * Open, configure and load. Errors are logged and coded (E401 E404 E501 E601). Returns: 0, -errno.
  */

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/process_setup.h"
 #include "probe/forks.h"
 #include "probe/uprobe_link.h"
 #include "target/process_cpu.h"
@@ -14,7 +15,9 @@
 #include "trace/capture_pause.h"
 #include "trace/site_guard.h"
 
-#define LATER_LOOK_NS 300000000LL /* between two looks for an interpreter that comes late */
+#define OPEN_FILES_MIN 64 /* maps, links, files of the target */
+
+#define LATER_LOOK_NS  300000000LL /* between two looks for an interpreter that comes late */
 
 static int on_record(void *ctx, void *data, size_t len)
 {
@@ -149,8 +152,12 @@ static int attach_all(struct capture *c)
 static int open_all(struct capture *c)
 {
 	struct drain_opts drain = {0};
-	int err = target_open(c->opts->pid, &c->target);
+	int err;
 
+	/* Reading the target takes some as well, and would fail for a reason that misleads. */
+	if (process_open_files_max() && process_open_files_max() < OPEN_FILES_MIN)
+		return bpf_session_few_files();
+	err = target_open(c->opts->pid, &c->target);
 	if (err)
 		return err;
 	err = find_allocators(c);
