@@ -96,7 +96,8 @@ const uint8_t *elf_image_at(const struct elf_image *img, uint64_t off, uint64_t 
 {
 	if (!range_inside(off, len, img->len))
 		return NULL;
-	if (img->priv->loaded && len && load_range(img, off, len))
+	/* Without: the bytes of a caller (fuzzing), or of elf_image_open_bytes(). */
+	if (img->priv && img->priv->loaded && len && load_range(img, off, len))
 		return NULL;
 	return img->data + off;
 }
