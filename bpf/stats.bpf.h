@@ -46,14 +46,18 @@ static __always_inline __u64 stats_begin(enum tm_prog_kind kind)
 static __always_inline void stats_end(enum tm_prog_kind kind, __u64 start_ns)
 {
 	struct tm_cpu_stats *st;
+	__u64 ns;
 
 	if (!start_ns)
 		return;
 	st = stats_get();
 	if (!st)
 		return;
+	ns = bpf_ktime_get_ns() - start_ns;
+	if (ns > TM_TIME_MAX_NS)
+		return;
 	st->timed[kind]++;
-	st->timed_ns[kind] += bpf_ktime_get_ns() - start_ns;
+	st->timed_ns[kind] += ns;
 }
 
 static __always_inline bool is_target(void)

@@ -362,6 +362,8 @@ enum tm_prog_kind {
 
 /* Per CPU, so plain adds. ns is measured on every TM_TIME_EVERY-th event and counted in timed. */
 #define TM_TIME_EVERY 128
+/* A program that took longer was preempted: what ran meanwhile is not its cost. */
+#define TM_TIME_MAX_NS 100000
 
 struct tm_cpu_stats {
 	__u64 hits[TM_PROG_COUNT];

@@ -2,6 +2,7 @@
 #include "trace/capture_pause.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 
@@ -10,7 +11,9 @@
 #include "base/log.h"
 #include "base/text.h"
 
-#define WARN_MAX 5 /* later changes are in the reports, and in the log with -v */
+#define LEAVING_LOOKS	20
+#define LEAVING_LOOK_MS 5
+#define WARN_MAX	5 /* later changes are in the reports, and in the log with -v */
 
 static int64_t realtime_of(int64_t monotonic)
 {
@@ -158,6 +161,11 @@ int capture_pause_step(struct capture *c)
 		return 0;
 	governor_poll(c->governor);
 	governor_get(c->governor, &s);
+	/* A report without the mark of what is just being taken away would claim too much. */
+	for (int i = 0; s.leaving && i < LEAVING_LOOKS; i++) {
+		(void)poll(NULL, 0, LEAVING_LOOK_MS);
+		governor_get(c->governor, &s);
+	}
 	report_children(c, &s);
 	report_debugger(c, &s);
 	if (s.departures != c->departures)

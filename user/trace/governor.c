@@ -134,9 +134,11 @@ static void take_away(struct governor *g, unsigned parts)
 
 	if (first)
 		ledger_leaving(&g->ledger);
+	g->state.leaving = true;
 	pthread_mutex_unlock(&g->lock);
 	probes_take_away(g->opts.probes, parts);
 	pthread_mutex_lock(&g->lock);
+	g->state.leaving = false;
 	if (read_span(g, &span))
 		add_span(g, span);
 	if (first)

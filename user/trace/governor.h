@@ -29,6 +29,7 @@ struct governor_opts {
 struct governor_state {
 	bool held_by_debugger; /* the budget is passed, and the probes must stay: a debugger is attached */
 	unsigned away;	       /* enum probe_part: taken away by now */
+	bool leaving;	       /* being taken away right now: up to 100 ms */
 	unsigned departures; /* how many times */
 	int64_t gone_ns;     /* the last time; monotonic */
 	double slower; /* the last time: what ledger_slower() says of the time that they were live */
