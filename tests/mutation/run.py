@@ -152,9 +152,9 @@ def main():
         started = time.monotonic()
         verdict, by = judge(m)
         count[verdict] += 1
-        if verdict == "lived" and m.equal_because:
+        if verdict == "lived" and m.lives_because:
             explained += 1
-            by = "changes nothing: " + m.equal_because
+            by = "because " + m.lives_because
         print("%-8s %-28s %-36s %5.1f s  %s" % (verdict, m.name, m.file, time.monotonic() - started, by), flush=True)
     print("%d mutations: %d killed, %d lived (%d of them explained), %d invalid" % (
         len(chosen), count["killed"], count["lived"], explained, count["invalid"]))
