@@ -216,6 +216,9 @@ def slow_cpu(percent):
     try:
         with open(path + ("/cpu.cfs_quota_us" if v1 else "/cpu.max"), "w") as f:
             f.write("%d" % (percent * 1000) if v1 else "%d 100000" % (percent * 1000))
+        if os.path.exists(path + "/cpu.rt_runtime_us"):  # else no process with a real-time thread may enter
+            with open(path + "/cpu.rt_runtime_us", "w") as f:
+                f.write("10000")
         yield path
     finally:
         with open(os.path.dirname(path) + "/cgroup.procs", "w") as f:

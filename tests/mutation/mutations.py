@@ -132,7 +132,7 @@ TRACE = [
     Mutation("ended-is-no-failure", "user/trace/session.c", "if (gone && !s->delivered_all)", "if (gone)",
              ["integration/test_endings.py -k kernel_knows_it and status"]),
     Mutation("early-warnings", "user/trace/session.c", "\t\ts->held[s->held_count++] =", "\t\ts->held[0] =",
-             ["integration/test_errors.py -k binary_gone and deleted"]),
+             ["integration/test_errors.py -k before_the_header"]),
     Mutation("skipped-reports", "user/trace/session.c", "for (; s->next_ns <= now; s->skipped++)",
              "for (; s->next_ns <= now;)", ["integration/test_endings.py -k came_too_late"]),
     Mutation("report-without-reader", "user/trace/session.c", "\tif (err == -EPIPE)\n\t\treturn 0;\n", "",
