@@ -145,7 +145,7 @@ TRACE = [
     Mutation("exec-seen", "user/trace/target_end.c", "\tif (p.exec_ns) {", "\tif (0) {",
              ["integration/test_situations.py -k exec_of_the_same and system"]),
     Mutation("freed-stacks", "user/trace/capture_snapshot.c", "return c->keep_freed ? add_freed(c, s) : 0;", "return 0;",
-             ["integration/test_record.py -k sql_tmbpf"]),
+             ["integration/test_record.py -k all_freed"]),
 ]
 
 PROBES = [
