@@ -242,7 +242,7 @@ MANY = ("import sys, time\nkept = []\nprint('READY', flush=True)\nsys.stdin.read
 def test_a_signal_cuts_a_long_report_short(debian, program, tool):
     """With a hundredth of a CPU a look at the heap takes seconds: the numbers of the report before stay."""
     p = program(debian, "-c", MANY)
-    t = tool("-p", p.pid, "--mode", "exact", 1)
+    t = tool("-p", p.pid, "--mode", "exact", "-vv", 1)
     t.hello()
     p.go()
     t.drop_old()
@@ -250,12 +250,14 @@ def test_a_signal_cuts_a_long_report_short(debian, program, tool):
     with slow_cpu(1) as group:
         with open(group + "/cgroup.procs", "w") as f:
             f.write(str(t.pid))
+        looks = t.stderr().count("drain: ")
         start = time.monotonic()
         interval, _, end = t.stop(signal.SIGTERM)
         took = time.monotonic() - start
     assert before["live_blocks"] >= 400000
     assert end.get("interrupted") is True and end["reason"] == "sigterm", end
     assert interval["live_blocks"] >= 400000
+    assert t.stderr().count("drain: ") == looks, "the look at the heap was not cut but went on to its end"
     assert t.proc.returncode == 0 and took < 60
 
 

@@ -92,6 +92,11 @@ DRAINING = [
     Mutation("moving-is-missed", "user/drain/drain.c", "for (uint32_t w = 0; !p->moving && w <",
              "for (uint32_t w = 0; w <", [DRAIN]),
     Mutation("way-being-filled", "user/drain/drain.c", "if (addr <= 1 ||", "if (!addr ||", [DRAIN]),
+    Mutation("cut-in-the-heap", "user/drain/drain.c",
+             "\t\tsize_t left = d->pool_count - at;\n\n\t\tif (cancel_asked(&d->cancel))",
+             "\t\tsize_t left = d->pool_count - at;\n\n\t\tif (0)", [DRAIN]),
+    Mutation("cut-in-the-table", "user/drain/drain.c", "if (b % CANCEL_BUCKETS == 0 && cancel_asked(&d->cancel))",
+             "if (0)", [DRAIN]),
     Mutation("census-sweep", "user/drain/drain.c", "\tcensus_sweep(d->census);\n", "", [DRAIN]),
     Mutation("census-sweep-round", "user/drain/census.c", "if (c->entries[i].round != c->round)", "if (0)",
              ["drain/test_census"]),
@@ -204,8 +209,8 @@ TEXT = [
     Mutation("bidi-isolates", "user/base/text.c", "|| (cp >= 0x2066 && cp <= 0x2069);", ";", ["base/test_text"]),
     Mutation("c1-controls", "user/base/text.c", "(cp >= 0x7f && cp < 0xa0)", "cp == 0x7f", ["base/test_text"]),
     Mutation("cursor-bound", "user/base/cursor.c", "n > c->len - c->pos", "n > c->len", ["base/test_cursor"]),
-    Mutation("top-order", "user/analyze/stat_order.c", "if (before(at(&h, i), at(&h, 0), arg) < 0) {",
-             "if (before(at(&h, i), at(&h, 0), arg) > 0) {", ["analyze/test_stat_order"]),
+    Mutation("top-order", "user/analyze/stat_order.c", "(&h, 0), arg) < 0) {", "(&h, 0), arg) > 0) {",
+             ["analyze/test_stat_order"]),
     Mutation("top-heap", "user/analyze/stat_order.c", "\t\t\t\tsift_down(&h, 0);\n", "", ["analyze/test_stat_order"]),
 ]
 
