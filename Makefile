@@ -127,6 +127,7 @@ lint: ## layers, format, codes, gates
 	$(Q)./scripts/check-codes.py
 	$(Q)./scripts/check-gates.py
 	$(Q)./scripts/gen-py-offsets.py
+	$(Q)./tests/mutation/run.py --check
 
 format: ## clang-format everything
 	clang-format -i $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')

@@ -115,6 +115,7 @@ step "format" ./scripts/check-format.sh
 step "codes" ./scripts/check-codes.py
 step "gates" ./scripts/check-gates.py
 step "gates: each refuses what is wrong" ./scripts/check-gates.py --self-test
+step "mutations: each finds its text and its tests" ./tests/mutation/run.py --check
 step "offsets" ./scripts/gen-py-offsets.py
 step "offsets: the comparison refuses a wrong row" ./scripts/gen-py-offsets.py --self-test
 step "codes: the check refuses what is wrong" ./scripts/check-codes.py --self-test

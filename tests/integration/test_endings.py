@@ -88,6 +88,18 @@ def test_out_of_memory_is_named_and_the_line_is_right(mode, blocks_each, rate, d
     assert abs(blocks - kept) <= 0.02 * kept, (blocks, kept, end, stderr)
 
 
+# ---- what was asked for ----
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_as_many_reports_as_asked_for_and_no_more(count, debian, program, tool):
+    p = program(debian, "-c", LEAK)
+    t = tool("-p", p.pid, "--mode", "exact", "300ms", count)
+    t.read_to_end(60)
+    assert sum(r["type"] == "interval" for r in t.records) == count
+    assert t.last()[2]["reason"] == "count"
+    assert t.proc.returncode == 0 and p.alive()
+
+
 # ---- signals ----
 
 def cpu_state(pid):
@@ -252,6 +264,7 @@ def test_a_signal_cuts_a_long_report_short(debian, program, tool):
     assert before["live_blocks"] >= 400000
     assert end.get("interrupted") is True and end["reason"] == "sigterm", end
     assert interval["live_blocks"] >= 400000
+    assert t.stderr().count("drain: ") == looks, "the look at the heap was not cut but went on to its end"
     assert t.proc.returncode == 0 and took < 60
 
 

@@ -172,13 +172,25 @@ def test_target_exec_ends_with_its_reason(debian, program, tool):
     assert p.alive(), "the new program goes on"
 
 
-def start_copy(interpreter, tmp_path, program):
+def start_copy(interpreter, tmp_path, program, **kw):
     """A copy of the interpreter's executable in a directory of its own, running a leak."""
     copy = tmp_path / "python3"
     shutil.copy(os.path.realpath(interpreter.path), copy)
     code = ("import time\nprint('READY', flush=True)\nkept = []\ndef leak():\n    kept.append([1.5, 2.5])\n"
             "while True:\n    leak(); time.sleep(0.001)\n")
-    return copy, program(copy, "-c", code)
+    return copy, program(copy, "-c", code, **kw)
+
+
+def test_warnings_from_before_the_header_come_after_it(debian, program, tool, tmp_path):
+    """All that stderr shows while it attaches is on stdout as well, each once and in this order."""
+    copy, p = start_copy(debian, tmp_path, program, env=harness.target_env(PYTHONMALLOC="malloc"))
+    copy.unlink()
+    t = tool("-p", p.pid, "--mode", "exact", "300ms", 1)
+    assert t.read_to_end() == 0
+    on_stderr = re.findall(r"^tmbpf: warning (W\d\d\d): ", t.stderr(), re.M)
+    assert len(on_stderr) >= 2, t.stderr()
+    assert [w["code"] for w in t.warnings()] == on_stderr
+    assert t.records[0]["type"] == "hello"
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced"])

@@ -97,6 +97,23 @@ def test_what_is_known_of_the_process(leaky, record, tmp_path):
     assert depth <= 7
 
 
+def test_lines_whose_blocks_are_all_freed_are_kept(debian, program, record, tmp_path):
+    """Who asks what was allocated wants them, too."""
+    code = ("import sys\nprint('READY', flush=True)\nsys.stdin.readline()\nfor i in range(500):\n    bytes(3000 + i)\n"
+            "print('done', flush=True)\nsys.stdin.readline()\n")
+    path = tmp_path / "run.tmb"
+    p = program(debian, "-c", code)
+    r = record(p.pid, path, "--every", "300ms", "--mode", "exact")
+    r.wait_snapshots(1)
+    p.go()
+    r.wait_snapshots(len(r.snapshots()) + 2)
+    assert r.stop() == 0
+    live, blocks, size = rows(path, """SELECT sum(live_blocks), sum(alloc_blocks), sum(alloc_bytes)
+        FROM (SELECT *, max(snapshot) FROM change GROUP BY trace) c JOIN trace t ON t.id = c.trace
+        JOIN stack s ON s.id = t.stack JOIN frame f ON f.id = s.frame WHERE f.line = 5""")[0]
+    assert live <= 2 and blocks >= 500 and size >= 500 * 3000, (live, blocks, size)
+
+
 def test_sql_tmbpf_and_the_views_agree(leaky, record, tmp_path):
     path = tmp_path / "run.tmb"
     r = record(leaky.pid, path, "--every", "100ms", "-d", "1s")

@@ -5,7 +5,7 @@ import collections
 # How many may live, each with the reason why it changes nothing.
 LIVED_MAX = 2
 
-Mutation = collections.namedtuple("Mutation", "name file old new tests equal_because", defaults=("",))
+Mutation = collections.namedtuple("Mutation", "name file old new tests lives_because", defaults=("",))
 
 
 def lost(reason, file, old, test):
@@ -92,6 +92,11 @@ DRAINING = [
     Mutation("moving-is-missed", "user/drain/drain.c", "for (uint32_t w = 0; !p->moving && w <",
              "for (uint32_t w = 0; w <", [DRAIN]),
     Mutation("way-being-filled", "user/drain/drain.c", "if (addr <= 1 ||", "if (!addr ||", [DRAIN]),
+    Mutation("cut-in-the-heap", "user/drain/drain.c",
+             "\t\tsize_t left = d->pool_count - at;\n\n\t\tif (cancel_asked(&d->cancel))",
+             "\t\tsize_t left = d->pool_count - at;\n\n\t\tif (0)", [DRAIN]),
+    Mutation("cut-in-the-table", "user/drain/drain.c", "if (b % CANCEL_BUCKETS == 0 && cancel_asked(&d->cancel))",
+             "if (0)", [DRAIN]),
     Mutation("census-sweep", "user/drain/drain.c", "\tcensus_sweep(d->census);\n", "", [DRAIN]),
     Mutation("census-sweep-round", "user/drain/census.c", "if (c->entries[i].round != c->round)", "if (0)",
              ["drain/test_census"]),
@@ -124,11 +129,15 @@ BUDGET = [
 
 TRACE = [
     Mutation("count-of-snapshots", "user/trace/session.c", "s->delivered_all >= p->count)", "s->delivered_all > p->count)",
-             ["integration/test_report.py -k top_limits"]),
+             ["integration/test_endings.py -k as_many_reports"]),
     Mutation("nothing-measured", "user/trace/session.c", "if (gone && !s->delivered_all)", "if (0 && gone)",
-             ["integration/test_record.py -k nothing_measured"]),
+             ["integration/test_record.py -k nothing_measured"],
+             "E301 is logged on the same way and has exit status 3 itself; what is left is a recording whose only "
+             "snapshot met a locked file for 10 s"),
+    Mutation("ended-is-no-failure", "user/trace/session.c", "if (gone && !s->delivered_all)", "if (gone)",
+             ["integration/test_endings.py -k kernel_knows_it and status"]),
     Mutation("early-warnings", "user/trace/session.c", "\t\ts->held[s->held_count++] =", "\t\ts->held[0] =",
-             ["integration/test_errors.py -k binary_gone and deleted"]),
+             ["integration/test_errors.py -k before_the_header"]),
     Mutation("skipped-reports", "user/trace/session.c", "for (; s->next_ns <= now; s->skipped++)",
              "for (; s->next_ns <= now;)", ["integration/test_endings.py -k came_too_late"]),
     Mutation("report-without-reader", "user/trace/session.c", "\tif (err == -EPIPE)\n\t\treturn 0;\n", "",
@@ -141,7 +150,7 @@ TRACE = [
     Mutation("exec-seen", "user/trace/target_end.c", "\tif (p.exec_ns) {", "\tif (0) {",
              ["integration/test_situations.py -k exec_of_the_same and system"]),
     Mutation("freed-stacks", "user/trace/capture_snapshot.c", "return c->keep_freed ? add_freed(c, s) : 0;", "return 0;",
-             ["integration/test_record.py -k sql_tmbpf"]),
+             ["integration/test_record.py -k all_freed"]),
 ]
 
 PROBES = [
@@ -200,8 +209,8 @@ TEXT = [
     Mutation("bidi-isolates", "user/base/text.c", "|| (cp >= 0x2066 && cp <= 0x2069);", ";", ["base/test_text"]),
     Mutation("c1-controls", "user/base/text.c", "(cp >= 0x7f && cp < 0xa0)", "cp == 0x7f", ["base/test_text"]),
     Mutation("cursor-bound", "user/base/cursor.c", "n > c->len - c->pos", "n > c->len", ["base/test_cursor"]),
-    Mutation("top-order", "user/analyze/stat_order.c", "if (before(at(&h, i), at(&h, 0), arg) < 0) {",
-             "if (before(at(&h, i), at(&h, 0), arg) > 0) {", ["analyze/test_stat_order"]),
+    Mutation("top-order", "user/analyze/stat_order.c", "(&h, 0), arg) < 0) {", "(&h, 0), arg) > 0) {",
+             ["analyze/test_stat_order"]),
     Mutation("top-heap", "user/analyze/stat_order.c", "\t\t\t\tsift_down(&h, 0);\n", "", ["analyze/test_stat_order"]),
 ]
 

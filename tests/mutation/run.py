@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Break the program on purpose, one place at a time, and see which break no test notices.
 
-    tests/mutation/run.py [-k WORD,WORD] [--list]
+    tests/mutation/run.py [-k WORD,WORD] [--list | --check]
 
 Each mutation of mutations.py replaces one text of one file in a copy of the tree, builds it, and runs the tests that
 are named for it. A mutation that no test notices lives: either a test is missing, or the mutation changes nothing and
@@ -135,16 +135,48 @@ def judge(mutation):
             f.write(text)
 
 
+def complaints(mutation):
+    """What would make it invalid, as far as that shows without a build."""
+    path = os.path.join(ROOT, mutation.file)
+    if not os.path.exists(path):
+        yield "%s is not there" % mutation.file
+        return
+    with open(path) as f:
+        count = f.read().count(mutation.old)
+    if count != 1:
+        yield "its text occurs %d times in %s" % (count, mutation.file)
+    if mutation.old == mutation.new:
+        yield "it replaces a text by itself"
+    for spec in mutation.tests:
+        test = Test(spec)
+        source = "unit/%s.c" % spec if test.is_unit else spec.partition(" -k ")[0]
+        if not os.path.exists(os.path.join(ROOT, "tests", source)):
+            yield "tests/%s is not there" % source
+
+
+def check(chosen):
+    bad = 0
+    for m in chosen:
+        for why in complaints(m):
+            print("%s: %s" % (m.name, why))
+            bad += 1
+    print("mutations: %d, %d complaints" % (len(chosen), bad))
+    return 1 if bad else 0
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("-k", default="", help="only those whose name has one of these words, with commas between")
     p.add_argument("--list", action="store_true", help="names and places only")
+    p.add_argument("--check", action="store_true", help="only whether each text occurs once and each test is there")
     args = p.parse_args()
     chosen = [m for m in mutations.MUTATIONS if any(word in m.name for word in args.k.split(","))]
     if args.list:
         for m in chosen:
             print("%-28s %s" % (m.name, m.file))
         return 0
+    if args.check:
+        return check(chosen)
     copy_tree()
     count = {"killed": 0, "lived": 0, "invalid": 0}
     explained = 0
@@ -152,9 +184,9 @@ def main():
         started = time.monotonic()
         verdict, by = judge(m)
         count[verdict] += 1
-        if verdict == "lived" and m.equal_because:
+        if verdict == "lived" and m.lives_because:
             explained += 1
-            by = "changes nothing: " + m.equal_because
+            by = "because " + m.lives_because
         print("%-8s %-28s %-36s %5.1f s  %s" % (verdict, m.name, m.file, time.monotonic() - started, by), flush=True)
     print("%d mutations: %d killed, %d lived (%d of them explained), %d invalid" % (
         len(chosen), count["killed"], count["lived"], explained, count["invalid"]))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Shadow pools and the live table against a heap made by hand in this process, which reads itself. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -241,6 +242,40 @@ static void blocks_of_malloc_are_added(void **state)
 	assert_int_equal(r->small_bytes, 0);
 }
 
+static unsigned asked, asked_until; /* so often the answer is no */
+
+static bool is_over(void *ctx)
+{
+	return ++asked > asked_until;
+}
+
+/* A large heap is left soon after a signal, and what the last read found stays. */
+static void a_read_that_is_cut_leaves_the_last_result(void **state)
+{
+	const struct drain_result *r;
+
+	open_drain(false);
+	for (uint32_t n = 0; n < 2000; n++) {
+		(void)put_pool(n, 3, 10, 100);
+		session_model_pool(model, pool_addr(n), 3, 1)[0] = TM_STACK_FIRST;
+	}
+	session_model_block(model, 0x1000, TM_STACK_FIRST, 100);
+	assert_total(read_all(0), TM_STACK_FIRST, 2000 * 64 + 100, 2001);
+	session_model_block(model, 0x2000, TM_STACK_FIRST, 100);
+	drain_set_cancel(d, (struct cancel){.asked = is_over});
+	/* In the heap, after it, and in the table of malloc's blocks. */
+	for (asked_until = 0; asked_until < 10; asked_until++) {
+		asked = 0;
+		assert_int_equal(drain_read(d, false, 0, &r), -ECANCELED);
+		assert_int_equal(asked, asked_until + 1);
+		assert_total(r, TM_STACK_FIRST, 2000 * 64 + 100, 2001);
+	}
+	asked_until = ~0u;
+	asked = 0;
+	assert_total(read_all(0), TM_STACK_FIRST, 2000 * 64 + 200, 2002);
+	assert_int_equal(asked, 10);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -254,6 +289,7 @@ int main(void)
 		TEST(a_pool_that_does_not_agree_with_itself_is_moving),
 		TEST(a_pool_that_was_away_holds_nothing_from_before_attach),
 		TEST(blocks_of_malloc_are_added),
+		TEST(a_read_that_is_cut_leaves_the_last_result),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

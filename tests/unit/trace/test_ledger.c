@@ -172,6 +172,21 @@ static void a_cost_within_the_budget_never_stops_tracing(void **state)
 	assert_int_equal(s.ledger.departures, 0);
 }
 
+/* Longer and longer waits keep a high cost down whatever is earned; a cost close to the budget has to be earned. */
+static void a_cost_just_above_the_budget_is_held_to_it(void **state)
+{
+	const double budget[] = {0.01, 0.05, 0.5};
+
+	for (size_t b = 0; b < ARRAY_LEN(budget); b++) {
+		struct sim s;
+
+		sim_open(&s, budget[b]);
+		sim_run(&s, 3600, 1, budget[b] * 1.2);
+		assert_true(s.ledger.departures > 0);
+		assert_true(s.cost_ns <= s.own_ns * budget[b] + 100 * MS);
+	}
+}
+
 static void what_children_pay_counts(void **state)
 {
 	struct ledger l;
@@ -205,6 +220,7 @@ int main(void)
 		cmocka_unit_test(an_idle_process_pays_its_debt_off),
 		cmocka_unit_test(a_trickle_does_not_stop_tracing),
 		cmocka_unit_test(a_cost_within_the_budget_never_stops_tracing),
+		cmocka_unit_test(a_cost_just_above_the_budget_is_held_to_it),
 		cmocka_unit_test(what_children_pay_counts),
 		cmocka_unit_test(slower_is_a_share_of_the_own_time),
 	};

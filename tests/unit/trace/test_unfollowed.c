@@ -97,6 +97,16 @@ static void of_malloc_alone_the_small_objects_are_followed(void **state)
 	assert_int_equal(unfollowed_apply(&u, 3, &now), 600);
 	assert_int_equal(now.bytes, 2000);
 	assert_int_equal(u.gap.blocks, 4);
+	/* More of malloc's, less than all there was when it began: they came since. */
+	now = totals[3] = total(2300, 23, 900, 7);
+	unfollowed_restart(&u, &result);
+	assert_int_equal(unfollowed_apply(&u, 3, &now), 600);
+	unfollowed_release(&u);
+	u = gap_of(true);
+	now = totals[3] = total(2300, 23, 900, 7);
+	unfollowed_restart(&u, &result);
+	assert_int_equal(unfollowed_apply(&u, 3, &now), 600);
+	assert_int_equal(u.gap.blocks, 4);
 	unfollowed_release(&u);
 }
 
