@@ -41,7 +41,10 @@ static __always_inline __u64 caller_of(__u64 sp, __u32 fn)
 	for (i = 0; i < TM_SLOW_CALLS && cfg_slow_ret[i]; i++)
 		if (cfg_slow_ret[i] == caller)
 			up = cfg_slow_up[i];
-	/* Through another door of libc (memalign): then the leaf stays unknown. */
+	/*
+	 * Leave the caller unknown: entered through another function of libc (memalign), which has
+	 * no site.
+	 */
 	if (!up || bpf_probe_read_user(&caller, sizeof(caller), (void *)(sp + up)))
 		return 0;
 	return caller;
@@ -174,7 +177,8 @@ static __always_inline __u64 block_by_pointer(const struct pt_regs *ctx, const s
 
 /*
  * A result site: what the call returns is known here. A call may pass several of them: the first one
- * finishes it. Those of nested calls are told by their distance from the return address.
+ * finishes it. Nested calls are distinguished by their distance from the return address, because
+ * they share the task's record.
  */
 static __always_inline void alloc_result(struct pt_regs *ctx, __u64 cookie)
 {
@@ -198,7 +202,7 @@ static __always_inline void alloc_result(struct pt_regs *ctx, __u64 cookie)
 		alloc_finish(call, reg_get(ctx, TM_COOKIE_REG(cookie)));
 }
 
-/* The same at a return probe. */
+/* The result site as a return probe, for a function whose exits cannot be probed. */
 static __always_inline void alloc_end(struct pt_regs *ctx)
 {
 	struct tm_call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0, 0);

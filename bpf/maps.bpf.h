@@ -91,7 +91,7 @@ struct {
 } stack_table SEC(".maps");
 
 /*
- * What the stacks of the first level have allocated so far, by id. BPF adds, user space reads through mmap.
+ * Allocated so far by stack id of the first level. BPF adds, user space reads through mmap.
  * Never full.
  */
 struct {

@@ -24,7 +24,7 @@ static __always_inline __u64 hash_mix(__u64 h, __u64 v)
 	return h ^ (h >> 32);
 }
 
-/* What tells a code object from one that was at this address before. */
+/* Tells a code object from an earlier one at the same address. */
 static __always_inline __u64 code_gen(__u64 code)
 {
 	return (__u64)code_gens[TM_CODE_GEN(code)] << 32;
@@ -47,7 +47,7 @@ static __always_inline struct tm_scratch *scratch_claim(void)
 
 static __always_inline void scratch_release(struct tm_scratch *s)
 {
-	/* Stores are not moved behind later ones on this machine: no locked instruction is needed. */
+	/* Use no locked instruction: x86-64 does not reorder a store after later stores. */
 	*(volatile __u32 *)&s->busy = 0;
 }
 

@@ -311,9 +311,9 @@ struct tm_stack_rec {
 TM_STATIC_ASSERT(sizeof(struct tm_stack_rec) == 32 + 16 * TM_FRAMES_WALK);
 
 /*
- * A code object that dies; its memory is still whole when this is taken. data[] holds, one behind the
- * other: the code object (code_len bytes), filename, qualname (raw code points, kind bytes each), and
- * the line table.
+ * A code object that dies; its memory is still whole when this is taken. data[] holds, in this order:
+ * the code object (code_len bytes), filename, qualname (raw code points, kind bytes each), and the
+ * line table.
  */
 #define TM_CODE_OBJ_MAX	  256
 #define TM_CODE_STR_MAX	  1024 /* bytes of each string */
@@ -377,7 +377,8 @@ struct tm_cpu_stats {
 /*
  * record_site:  register | kind << 4 | flags << 8 | index << 16 | owner
  * alloc_enter:  enum tm_fn | sp_bytes << 8
- * The owner is set by whoever collects the probes: whose site this is, and what a hit counts as.
+ * The owner is set by the function that collects the probes: the allocator of the site, which
+ * decides what a hit counts as.
  */
 #define TM_COOKIE_REG(c)	   ((c)&0xf)
 #define TM_COOKIE_KIND(c)	   (((c) >> 4) & 0xf)
@@ -435,7 +436,7 @@ enum tm_fn {
 	TM_FN_SLOW_MALLOC = TM_FN_COUNT, /* glibc's _int_malloc(arena, bytes) */
 };
 
-/* The jump behind the pop: reg holds the pool, TM_COOKIE_IDX the block's register. */
+/* The jump after the pop: reg holds the pool, TM_COOKIE_IDX the block's register. */
 #define TM_POP_AFTER 1
 /* The setting up of a new pool, up to 3.8: TM_COOKIE_IDX is the register of the size index. */
 #define TM_POP_INIT 2
