@@ -210,7 +210,7 @@ static const struct code_row code_rows[] = {
 	 "Delete the debugger's breakpoints, then start tmbpf again."},
 	{"W143", "breakpoints stay until the debugger has left",
 	 "A debugger may have taken them for the program's code; removed before, they would come back with "
-	 "nobody to handle them, and end the target with SIGTRAP.",
+	 "no handler for them, and end the target with SIGTRAP.",
 	 "Detach the debugger. The process that the message names then ends by itself."},
 	{"W144", "breakpoints are gone",
 	 "A debugger wrote over them, or the main thread of the target has ended and another tool left the "
@@ -242,7 +242,7 @@ static const struct code_row code_rows[] = {
 	 "One took longer than the interval: a large heap, many stacks, or an output that is read slowly.",
 	 "Use a longer interval, or fewer lines (`-T`)."},
 	{"W152", "the output was not written to its end",
-	 "tmbpf was told to end while the reader of its output did not read.",
+	 "tmbpf got a signal to end while the reader of its output did not read.",
 	 "Read the output to its end; a second signal ends tmbpf at once."},
 	{"W153", "the output holds only what came after the interpreter started",
 	 "A recording to stdout is one file, and starting again with the interpreter begins another.",

@@ -18,7 +18,7 @@ const uint8_t *cursor_bytes(struct cursor *c, size_t n)
 		c->bad = true;
 		return NULL;
 	}
-	/* Zero bytes of no data are there: NULL would say "bad". */
+	/* Return a valid pointer for zero bytes of no data, because NULL would mean "bad". */
 	p = c->data ? c->data + c->pos : &nothing;
 	c->pos += n;
 	return p;
