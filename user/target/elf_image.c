@@ -18,8 +18,8 @@
 
 #define FILE_MAX ((uint64_t)4 << 30)
 /*
- * What is read of a file, and only that, is copied into a reserved range as large as the file: touching an mmap of
- * a file that somebody truncates is SIGBUS, and targets do get their binaries replaced under us.
+ * Copy the parts that are read into a reserved range as large as the file instead of mapping it, because touching
+ * an mmap of a truncated file is SIGBUS, and running targets do get their binaries replaced.
  */
 #define BLOCK_BYTES ((size_t)16 << 10)
 
@@ -378,7 +378,7 @@ int elf_image_open_fd(int fd, struct elf_image **out)
 {
 	struct statx st;
 
-	/* Of what the open has brought: a dead server is not asked. */
+	/* From the bytes read at open, because a dead server would block another read. */
 	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE | STATX_UID,
 		  &st) < 0)
 		return -errno;

@@ -71,7 +71,7 @@ const struct elf_symbol *elf_image_symbol_at(const struct elf_image *img, uint64
 
 /**
  * Section by name. Returns: true and its vaddr/file offset/length (checked against the file); false
- * also for one without bytes in the file (.bss) and when the section table is absent or a lie.
+ * also for one without bytes in the file (.bss) and when the section table is missing or malformed.
  */
 bool elf_image_section(const struct elf_image *img, const char *name, uint64_t *vaddr,
 		       uint64_t *file_off, uint64_t *len);

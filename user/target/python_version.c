@@ -49,8 +49,8 @@ static bool exported_version(const struct elf_image *img, uint32_t *hex)
 }
 
 /*
- * The minor that the file names as "python3.N". One only: a file that speaks of several does not say
- * which it is. Returns: 0 when there is none, or not one.
+ * The minor that the file names as "python3.N". Only one, because a file that names several does not
+ * identify itself. Returns: 0 when there is none, or not one.
  */
 static unsigned minor_in_file(const struct elf_image *img)
 {

@@ -89,7 +89,7 @@ DEFINE_CLEANUP(struct target *, target_free);
 bool target_is_alive(const struct target *t);
 /**
  * Still the same program? False after exec (the stack or exe's dev:inode changed), and while it ends. Without
- * address randomization an exec of the same file is not seen here; bpf/ is told by the kernel.
+ * address randomization an exec of the same file is not seen here; the kernel reports it to bpf/.
  */
 bool target_same_image(const struct target *t);
 

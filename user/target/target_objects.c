@@ -223,8 +223,8 @@ int target_objects_update(struct target *t)
 
 /*
  * Is this the mapped file? overlayfs and btrfs report another device through stat() than through maps
- * (measured on overlay: 44 and 65024, inode equal), so there, and behind map_files, which cannot
- * lead astray, the inode decides.
+ * (measured on overlay: 44 and 65024, inode equal), so there, and through map_files, which cannot
+ * mislead, the inode decides.
  */
 static bool is_mapped_file(const struct target_object *o, const struct timed_file *file,
 			   bool trusted)
