@@ -23,7 +23,7 @@ enum fn_exit {
 };
 
 /*
- * What is known about one integer argument: glibc's __libc_message(action, ...) comes back or not by its
+ * Known values of one integer argument: glibc's __libc_message(action, ...) comes back or not by its
  * first argument. Two paths that meet keep what they agree on.
  */
 struct fn_facts {

@@ -2,7 +2,7 @@
 /*
  * Backwards over the graph: in which registers the value that will be returned lies already. At a ret
  * it is rax; a register copy moves the knowledge to the source, any other write of the register ends it,
- * and where paths meet only what all of them say holds. Then a smallest set of sites is chosen.
+ * and where paths meet only what all of them agree on holds. Then a smallest set of sites is chosen.
  */
 #include "sites/fn_result.h"
 

@@ -10,10 +10,10 @@
  *	pool->nextoffset = ...; pool->maxnextoffset = ...;
  *
  * Anchor: the store of a register to szidx, with the stores of both offsets and of freeblock and the
- * address of the first block behind it (nodes of syntax trees have such fields too, but not all of this). Site: the last jump
- * before it on every path; pool and size are live there, and which of the two blocks it is can be told
- * from the pool. A compiler that knows szidx to differ (a pool carved off an arena) goes to the store
- * directly: that jump is a site too.
+ * address of the first block after it (nodes of syntax trees have such fields too, but not all of this). Site: the
+ * last jump before it on every path; pool and size are live there, and which of the two blocks it is follows from the
+ * pool. A compiler that knows szidx to differ (a pool carved off an arena) goes to the store directly: that jump is a
+ * site too.
  */
 #include "sites/pool_init.h"
 

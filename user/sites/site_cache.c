@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Found and learned sites, kept by the digest of the text. What a file of the cache says is a hint where to look:
+ * Found and learned sites, kept by the digest of the text. A file of the cache is a hint where to look:
  * the sites are found again in the text of the file that is going to be probed, by the same rules, in the
- * stretches that the hint names. What is not found there, at the same addresses with the same registers, is never
- * a probe.
+ * stretches that the hint names. Sites that are not found there, at the same addresses with the same registers,
+ * never become probes.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -17,8 +17,9 @@ struct text_id {
 };
 
 /**
- * Of the executable segments with their addresses, the sections and symbols where decoding starts, and the
- * owner of the file: what was learned from a file of one user is not found for that of another.
+ * Digest of the executable segments with their addresses, the sections and symbols where decoding starts,
+ * and the owner of the file, so that sites learned from a file of one user are not used for that of
+ * another.
  */
 void text_id_of(const struct elf_image *img, struct text_id *out);
 
