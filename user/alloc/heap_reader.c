@@ -14,7 +14,7 @@
 
 #define HEAD_BYTES	 TM_POOL_HEADER
 #define BATCH_POOLS	 64		/* 1 MiB of 16 KiB pools at once */
-#define ARENA_MAX_BYTES	 (64ull << 30)	/* of one mapping; more is a sanitizer's shadow, say */
+#define ARENA_MAX_BYTES	 (64ull << 30)	/* per mapping; more would be the shadow of a sanitizer */
 #define ARENAS_MAX_BYTES (256ull << 30) /* of all */
 #define RETRIES		 3
 #define PAGE		 4096ull
@@ -27,7 +27,7 @@ struct heap_reader {
 	const struct py_offsets *offsets;
 	uint32_t pool_bytes;
 	uint8_t *images;			/* BATCH_POOLS pools */
-	struct tm_pool_head heads[BATCH_POOLS]; /* read again behind the images */
+	struct tm_pool_head heads[BATCH_POOLS]; /* read again after the images */
 	struct iovec local[BATCH_POOLS], remote[BATCH_POOLS];
 };
 
@@ -308,7 +308,7 @@ int heap_reader_pools(struct heap_reader *r, const uint64_t *addrs, size_t count
 	return err;
 }
 
-/* ---- finding pools that no probe has seen ---- */
+/* ---- finding pools that no probe reported ---- */
 
 struct finder {
 	struct heap_reader *r;

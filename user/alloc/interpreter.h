@@ -21,7 +21,7 @@ struct interpreter {
 	bool later; /* none yet, or not initialised: look again */
 	struct python_target py;
 	struct python_sites
-		sites; /* owned; empty when they were not recognised, sites.reason says why */
+		sites; /* owned; empty when unrecognised, with the cause in sites.reason */
 };
 
 /**

@@ -61,7 +61,7 @@ static double select_rank(double *a, size_t n, size_t k)
 	return a[k];
 }
 
-/* Tied values say nothing about a direction: they take their share from the variance of S. */
+/* Take the share of tied values out of the variance of S, because ties have no direction. */
 static double tie_term(const uint64_t *v, size_t n)
 {
 	double sum = 0;

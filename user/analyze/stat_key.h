@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What makes two frames one place, and which of two places comes first. The one rule that grouping,
- * comparing snapshots and sorting share.
+ * Equality and order of frames: one rule, so that grouping, comparing snapshots and sorting agree.
  */
 #ifndef TM_ANALYZE_STAT_KEY_H
 #define TM_ANALYZE_STAT_KEY_H

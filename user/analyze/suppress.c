@@ -11,7 +11,7 @@
 #include "base/buf.h"
 
 struct suppressions {
-	char *text; /* patterns, each with a NUL behind */
+	char *text; /* patterns, each followed by a NUL */
 	const char **patterns;
 	size_t count, cap;
 };
