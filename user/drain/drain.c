@@ -228,7 +228,7 @@ static void on_pool(void *ctx, const struct pool_state *p)
 	}
 	census_prune(d->census, p);
 	census_get(d->census, p, old);
-	/* A pool caught in mid-change says nothing about what is missing. */
+	/* Skip a pool caught in mid-change, because its missing blocks mean nothing. */
 	for (uint32_t w = 0; !p->moving && w < (p->blocks + 63) / 64; w++)
 		d->next.missed_small += (uint64_t)__builtin_popcountll(unrecorded[w] & ~old[w]);
 }

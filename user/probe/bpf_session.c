@@ -132,7 +132,7 @@ static void watch_process(struct bpf_session *s)
 		log_info("this kernel does not report how the process ends (%s)", strerror(errno));
 }
 
-/* Of use, not needed: without it processes that share the target's memory later are not reported. */
+/* Optional: without it processes that share the target's memory later are not reported. */
 static void choose_share_watch(struct bpf_session *s)
 {
 	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_task_pt_regs, NULL) != 1)

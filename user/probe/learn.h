@@ -38,7 +38,7 @@ const uint64_t *learn_fresh_only(struct learn *l, size_t *count);
 /** The epoch that blocks are marked with now, 1..15. */
 uint32_t learn_epoch(const struct learn *l);
 
-/** Say at debug level which sites were hit while all were attached, and what became of each. */
+/* Log at debug level which sites were hit while all were attached, and whether each was kept. */
 void learn_log(const struct learn *l);
 
 #endif

@@ -86,7 +86,7 @@ int probes_new(struct bpf_session *s, const struct target *t, const struct probe
 	return 0;
 }
 
-/* Say why, unless the target has just ended: then the caller knows better. */
+/* Log the error unless the target has just ended, since the caller then logs that instead. */
 static int attach_failed(const struct probes *p, int err, const struct bpf_program *prog,
 			 const struct uprobe_sites *s)
 {

@@ -77,7 +77,10 @@ bool uprobe_multi_supported(void)
 	return err == -EBADF;
 }
 
-/* Not shielded: SIGKILL stops one that then is not there, the others end with our descriptors. */
+/*
+ * No helper process: a SIGKILL stops a link that then does not exist, and the others close with our
+ * descriptors.
+ */
 static int attach_perf(const struct bpf_program *prog, const struct uprobe_sites *s,
 		       struct uprobe_link *link)
 {

@@ -25,7 +25,7 @@ static int on_record(void *ctx, void *data, size_t len)
 	if (len >= sizeof(*hdr) && hdr->type == TM_REC_PROCESS) /* it only wakes us up */
 		return 0;
 	err = stack_cache_feed(c->stacks, data, len);
-	/* A record we cannot read must not stop the ones behind it. */
+	/* Skip a record that cannot be read, because it must not stop later ones. */
 	if (err == -EBADMSG && log_ratelimit(3))
 		log_err(err, "unreadable ring record");
 	return err == -ENOMEM ? err : 0;
@@ -39,7 +39,7 @@ static int consume_ring(void *ctx)
 	return n < 0 ? n : 0;
 }
 
-/* What is in the target, for all that ask later. */
+/* Facts about the target, for all later users. */
 static int find_allocators(struct capture *c)
 {
 	bool perf_links = c->opts->perf_links || target_main_thread_ended(c->target);

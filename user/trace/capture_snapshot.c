@@ -17,7 +17,7 @@
 #include "trace/trap_cost.h"
 
 #define CANCEL_STACKS  64	     /* between two looks at the cancel */
-#define FULL_EVERY_NS  60000000000LL /* search for pools nobody told us of */
+#define FULL_EVERY_NS  60000000000LL /* search for pools that no probe reported */
 #define REFRESH_SHARE  50	     /* a refresh may take 1/50 of the time */
 #define REFRESH_MIN_NS 1000000000LL
 #define REFRESH_GROWTH 200 /* near a limit: when it has grown by 1/200 since the last read */
@@ -234,7 +234,7 @@ static int add_freed(struct capture *c, struct snapshot *s)
 	return 0;
 }
 
-/* What children have paid for copied breakpoints since the last snapshot. */
+/* Cost of copied breakpoints to children since the last snapshot. */
 static double new_children_ns(struct capture *c)
 {
 	struct governor_state state = {0};

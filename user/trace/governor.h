@@ -5,7 +5,7 @@
  * seconds, and none of them may delay it. It takes away and never attaches; the main thread brings back.
  *
  * While a debugger is attached nothing is taken away: it may have taken our breakpoints for the program's code,
- * and would put them back when it leaves, with nobody to handle them.
+ * and would put them back when it leaves, with no handler for them.
  */
 #ifndef TM_TRACE_GOVERNOR_H
 #define TM_TRACE_GOVERNOR_H
@@ -31,10 +31,10 @@ struct governor_state {
 	unsigned away;	       /* enum probe_part: taken away by now */
 	unsigned departures; /* how many times */
 	int64_t gone_ns;     /* the last time; monotonic */
-	double slower; /* the last time: what ledger_slower() says of the time that they were live */
-	bool has_room;	    /* governor_back() would be granted */
-	uint64_t children;  /* forked with our breakpoints */
-	double children_ns; /* CPU time of theirs until they were cleaned */
+	double slower;	     /* the last time: ledger_slower() of the time that they were live */
+	bool has_room;	     /* governor_back() would be granted */
+	uint64_t children;   /* forked with our breakpoints */
+	double children_ns;  /* CPU time of theirs until they were cleaned */
 };
 
 /** Call when the first probe is live. Returns: 0, -errno. Owns: *out, governor_stop(). */

@@ -179,9 +179,10 @@ static int session_reattach(struct trace_session *s)
 	const struct trace_end end = {.reason = TRACE_END_PYTHON_APPEARED};
 	int err = s->plan->saves && s->delivered ? session_snapshot(s, true) : 0;
 
-	log_coded_warn("W124", NULL,
-		       "an interpreter has started in process %d: tracing starts anew, now with it",
-		       (int)s->plan->capture->pid);
+	log_coded_warn(
+		"W124", NULL,
+		"an interpreter has started in process %d: tracing starts again, now with it",
+		(int)s->plan->capture->pid);
 	if (!err)
 		err = s->sink->ops->end(s->sink->ctx, &end, s->last, 0);
 	s->header_done = false;
