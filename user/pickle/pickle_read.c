@@ -71,7 +71,7 @@ static int push_string(struct reader *r, uint64_t len)
 		return err;
 	buf_reset(&r->raw);
 	buf_reset(&r->text);
-	/* A copy with a NUL behind it: utf8_char_len() looks for one. */
+	/* A NUL-terminated copy, because utf8_char_len() looks for the NUL. */
 	err = buf_append(&r->raw, bytes, (size_t)len);
 	if (!err)
 		err = append_text(&r->text, (const uint8_t *)r->raw.data, (size_t)len);
@@ -288,7 +288,7 @@ static int op_tuple(struct reader *r)
 	return err ? err : pickle_push_tuple(&r->values, items, count);
 }
 
-/* What lies above the mark is forgotten; `below`: the set under it takes it. */
+/* Drop the values above the mark; `below`: the set under it takes them. */
 static int op_forget(struct reader *r, bool push, bool below)
 {
 	const struct pvalue *items;

@@ -35,7 +35,7 @@ static bool same_frames(const struct pickle_values *v, const struct ptraceback *
 	return true;
 }
 
-/* The frames were put behind the last ones; they stay there when the traceback is new. */
+/* The frames were appended to the list; keep them when the traceback is new. */
 static int find_traceback(struct pickle_values *v, size_t count, uint32_t *id)
 {
 	const struct pframe *frames = v->frames + v->frame_count;
@@ -87,7 +87,7 @@ static int push_traceback(struct pickle_values *v, const struct pvalue *items, s
 	return err ? err : pickle_push(v, t);
 }
 
-/* What tracemalloc writes for a stack that it does not know: one frame <unknown>, line 0. */
+/* tracemalloc writes one frame <unknown>, line 0, for an unknown stack. */
 static bool is_unknown(const struct pickle_values *v, const struct ptraceback *t)
 {
 	const struct pframe *f = &v->frames[t->first];

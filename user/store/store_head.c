@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a snapshot says about itself: its row in `snapshot`, its losses and its coverage. */
+/* The head of a snapshot: its row in `snapshot`, its losses and its coverage. */
 #include <errno.h>
 #include <string.h>
 
@@ -164,7 +164,7 @@ static void read_row(sqlite3_stmt *st, struct store_head *h)
 	h->checksum = (uint64_t)sqlite3_column_int64(st, 21);
 }
 
-struct reader { /* the three statements behind a list of heads */
+struct reader { /* the three statements that follow a list of heads */
 	sqlite3_stmt *rows, *losses, *coverage;
 };
 

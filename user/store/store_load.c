@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From rows to snapshots: values by trace, from a base and the changes after it, checked against what the
- * snapshot says of itself; one snapshot at a time, or all in order.
+ * From rows to snapshots: values by trace, from a base and the changes after it, checked against the sums
+ * in the snapshot's head; one snapshot at a time, or all in order.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a file knows of its recording as a whole: table `meta`, one row a fact, with a checksum. */
+/* Facts about the recording as a whole: table `meta`, one row a fact, with a checksum. */
 #include <errno.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "store/store_priv.h"
 
-#define META_ROWS_MAX 256 /* newer versions may know more; nobody knows that much */
+#define META_ROWS_MAX 256 /* newer versions may write more rows, but not this many */
 #define CHECKSUM_KEY  "checksum"
 #define COUNT_KEY     "snapshots"
 #define LAST_KEY      "last_snapshot"

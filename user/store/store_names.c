@@ -175,7 +175,7 @@ static int add_trace(struct loader *l, sqlite3_stmt *st)
 	return push_trace(l, t);
 }
 
-/* What id 0 stands for. */
+/* The name for id 0. */
 static int push_nothing(struct loader *l)
 {
 	int err = push_string(l, (str_id_t){0}, store_hash_string("", 0));

@@ -87,7 +87,9 @@ static void budget_reset(struct store *s)
 	s->db.budget = BUDGET_MIN + steps;
 }
 
-/* The name of the copy goes as soon as SQLite has played the journal back: nothing can be left behind. */
+/*
+ * Unlink the copy as soon as SQLite has played the journal back, so that nothing can be left on disk.
+ */
 static int open_repaired(struct store *s)
 {
 	struct store_copy copy;

@@ -22,8 +22,8 @@
 static sqlite3_vfs *system_vfs;
 
 /*
- * What a failed write failed with. SQLite knows only "full" and "I/O error", and sqlite3_system_errno() is
- * 0 by the time it has rolled back: but a quota or a file size limit is a full disk to a person.
+ * The errno of a failed write. SQLite knows only "full" and "I/O error", and sqlite3_system_errno() is
+ * 0 by the time it has rolled back: but a quota or a file size limit is a full disk to the user.
  */
 static const sqlite3_io_methods *system_io;
 static int write_errno;
@@ -119,8 +119,8 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
 }
 
 /*
- * SQLite takes up a write-ahead log that lies beside any database, whatever its header says, and maps a third
- * file with it. Ours have none: what is there was put there by somebody else.
+ * SQLite takes up a write-ahead log that lies beside any database, whatever its header holds, and maps a
+ * third file with it. Refuse such a log, because our files never have one: another user put it there.
  */
 static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *out)
 {
@@ -234,7 +234,7 @@ int store_damaged(const struct store_db *db, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, ap);
 	va_end(ap);
-	return log_coded_err(-EBADMSG, "E314", "copy the file anew from where it was recorded",
+	return log_coded_err(-EBADMSG, "E314", "copy the file again from where it was recorded",
 			     "%s is damaged: %s", db->path, reason);
 }
 
