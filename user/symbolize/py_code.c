@@ -115,7 +115,7 @@ static struct iovec remote_range(uint64_t addr, size_t len)
 	return (struct iovec){.iov_base = (void *)(uintptr_t)addr, .iov_len = len};
 }
 
-/* A str subclass keeps its code points elsewhere; nobody but replace(co_filename=...) makes one. */
+/* A str subclass keeps its code points elsewhere; only replace(co_filename=...) makes one. */
 static int find_characters(const struct target *t, struct py_str *s)
 {
 	return s->data_ptr_addr ? target_read_u64(t, s->data_ptr_addr, &s->data_addr) : 0;
@@ -169,7 +169,7 @@ static int read_object(const struct python_target *py, const struct target *t, u
 	return err ? err : code_fields_parse(py, obj, len, out);
 }
 
-/* Contents of file name, name, table and the object again, in this order, one behind the other. */
+/* Contents of file name, name, table and the object again, in this order. */
 static int read_contents(const struct target *t, const struct python_target *py, uint64_t code_addr,
 			 const struct code_fields *f, const struct code_parts *parts, uint8_t *out)
 {
@@ -371,8 +371,9 @@ bool py_code_frame_is_incomplete(const struct python_target *py, const struct py
 	int64_t offset;
 
 	/*
-	 * _PyFrame_IsIncomplete(), Include/internal/pycore_frame.h. 3.13 says it of every frame on
-	 * the C stack; the ones of 3.12 run a trampoline and stay before its first traceable unit.
+	 * _PyFrame_IsIncomplete(), Include/internal/pycore_frame.h. 3.13 has it true for every
+	 * frame on the C stack; the ones of 3.12 run a trampoline and stay before its first
+	 * traceable unit.
 	 */
 	if (py->offsets->frame_objects)
 		return false;
