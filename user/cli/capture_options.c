@@ -20,7 +20,7 @@ enum {
 	OPT_THREADS,
 };
 
-/* What is longer is a slip, and near the end of what nanoseconds can count. */
+/* Longer is a typing error, and near the end of what nanoseconds can count. */
 #define DURATION_MIN_NS 10000000ull
 #define DURATION_MAX_NS (3650 * 86400 * 1000000000ull)
 

@@ -29,7 +29,7 @@ struct listing {
 	struct row *rows;
 	size_t count, cap;
 	bool json, oom;
-	unsigned hidden; /* processes whose files we may not see, and whose name says nothing */
+	unsigned hidden; /* processes whose files we may not see, with an undecided name */
 };
 
 static void on_reason(void *ctx, enum log_level level, const char *code, const char *message,

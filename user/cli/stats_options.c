@@ -234,7 +234,7 @@ static error_t parse_filter(int key, char *arg, struct argp_state *state, struct
 	}
 }
 
-/* An option that changes nothing would be an error that nobody sees. */
+/* Reject an option that changes nothing, because its user would not notice. */
 static void check_options(struct argp_state *state, const struct stats_options *o)
 {
 	if (o->is_cumulative && !stat_key_can_cumulate(o->by))

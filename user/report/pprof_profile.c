@@ -153,7 +153,7 @@ static void write_mapping(struct buf *b, struct buf *m, size_t i, uint32_t file)
 {
 	pb_u64(m, MAPPING_ID, i + 1);
 	pb_u64(m, MAPPING_FILENAME, file);
-	/* All that there is to know is in the locations: nobody needs to look for symbols. */
+	/* Mark the mapping as symbolized, since no tool needs to look for symbols. */
 	pb_bool(m, MAPPING_HAS_FUNCTIONS, true);
 	pb_bool(m, MAPPING_HAS_FILENAMES, true);
 	pb_bool(m, MAPPING_HAS_LINE_NUMBERS, true);

@@ -81,7 +81,7 @@ const char *short_paths_get(const struct short_paths *p, const char *path, str_i
 		suffix = longer_suffix(path, suffix);
 		if (!suffix)
 			break;
-		/* __init__.py says nothing without its package */
+		/* __init__.py means nothing without its package */
 		if (i == 0 && !strncmp(suffix, "__", 2))
 			continue;
 		if (idmap_get(p->suffixes, hash_text(suffix), &owner) && owner == id.v)

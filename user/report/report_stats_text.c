@@ -20,7 +20,7 @@ static void put_sum(struct buf *out, const struct selection_sum *sum)
 			 sum->stacks);
 }
 
-/* Nobody asked for it: say how to get it back. */
+/* Print how to get it back, since the user did not ask for this filter. */
 static void put_by_default(struct buf *out, const struct selection *sel)
 {
 	char size[UNITS_LEN];

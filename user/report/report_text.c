@@ -164,7 +164,7 @@ static void put_place(struct report *r, struct buf *b, const struct snapshot *s,
 		(void)buf_printf(b, ":%d", f->line);
 }
 
-/* Who called, when the place alone does not say it: "under parse.py:57". */
+/* The caller, when the place alone does not identify it: "under parse.py:57". */
 static void put_callers(struct report *r, struct buf *b, const struct snapshot *s,
 			const struct statistic *site)
 {
@@ -355,7 +355,7 @@ static bool is_known_place(const struct snapshot *s, const struct statistic *sit
 {
 	const char *file = intern_get(s->strings, site_place(site)->file);
 
-	/* What nobody has followed since a gap may be gone. */
+	/* Blocks that were not followed since a gap may be gone. */
 	if (s->gap.from_ns && site->biggest->unfollowed_bytes >= site->biggest->bytes)
 		return false;
 	return site->size && strcmp(file, "<unknown>") != 0 && strcmp(file, "<lost>") != 0;
