@@ -42,7 +42,10 @@ static __always_inline void mi_pop_record(struct pt_regs *ctx, __u64 cookie)
 	__u64 bytes;
 	__u32 stack;
 
-	/* The page is used up: mi_malloc_generic() comes back with another one. */
+	/*
+	 * Record nothing until mi_malloc_generic() comes back with another page, because this one
+	 * is used up.
+	 */
 	if (!block)
 		return;
 	bytes = mi_block_bytes(page);

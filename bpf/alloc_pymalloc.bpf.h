@@ -19,7 +19,10 @@ static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 	} else if (TM_COOKIE_FLAGS(cookie) & TM_POP_AFTER) {
 		block = reg_get(ctx, TM_COOKIE_IDX(cookie));
 	} else {
-		/* nextpool == pool: the list is empty, and the refill function serves this one. */
+		/*
+		 * Leave this block to the refill function, because nextpool == pool means that the
+		 * list is empty.
+		 */
 		if (ctx->flags & X86_FLAGS_ZF)
 			return;
 		block = 0;

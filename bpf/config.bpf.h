@@ -61,7 +61,7 @@ const volatile __u64 cfg_interp_lo = 0, cfg_interp_hi = 0;
 const volatile __u64 cfg_slow_ret[TM_SLOW_CALLS] = {};
 const volatile __u32 cfg_slow_up[TM_SLOW_CALLS] = {};
 
-/* Buckets of the stack table's first level, less one: ids are counted from it. */
+/* Buckets of the stack table's first level, less one, since ids are counted from it. */
 const volatile __u32 cfg_stack_mask = 0;
 
 /* ---- changed while running; one writer (user space) unless noted ---- */

@@ -38,7 +38,10 @@ static __always_inline __u32 inner_tgid(struct task_struct *p)
 	return (__u32)upid.nr;
 }
 
-/* The parent runs this. Threads and vfork() share the memory: nothing is copied. */
+/*
+ * Runs in the parent. Skips threads and vfork(), because they share the memory instead of copying
+ * it.
+ */
 static __always_inline void fork_seen(struct task_struct *parent, struct task_struct *child)
 {
 	__u32 key = BPF_CORE_READ(parent, tgid), nr;

@@ -101,7 +101,10 @@ static __always_inline bool window_load(struct tm_scratch *s, __u64 frame)
 	if (back > TM_WINDOW_BYTES)
 		back = TM_WINDOW_BYTES;
 	len = back + cfg_frame_bytes;
-	/* The verifier does not carry the sum's bound through the spill: state it again. */
+	/*
+	 * State the bound again, because the verifier does not carry it through the spill of the
+	 * sum.
+	 */
 	if (len > TM_WINDOW_BYTES + 256)
 		return false;
 	if (bpf_probe_read_user(s->window, len, (void *)(frame - back)))
@@ -122,7 +125,10 @@ static __always_inline void python_walk(struct tm_scratch *s)
 	__u64 lo = 0, hi = 0;
 	int i;
 
-	/* cfg_frames is a constant to the verifier: it simulates no more rounds than are asked for. */
+	/*
+	 * cfg_frames is a constant to the verifier, so that it simulates no more rounds than are
+	 * configured.
+	 */
 	for (i = 0; i < (int)cfg_frames + 1 + TM_SKIPPED_MAX; i++) {
 		__u64 code, instr, off;
 		__u32 n = s->frame_count;

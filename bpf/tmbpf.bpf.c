@@ -109,7 +109,10 @@ int code_dealloc(struct pt_regs *ctx)
 	return 0;
 }
 
-/* A second consumer of a site: when it goes, the kernel removes the breakpoint where no other one wants it. */
+/*
+ * Second consumer of a site, so that its removal makes the kernel drop the breakpoint where no other consumer
+ * wants it.
+ */
 SEC("uprobe")
 int sweep_site(struct pt_regs *ctx)
 {

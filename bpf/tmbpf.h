@@ -114,9 +114,10 @@ enum { TM_DOMAIN_PYTHON = 0, TM_DOMAIN_NATIVE = 1 };
 #define TM_FILL_8_WAYS 75
 
 /*
- * Finalizer of David Stafford's variant 13 of MurmurHash3's, as in SplitMix64. Addresses come in arithmetic
- * progressions: one multiplication maps those to a few windows of buckets (51 % of blocks 64 bytes apart found
- * both buckets full at a load of 0.6), this to all of them (0.03 %; at the 0.55 that is used 0.01 %).
+ * Finalizer of David Stafford's variant 13 of MurmurHash3's, as in SplitMix64. Used because addresses come in
+ * arithmetic progressions, which one multiplication maps to a few windows of buckets (51 % of blocks 64 bytes
+ * apart found both buckets full at a load of 0.6), this to all of them (0.03 %; at the 0.55 that is used 0.01
+ * %).
  */
 static inline __u64 tm_hash(__u64 x)
 {
@@ -360,7 +361,10 @@ enum tm_prog_kind {
 	TM_PROG_COUNT
 };
 
-/* Per CPU, so plain adds. ns is measured on every TM_TIME_EVERY-th event and counted in timed. */
+/*
+ * Per CPU, so that plain adds do. ns is measured on every TM_TIME_EVERY-th event and counted in
+ * timed.
+ */
 #define TM_TIME_EVERY 128
 
 struct tm_cpu_stats {

@@ -141,7 +141,7 @@ static bool head_changed(const struct tm_pool_head *before, const struct tm_pool
 	       before->szidx != after->szidx || before->nextoffset != after->nextoffset;
 }
 
-/* No error of one address: nothing more can be read. */
+/* Stop at these errors, because they are not those of one address: nothing more can be read. */
 static bool target_lost(ssize_t err)
 {
 	return err == -ESRCH || err == -EPERM;
@@ -212,7 +212,7 @@ static int read_batch(struct heap_reader *r, const uint64_t *addrs, size_t n, po
 	if (target_lost(got))
 		return (int)got;
 	images = whole_items(got, r->pool_bytes);
-	/* The one that stopped the read is gone: step over it. */
+	/* Step over the page that stopped the read, because it is gone. */
 	*done = images < n ? images + 1 : n;
 	if (!images)
 		return 0;
@@ -252,7 +252,7 @@ static void window_close(struct page_window *w)
 		close(w->fd);
 }
 
-/* Do not pull pages in: only what is resident can have been used lately. */
+/* Skip pages that are not resident, to avoid pulling them in: they cannot have been used lately. */
 static bool page_resident(struct page_window *w, uint64_t addr)
 {
 	uint64_t page = addr / PAGE;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From files to series: only what changes from snapshot to snapshot is touched. */
+/*
+ * From files to series. Touches only what changes from snapshot to snapshot, to avoid work for
+ * every stack.
+ */
 #include "analyze/leaks_input.h"
 
 #include <errno.h>
@@ -386,7 +389,7 @@ static int book_process(struct reading *r, const struct snapshot *s)
 	return err ? err : leak_series_set(r->in->process, r->snapshot, LEAK_PROCESS_LIVE, &live);
 }
 
-/* Looking through all stacks costs: only where something new is missing. */
+/* Look through all stacks only when something new is missing, because it is slow. */
 static void look_for_losses(struct reading *r, const struct snapshot *s)
 {
 	uint64_t drops = 0, missed = 0;

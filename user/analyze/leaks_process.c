@@ -56,8 +56,9 @@ static struct leak_sum growth_of(const struct leak_finding *f)
 }
 
 /*
- * The first that keeps growing. RSS is what the limit is about, but its arenas may hide growth. All that is
- * traced comes before the sum of the leaks: that one lacks what was filtered or suppressed.
+ * The first that keeps growing. RSS is what the limit is about, but its arenas may hide growth. The total
+ * of all traced bytes comes before the sum of the leaks, because that sum lacks what was filtered or
+ * suppressed.
  */
 static void extrapolate_limit(uint64_t room, const struct leak_sum *leaks, struct leak_process *out)
 {

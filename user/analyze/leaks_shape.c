@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Measures of one line, all on its floor. Orders and sums only: nothing is fitted but in leaks_trend.c. */
+/*
+ * Measures of one line, all on its floor. Orders and sums only, because fits belong to leaks_trend.c.
+ */
 #include "analyze/leaks_shape.h"
 
 #include <math.h>
@@ -77,8 +79,8 @@ uint64_t shape_given_back(const struct shape *s, size_t from)
 }
 
 /*
- * Where the floor ends. The end of a swing looks like growth: where it swings, the last twelfth counts as
- * one window.
+ * Where the floor ends. Where the line swings, the last twelfth counts as one window, because the end of
+ * a swing looks like growth.
  */
 static size_t end_window(const struct shape *s, size_t from)
 {

@@ -34,8 +34,8 @@ uint64_t shape_usually_above(const struct shape *s, const uint64_t *v, size_t fr
 /* Bytes above the floor, usually, from one window to a later one. */
 uint64_t shape_given_back(const struct shape *s, size_t from);
 /**
- * Growth of the floor. The end of a swing looks like growth: where it swings, the last twelfth of the
- * windows counts as one.
+ * Growth of the floor. Where the line swings, the last twelfth of the windows counts as one, because
+ * the end of a swing looks like growth.
  */
 uint64_t shape_kept(const struct shape *s, size_t from);
 /** The deepest fall from any height before. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Paths are foreign bytes: nothing here depends on what they hold. */
+/* Assume nothing about paths, because they are untrusted bytes. */
 #include "analyze/stat_module.h"
 
 #include <ctype.h>

@@ -94,7 +94,7 @@ uint32_t cursor_varint(struct cursor *c)
 
 	do {
 		byte = cursor_u8(c);
-		/* Shift is at most 30 here, so the sum of all payloads fits 36 bits. */
+		/* Shift is at most 30 here, so that the sum of all payloads fits 36 bits. */
 		value |= (uint64_t)(byte & VARINT_MASK) << shift;
 		shift += VARINT_BITS;
 		if (value > UINT32_MAX || (shift > 30 && (byte & VARINT_MORE)))

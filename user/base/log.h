@@ -33,7 +33,7 @@ void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/** Talk of a verb in its own words (progress, what to do next): one line on stderr, no prefix. */
+/** Progress and next-step lines of a command: one line on stderr, without prefix. */
 void log_talk(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /**

@@ -69,7 +69,7 @@ static int report_failure(const char *path, int err)
 	}
 }
 
-/* The directory is opened once: what is checked and what is written is in the same one. */
+/* Open the directory once, so that the checks and the write see the same one. */
 static int open_dir(struct out_file *o)
 {
 	const char *slash = strrchr(o->path, '/');
