@@ -200,7 +200,7 @@ int pickle_list_append(struct pickle_values *v, const struct pvalue *list,
 		if (!v->trace_list)
 			v->trace_list = list->id + 1;
 		if (v->trace_list != list->id + 1)
-			continue; /* somebody's attribute: only the first list can be the snapshot's */
+			continue; /* not the snapshot's, since only the first list can be */
 		err = count_trace(v, &items[i]);
 		if (err)
 			return err;

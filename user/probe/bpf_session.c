@@ -19,7 +19,7 @@
 
 #define INITIAL_PID_NS 4026531836u /* Linux include/linux/proc_ns.h: PROC_PID_INIT_INO 0xEFFFFFFC */
 
-/* libbpf's words, the verifier's log among them, line by line; its own debug chatter is left out. */
+/* Forward libbpf messages (incl. the verifier log) to log_debug(), without LIBBPF_DEBUG. */
 static int libbpf_print(enum libbpf_print_level level, const char *fmt, va_list args)
 {
 	_cleanup_free_ char *text = NULL;
@@ -100,7 +100,7 @@ static int map_views(struct bpf_session *s)
 	return 0;
 }
 
-/* Programs are loaded for one kind of link; refill and alloc_return sit at returns. */
+/* Load programs for one kind of link only. Refill and alloc_return sit at returns. */
 static void choose_attach_type(struct bpf_session *s, bool perf_links)
 {
 	struct bpf_program *prog;

@@ -214,7 +214,10 @@ int learn_step(struct learn *l, int64_t now_ns, bool *changed)
 	l->check_ns = *changed			       ? CHECK_MIN_NS
 		      : l->check_ns > CHECK_MAX_NS / 2 ? CHECK_MAX_NS
 						       : l->check_ns * 2;
-	/* Nothing learned yet: the window stays open, at the cost of a second trap an object. */
+	/*
+	 * Keep the window open, at the cost of a second trap an object, because nothing is learned
+	 * yet.
+	 */
 	return l->gone_count ? close_window(l, now_ns) : 0;
 }
 

@@ -27,7 +27,7 @@ DEFINE_CLEANUP(struct learn *, learn_free);
 int learn_step(struct learn *l, int64_t now_ns, bool *changed);
 
 /**
- * All probes were away, and blocks changed hands unseen: what is marked by now counts no more. Call before they
+ * Invalidate all marks so far, because blocks changed hands unseen while all probes were away. Call before they
  * are attached again.
  */
 void learn_resume(struct learn *l, int64_t now_ns);

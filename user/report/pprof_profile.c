@@ -92,8 +92,8 @@ static int describe_function(struct pprof_tables *t, uint8_t domain, const struc
 	if (!err && native && file[0] != '<')
 		err = add_mapping(t, file, &fn->mapping);
 	/*
-	 * pprof demangles a name that equals the system name, and takes <module> for template arguments:
-	 * only native names have one.
+	 * Give only native names a system name, because pprof demangles a name that equals it, and takes
+	 * <module> for template arguments.
 	 */
 	if (!err && native && f->function.v)
 		err = pprof_string(t, intern_get(t->s->strings, f->function), &fn->system_name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which suffix of a path is enough to name it. Known paths are kept for the whole session: a name
- * gets longer when a second file of that name turns up, but does not flip with the ranking.
+ * Which suffix of a path is enough to name it. Known paths are kept for the whole session, so that
+ * a name gets longer when a second file of that name turns up, but does not flip with the ranking.
  */
 #include <errno.h>
 #include <string.h>

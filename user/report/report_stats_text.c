@@ -117,7 +117,7 @@ static void put_rest(struct buf *out, const struct stats_view *v, const struct s
 	uint64_t bytes = side->stats->total_size, blocks = side->stats->total_count;
 	char size[UNITS_LEN];
 
-	/* Cumulative groups overlap: what the others hold is not a sum. */
+	/* Print no sum of the others, because cumulative groups overlap. */
 	if (!rest || v->cumulative != STAT_OWN)
 		return;
 	for (size_t i = 0; i < shown; i++) {

@@ -35,7 +35,7 @@ static const char *plural_of(uint64_t count, const char *one, const char *many)
 
 /* ---- header ---- */
 
-/* Versions are read from the target too: nothing of it goes out unchecked. */
+/* Clean everything, because versions are read from the target too. */
 static void put_fact(struct buf *b, const char *before, const char *fact)
 {
 	(void)buf_append_str(b, before);
@@ -409,7 +409,7 @@ static void put_site_name(struct report *r, const struct statistics *in,
 }
 
 /*
- * It grew and stayed; whether it is a leak is not known, and not claimed. With one report everything has
+ * It grew and stayed, without a claim that it is a leak. With one report everything has
  * grown, from zero: then only the biggest is named.
  */
 static void write_suspect(struct report *r, const struct statistics *groups)

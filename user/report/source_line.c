@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Keeps the file that was asked last: the frames of a traceback are few, and so are their files. */
+/* Keeps the last file, because the frames of a traceback are few, and so are their files. */
 #include "report/source_line.h"
 
 #include <stdlib.h>

@@ -99,9 +99,9 @@ static uint8_t op_of(const ZydisDecodedInstruction *raw)
 
 /*
  * Instructions that push_setup_xol_ops() and branch_setup_xol_ops() accept (Linux
- * arch/x86/kernel/uprobes.c) on every version we support. Nops longer than one byte are left out:
- * some kernels single-step them, and 6.18 turns a five-byte one into a call that destroys the red
- * zone.
+ * arch/x86/kernel/uprobes.c) on every version we support. Nops longer than one byte are left out
+ * because some kernels single-step them, and 6.18 turns a five-byte one into a call that destroys
+ * the red zone.
  */
 static bool is_emulated(const uint8_t *p, uint8_t len)
 {

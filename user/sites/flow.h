@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Short walks over decoded code, against and along the flow of control. Compilers move blocks
- * about (profile-guided layout), so "before" and "after" mean by control flow, never by distance.
+ * Short walks over decoded code, against and along the flow of control. "Before" and "after" mean
+ * by control flow, never by distance, because compilers move blocks about (profile-guided layout).
  */
 #ifndef TM_SITES_FLOW_H
 #define TM_SITES_FLOW_H

@@ -157,7 +157,7 @@ static uint32_t known_at(const struct result_walk *w, uint32_t idx)
 	return after == ANYTHING ? ANYTHING : known_before(w, idx, after);
 }
 
-/* Knowledge only shrinks: 18 bits a node, so the rounds are bounded. */
+/* Ends, because knowledge only shrinks: 18 bits a node bound the rounds. */
 static void known_solve(struct result_walk *w)
 {
 	bool changed = true;

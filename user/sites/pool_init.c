@@ -94,7 +94,7 @@ static enum flow_step jump_before(void *ctx, const struct code *code, const stru
 		w->uncovered++;
 		return FLOW_CUT;
 	}
-	/* Too far back, or the top of a function: there was no jump on this way. */
+	/* Give up this way, because it is too far back, or the top of a function without a jump. */
 	if (!at->left || is_entry(code, at->idx)) {
 		w->uncovered++;
 		return FLOW_CUT;

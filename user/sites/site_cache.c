@@ -194,8 +194,8 @@ static int parse_entry(struct cursor *c, const struct elf_image *img, struct pyt
 }
 
 /*
- * Find it all again in the text. fresh_proven stays as it was written: it takes the whole text to prove, and decides
- * only which sites learning may let go, not where a probe stands.
+ * Find it all again in the text. fresh_proven stays as it was written because it takes the whole text to prove, and
+ * decides only which sites learning may let go, not where a probe stands.
  */
 static int prove_entry(const struct elf_image *img, unsigned minor, struct python_sites *s)
 {

@@ -250,7 +250,10 @@ void store_file_remove_journal(const char *file, int fd)
 	struct stat st;
 
 	journal_name(file, journal);
-	/* With contents it belongs to a write that was cut off: the next reader needs it. */
+	/*
+	 * Keep a journal with contents, because it belongs to a write that was cut off and the next
+	 * reader needs it.
+	 */
 	if (!fstat(fd, &st) && !st.st_size)
 		(void)store_file_remove(journal, fd);
 }

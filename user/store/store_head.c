@@ -44,7 +44,7 @@ uint64_t store_head_checksum(const struct store_head *h)
 		sum = store_mix(sum, (uint64_t)d + 1);
 		sum = store_mix(store_mix(store_mix(sum, c->recorded), c->missed), c->moving);
 	}
-	/* By name: a reason that is added later does not change old sums. */
+	/* Sum by name, so that a reason that is added later does not change old sums. */
 	for (int i = 0; i < TM_DROP_COUNT; i++) {
 		if (h->drops[i])
 			sum = store_mix(store_mix_bytes(sum, drop_keys[i], strlen(drop_keys[i])),

@@ -233,7 +233,10 @@ static int read_value(struct reading *r, struct store_meta *m, sqlite3_stmt *st,
 	}
 	text = (const char *)sqlite3_column_text(st, 1);
 	r->at[f - fields] = r->text.len + 1;
-	/* The builder's own NUL is overwritten by the next string: each needs one that counts. */
+	/*
+	 * Append a NUL of its own to each, because the builder's NUL is overwritten by the next
+	 * string.
+	 */
 	return buf_append(&r->text, text ? text : "", text ? strlen(text) + 1 : 1);
 }
 

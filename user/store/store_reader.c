@@ -13,7 +13,7 @@
 
 /*
  * Steps of SQLite's virtual machine: some ten a row, half a step a byte of a whole file; far above that. Holes do
- * not count: the size of a file costs nothing.
+ * not count, because the size of a file costs nothing.
  */
 #define BUDGET_MIN	50000000
 #define BUDGET_MAX	(1ull << 34)

@@ -177,7 +177,10 @@ static void harden_db(struct store_db *db)
 }
 
 static const char writer_pragmas[] = /* synchronous: see docs/snapshot-format.md, "Durability" */
-	/* TRUNCATE: the name of the journal stays taken, store_file.c: make_journal() */
+	/*
+	 * TRUNCATE instead of DELETE, to keep the name of the journal taken, store_file.c:
+	 * make_journal()
+	 */
 	"PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;"
 	"PRAGMA secure_delete=OFF; PRAGMA mmap_size=0;"
 	/* A full cache that spills takes the file for itself: it would wait for a reader, and lock out all others. */

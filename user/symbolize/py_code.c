@@ -2,9 +2,10 @@
 /*
  * A code object, from the living target or from the record of its death -> struct py_code.
  *
- * The living target runs on while we read: every pointer and length may be stale or hostile. A read
- * costs three system calls (object; the headers of its strings; their contents) and the last one
- * reads the object again: when its fields moved meanwhile, the code object died under us.
+ * Every pointer and length may be stale or hostile, because the living target runs on while we
+ * read. A read costs three system calls (object; the headers of its strings; their contents) and
+ * the last one reads the object again: when its fields moved meanwhile, the code object died under
+ * us.
  */
 #include "symbolize/symbolize.h"
 
@@ -26,7 +27,7 @@
 /* The fields of a PyCodeObject that we use, as they stand in it; also a mark of its identity. */
 struct code_fields {
 	uint64_t filename, qualname, linetable; /* PyObject * */
-	uint64_t copies; /* _PyCodeArray *; moves, so it is no part of the identity */
+	uint64_t copies; /* _PyCodeArray *; no part of the identity because it moves */
 	int32_t firstlineno;
 	uint32_t firsttraceable; /* code units */
 };
@@ -286,7 +287,7 @@ int py_code_from_death(const struct python_target *py, struct intern *strings, c
 {
 	struct cursor c = cursor_init(rec, len);
 
-	/* struct tm_code_death, field by field: the record need not be aligned. */
+	/* struct tm_code_death, field by field, because the record need not be aligned. */
 	uint32_t type = cursor_u32(&c);
 	uint32_t rec_len = cursor_u32(&c);
 	uint64_t code_addr = cursor_u64(&c);

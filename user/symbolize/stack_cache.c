@@ -36,7 +36,7 @@ struct raw_frame {
 
 struct stack {
 	uint32_t first_frame, frame_count;
-	uint32_t frame_room; /* from first_frame on: an id may be given out again */
+	uint32_t frame_room; /* from first_frame on, because an id may be given out again */
 	uint64_t native_ip;
 	uint32_t tid;
 	uint8_t domain;
@@ -121,7 +121,7 @@ uint64_t stack_cache_limited(const struct stack_cache *c)
 	return c->limited;
 }
 
-/* Each loss is counted; the limit is named once. */
+/* Count each loss, but log only once, since the limit is the same. */
 static void note_limit(struct stack_cache *c, const char *what)
 {
 	if (!c->limited++)

@@ -4,7 +4,7 @@
  * living target or taken from the record of a dying code object; native addresses from ELF
  * symbols. Strings go to the caller's intern pool.
  *
- * A code object is identified by (address, generation): the address is re-used after death.
+ * A code object is identified by (address, generation), because the address is re-used after death.
  */
 #ifndef TM_SYMBOLIZE_SYMBOLIZE_H
 #define TM_SYMBOLIZE_SYMBOLIZE_H

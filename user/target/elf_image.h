@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One ELF file, opened read-only and checked: segments, sections, symbols, build-id. The file is
- * hostile: every offset and count is checked through base/cursor; nothing is trusted twice.
- * 64-bit little-endian x86-64 only. Layouts: <elf.h>, System V ABI. Only the parts that are asked for are read,
- * each with the time limit of base/timed_io.h.
+ * hostile: every offset and count is checked through base/cursor, and nothing is read until it is
+ * bounds-checked. 64-bit little-endian x86-64 only. Layouts: <elf.h>, System V ABI. Only the parts that are
+ * asked for are read, each with the time limit of base/timed_io.h.
  */
 #ifndef TM_TARGET_ELF_IMAGE_H
 #define TM_TARGET_ELF_IMAGE_H

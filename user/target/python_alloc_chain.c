@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A hook is a table entry that was put in place of another one: its context is, or holds, the entry that it
- * replaced. So every hook that calls on leads to the entry that it replaced. The tables are the target's,
- * hostile like all of it: what is followed lies in its maps, and the number of hops is bounded.
+ * replaced. So every hook that calls on leads to the entry that it replaced. Because the tables are the
+ * target's and hostile, every followed address must lie in its maps, and the number of hops is bounded.
  */
 #include "target/python_alloc_chain.h"
 

@@ -2,7 +2,7 @@
 /*
  * Finding CPython in a target. In: the mapped files and the target's memory. Out: the addresses and
  * offsets by which BPF finds the running thread's frames. Everything is found through exported
- * symbols and checked against a second source; file names never decide.
+ * symbols, without file names, and checked against a second source.
  */
 #include "target/python_target.h"
 

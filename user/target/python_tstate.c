@@ -128,7 +128,9 @@ static int path_by_tls_index(struct target *t, struct python_target *py, uint64_
 	return 0;
 }
 
-/* Decoding has the last word; where it knows nothing, the row, if this version has a fixed place. */
+/*
+ * Decoding decides; the row is used only when it finds nothing and this version has a fixed place.
+ */
 static int place_of(struct target *t, const struct python_target *py, const struct py_slot *slot,
 		    uint64_t *addr)
 {
@@ -151,7 +153,7 @@ static void compare_with_row(const struct python_target *py, uint64_t addr)
 {
 	uint16_t ours = py->offsets->runtime_tsskey;
 
-	/* Once: a living interpreter is asked again and again. */
+	/* Log once, because a living interpreter is asked again and again. */
 	if (ours != PY_NONE && py->runtime_addr && addr != py->runtime_addr + ours &&
 	    log_ratelimit(1))
 		log_warn(

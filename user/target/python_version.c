@@ -207,7 +207,10 @@ bool python_version_read(const struct target *t, const struct target_object *obj
 				 obj->path, minor, out->version);
 		return true;
 	}
-	/* Not initialised yet, or its text was not found: the minor version is enough. */
+	/*
+	 * Use the minor version, because the interpreter is not initialised yet or its text was not
+	 * found.
+	 */
 	out->major = 3;
 	out->minor = minor;
 	out->micro = 0;

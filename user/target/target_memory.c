@@ -142,7 +142,10 @@ static size_t fill_batch(const struct target *t, struct iovec *l, struct iovec *
 		return 0;
 	l[0].iov_base = (char *)l[0].iov_base + off;
 	l[0].iov_len -= off;
-	/* The target's address, not ours: no pointer arithmetic. */
+	/*
+	 * The address stays an integer, because it is the target's: pointer arithmetic would be
+	 * undefined.
+	 */
 	r[0].iov_base = (void *)((uintptr_t)r[0].iov_base + off);
 	r[0].iov_len -= off;
 	return n;
@@ -187,7 +190,10 @@ ssize_t target_readv(const struct target *t, const struct iovec *local, const st
 		if (got <= 0)
 			return total ? (ssize_t)total : got ? got : -EFAULT;
 		total += (size_t)got;
-		/* The kernel stops at the first bad page; the helper at the size of its buffer. */
+		/*
+		 * Read again from the end of the last part, because the kernel stops at the first
+		 * bad page, the helper at the size of its buffer.
+		 */
 		for (size_t left = (size_t)got; left;) {
 			size_t here = local[idx].iov_len - off;
 

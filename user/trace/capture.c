@@ -99,7 +99,7 @@ static int start_learning(struct capture *c)
 	return learn_new(c->probes, c->session, &c->alloc->probes, known, count, &c->learn);
 }
 
-/* Before the probes that cost: the census of a large heap takes seconds. */
+/* Start it before the costly probes, because the census of a large heap takes seconds. */
 static int start_governor(struct capture *c)
 {
 	const struct options *o = c->opts;
@@ -141,7 +141,9 @@ static int attach_all(struct capture *c)
 		err = start_learning(c);
 	if (!err)
 		err = probes_set_role(c->probes, c->pools_mode ? PROBE_GROWTH : PROBE_EXACT);
-	/* Only now: no block is seen before all that follows it is attached. */
+	/*
+	 * Start only now, so that no block is seen before all probes that follow it are attached.
+	 */
 	bpf_session_set_stop(c->session, c->opts->stop);
 	return err;
 }

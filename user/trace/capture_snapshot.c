@@ -27,7 +27,7 @@
 #define EXIT_LOOK_MS 30
 #define OOM_KILL_NS  3000000000LL /* from the choice of a victim to its end */
 
-/* Not for ever: a process may be chosen for another's sake and survive. */
+/* Limited in time, because a process may be chosen for another's sake and survive. */
 static bool is_oom_victim(const struct capture *c)
 {
 	struct tm_proc_state p = bpf_session_process(c->session);
@@ -123,7 +123,9 @@ int capture_drain(struct capture *c, bool full)
 	return 0;
 }
 
-/* Close to the limit it may end any moment: then numbers age by growth, not by time. */
+/*
+ * Limit the age by growth instead of time near the limit, where the process may end at any moment.
+ */
 static bool refresh_is_due(struct capture *c, int64_t since)
 {
 	uint64_t rss = 0;

@@ -4,7 +4,10 @@
 
 #define SECOND_NS 1e9
 
-/* Own CPU time whose share can be saved up: a longer quiet time does not pay for a storm. */
+/*
+ * Own CPU time whose share can be saved up. Bounded, because a longer quiet time must not pay for a
+ * storm.
+ */
 #define CREDIT_NS (2 * SECOND_NS)
 /*
  * A target that sleeps earns nothing, yet its few traps do no harm: it earns as if it used this share of one

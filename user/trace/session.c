@@ -154,7 +154,10 @@ static int session_snapshot(struct trace_session *s, bool final)
 		return 0;
 	err = s->sink->ops->snapshot(s->sink->ctx, c, now, s->last);
 	s->report_s = (double)(monotonic_ns() - start) / 1e9;
-	/* Another program locks the file, and the next one may get through; or the rest was not written. */
+	/*
+	 * Continue, because another program locks the file and the next one may get through; or the rest
+	 * was not written.
+	 */
 	if (err == -EBUSY || err == -ECANCELED) {
 		s->end.interrupted |= err == -ECANCELED;
 		snapshot_free(now);
@@ -375,7 +378,7 @@ int trace_session_run(const struct trace_plan *plan, const struct trace_sink *si
 		return log_err(s.signals, "cannot handle signals"), log_exit_status(1);
 	log_set_sink(on_message, &s);
 	err = session_attach(&s);
-	/* Also when there was no header: then the errors are all there is. */
+	/* Print errors without a header too, because then they are all there is. */
 	release_held(&s);
 	if (!err)
 		status = session_finish(&s, session_loop(&s));

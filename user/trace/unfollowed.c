@@ -42,7 +42,7 @@ void unfollowed_release(struct unfollowed *u)
 	*u = (struct unfollowed){0};
 }
 
-/* It only ever shrinks: what has once been seen gone does not come back. */
+/* Only ever shrink it, because memory that was seen gone does not come back. */
 static void shrink_to(const struct unfollowed *u, struct stack_total *most,
 		      const struct stack_total *now)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Records made before the probes were taken away. Afterwards a block of malloc that is freed keeps its
- * record, and a small object's address may be handed out again unseen. So for each stack the numbers of that
- * moment are kept: no more than that can still be held of it, and no stack seems to grow while nothing looks.
+ * record, and a small object's address may be handed out again unseen. Because of that the numbers of that
+ * moment are kept for each stack: no more than that can still be live, and no stack seems to grow while
+ * nothing looks.
  */
 #ifndef TM_TRACE_UNFOLLOWED_H
 #define TM_TRACE_UNFOLLOWED_H
