@@ -51,7 +51,7 @@ static int not_found(const struct target *t, const struct alloc_opts *opts, stru
 	return 0;
 }
 
-/* The C allocator is traced meanwhile. */
+/* Only the C allocator is traced until then. */
 static int not_ready(const struct target *t, const struct alloc_opts *opts, struct interpreter *in)
 {
 	if (!opts->native)

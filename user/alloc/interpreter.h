@@ -13,7 +13,7 @@
 struct alloc_opts {
 	bool python, native; /* --domains */
 	bool use_cache;	     /* --no-cache leaves it out */
-	bool few_probes; /* each takes 0.1 s to detach: rather few dear ones than many cheap ones */
+	bool few_probes;     /* few, since each takes 0.1 s to detach */
 };
 
 struct interpreter {

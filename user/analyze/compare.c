@@ -10,7 +10,7 @@
 #include "analyze/stat_order.h"
 #include "analyze/stat_table.h"
 
-/* A group of the old side in the words of the new side's string pool. */
+/* A group of the old side with ids of the new side's string pool. */
 struct translation {
 	struct intern *from, *to;
 	uint32_t *ids;		   /* of `from` -> of `to` + 1; 0 = not asked yet. NULL: one pool */

@@ -29,7 +29,7 @@ struct filter_spec {
 	bool is_default; /* implicit: counted apart, since the user did not ask for it */
 };
 
-enum filter_mark { /* what becomes of a stack */
+enum filter_mark { /* result for a stack */
 		   FILTER_PASSES = 0,
 		   FILTER_DROPS,
 		   FILTER_DROPS_BY_DEFAULT, /* an implicit filter was the first to drop it */

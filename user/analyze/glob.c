@@ -35,7 +35,7 @@ struct glob {
 
 /*
  * The character at s, which is NUL-terminated. A byte that is no UTF-8 is the lone surrogate that
- * Python's surrogateescape makes of it; a surrogate that somebody encoded all the same is itself.
+ * Python's surrogateescape makes of it; an encoded surrogate stands for itself.
  */
 static uint32_t character_at(const char *s, size_t *len)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The time by which leaks are judged: the time in which the process could do something. A machine that
- * slept, a container that was paused, a process that was stopped tells nothing about growth meanwhile.
+ * slept, a container that was paused, a process that was stopped shows nothing about growth in that time.
  */
 #ifndef TM_ANALYZE_LEAKS_CLOCK_H
 #define TM_ANALYZE_LEAKS_CLOCK_H

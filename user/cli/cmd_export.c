@@ -38,8 +38,8 @@ struct export_options {
 static const struct argp_option table[] = {
 	{"format", 'f', "FORMAT", 0,
 	 "pprof, tracemalloc, folded, speedscope, ndjson or csv (by the name of the output)", 1},
-	{"output", 'o', "FILE", 0, "where to; - is stdout (-)", 1},
-	{"force", OPT_FORCE, NULL, 0, "replace a file that is there", 1},
+	{"output", 'o', "FILE", 0, "output file; - is stdout (-)", 1},
+	{"force", OPT_FORCE, NULL, 0, "replace an existing file", 1},
 	{"value", OPT_VALUE, "WHAT", 0,
 	 "folded: inuse_space, inuse_objects, alloc_space or alloc_objects (inuse_space)", 2},
 	{"python", OPT_PYTHON, "3.N", 0,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* argp table of what `report`, `diff` and `leaks` share, and what becomes of it. */
+/* argp table of the options that `report`, `diff` and `leaks` share, and their evaluation. */
 #include "cli/stats_options.h"
 
 #include <errno.h>
@@ -304,7 +304,7 @@ void stats_options_release(struct stats_options *o)
 	*o = (struct stats_options){0};
 }
 
-/* ---- what becomes of it ---- */
+/* ---- evaluation ---- */
 
 struct stat_opts stats_options_grouping(const struct stats_options *o)
 {

@@ -448,7 +448,7 @@ static void check_held(struct drain *d, const struct held_memory *before)
 	units_format_size(held_text, (int64_t)held.resident, false);
 	if (d->held == HELD_EXCEEDED)
 		log_coded_warn("W104", "please report this with the output of -j -vv",
-			       "the numbers are too high: %s alive, but process %d holds only %s "
+			       "the numbers are too high: %s live, but process %d holds only %s "
 			       "(RSS and swap)",
 			       live, (int)d->target->pid, held_text);
 	else

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Tuples of a pickle: frames, tracebacks and traces; equal ones are one. And what becomes of them. */
+/* Tuples of a pickle: frames, tracebacks and traces; equal ones are one. Turns them into a snapshot. */
 #include <errno.h>
 #include <string.h>
 
@@ -117,7 +117,7 @@ static int push_trace(struct pickle_values *v, const struct pvalue *items, size_
 	if (count == 4)
 		sum.truncated = items[3].number > (tb ? tb->count : 0);
 	key = sum.traceback | (uint64_t)sum.domain << 32 | (uint64_t)sum.truncated << 40;
-	key ^= keyed_hash_point(); /* idmap's own mixer is known to everybody */
+	key ^= keyed_hash_point(); /* mixed here, because attackers know idmap's own mixer */
 	if (idmap_get(v->sum_index, key, &t.id))
 		return pickle_push(v, t);
 	sums = array_grow(v->sums, &v->sum_cap, v->sum_count + 1, sizeof(*sums));

@@ -157,7 +157,7 @@ int pickle_dict_set(struct pickle_values *v, const struct pvalue *dict, const st
 	struct pdict *d;
 
 	if (dict->kind != PV_DICT || count % 2)
-		return pickle_fault(v, -EBADMSG, "keys and values go into something else");
+		return pickle_fault(v, -EBADMSG, "keys and values for an object that is no dict");
 	d = &v->dicts[dict->id];
 	for (size_t i = 0; i < count; i += 2) {
 		if (items[i].kind != PV_STR)

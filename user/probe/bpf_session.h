@@ -77,7 +77,7 @@ uint32_t bpf_session_stack_ids(const struct bpf_session *s);
 
 /** Stacks that have an id now. */
 uint64_t bpf_session_stacks_used(const struct bpf_session *s);
-/** Give the place of a hash in a level (a word of its view) back to BPF. */
+/** Give the place of a hash in a level (an entry of its view) back to BPF. */
 void bpf_session_stack_release(const struct bpf_session *s, uint32_t level, uint64_t *hash);
 
 /** Allocations of a stack since attach; NULL: no such id. Borrowed from the view. */

@@ -65,7 +65,7 @@ void export_frame_ids_release(struct export_frame_ids *t);
 int export_frame_id(struct export_frame_ids *t, uint8_t domain, const struct snap_frame *f,
 		    uint32_t *id, bool *is_new);
 
-/** "python", "native", or the number of somebody else's domain; text is room for it. */
+/** "python", "native", or the number of a foreign domain; text is room for it. */
 const char *export_domain_text(char text[16], const struct snapshot *s, uint8_t domain);
 
 /* ---- numbers (export.c) ---- */

@@ -139,20 +139,20 @@ static void put_unknown(struct writer *w, struct buf *b, const struct leak_row *
 			 span_text(span, since_s(w, f)));
 	switch (f->why) {
 	case LEAK_WHY_SHORT:
-		(void)buf_append_str(b, "too short a time to tell");
+		(void)buf_append_str(b, "too short to decide");
 		break;
 	case LEAK_WHY_PAUSED:
-		(void)buf_append_str(b, "stands still for longer than before: stopped?");
+		(void)buf_append_str(b, "flat for longer than before: stopped?");
 		break;
 	case LEAK_WHY_SLOWING:
-		(void)buf_append_str(b, "slower and slower: a cache that fills?");
+		(void)buf_append_str(b, "growth slows down: a cache that fills?");
 		break;
 	case LEAK_WHY_LOSSES:
 		(void)buf_printf(b, "growth is within the %.1f%% of data that is missing",
 				 w->r->missing_ratio * 100);
 		break;
 	default:
-		(void)buf_append_str(b, "in steps too few or too uneven to tell");
+		(void)buf_append_str(b, "steps too few or too uneven to decide");
 	}
 }
 
@@ -407,7 +407,7 @@ static void put_header(struct writer *w)
 	(void)buf_append_str(&w->out, "\n");
 	if (r->pauses.count)
 		(void)buf_printf(&w->out,
-				 "%zu pause%s of %s in all left out: it did nothing then\n",
+				 "%zu pause%s of %s in all left out: the process was idle\n",
 				 r->pauses.count, r->pauses.count > 1 ? "s" : "",
 				 span_text(span, r->pauses.seconds));
 	if (r->left_out)

@@ -492,7 +492,7 @@ static void write_how(struct report *r, const struct trace_end *end, const struc
 		return;
 	(void)buf_printf(b, "%d %s", r->pid,
 			 gone ? trace_end_text(end, text, sizeof(text))
-			      : "was let go during a report");
+			      : "was released during a report");
 	if (last)
 		(void)buf_printf(b, "; the numbers are those of %s",
 				 clock_text(clock, last->time_ns));

@@ -411,7 +411,7 @@ static int exits_choose(struct result_walk *w, const struct result_query *q, con
 
 		if (idx == FN_NODE_NONE)
 			return 0;
-		*why = "control leaves in a way that is not followed";
+		*why = "control leaves in an unsupported way";
 		if (w->g->nodes[idx].exit == FN_LOST)
 			return -ENOENT;
 		if (!is_only_failure(w, idx) && edges_choose(w, q, idx))

@@ -19,7 +19,7 @@
 #define BUDGET	    12288     /* of all walks for one site */
 #define BUDGET_FILE (1 << 20) /* of all sites; only hostile text needs as much */
 #define COST_WALK   16	      /* to begin a walk */
-#define COST_STACK  256	      /* to look at the stack words of a walk */
+#define COST_STACK  256	      /* to read the stack slots of a walk */
 #define SEEN_SIZE   (2 * STATES_MAX)
 #define NEST_MAX    5 /* walks within walks: calls of local functions, pointers, sums */
 #define WORDS_MAX   16

@@ -240,7 +240,7 @@ void slow_malloc_find(const struct elf_image *img, struct libc_sites *s, char *r
 		from_malloc = slow_graph_best(img, &vaddr);
 	if (from_malloc < 2) {
 		snprintf(reason, len,
-			 "slow path not found: malloc calls nothing twice with its size");
+			 "slow path not found: malloc calls no function twice with its size");
 		return;
 	}
 	from_calloc = tail ? slow_graph_calls_from(img, "calloc", vaddr)

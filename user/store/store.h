@@ -49,7 +49,7 @@ struct store_meta {
 /* ---- writing ---- */
 
 struct store_opts {
-	bool force;		 /* replace a file that is there */
+	bool force;		 /* replace an existing file */
 	unsigned keep;		 /* snapshots in the file; 0 = STORE_KEEP_DEFAULT */
 	void (*tick)(void *ctx); /* called about every 20 ms while a call of ours lasts; or NULL */
 	/* Asked while a call waits for a reader of the file: true ends the wait. Or NULL. */

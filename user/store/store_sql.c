@@ -259,10 +259,10 @@ static int write_error(struct store_db *db, int rc)
 	if (rc == SQLITE_READONLY_DBMOVED)
 		return log_coded_err(
 			-ESTALE, "E708", "leave the file where it is until the recording has ended",
-			"%s was moved or deleted while it was recorded to: nothing more is written",
+			"%s was moved or deleted during the recording: nothing more is written",
 			db->path);
 	if (primary == SQLITE_BUSY)
-		return log_coded_err(-EBUSY, "E707", "end what reads the file for so long",
+		return log_coded_err(-EBUSY, "E707", "end the process that keeps the file open",
 				     "%s: a reader has kept the file locked; %s", db->path, safe);
 	return log_coded_err(-EIO, "E703", NULL, "cannot write %s: %s%s%s; %s", db->path,
 			     db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc),
@@ -282,7 +282,7 @@ int store_db_error(struct store_db *db, int rc)
 		return log_coded_err(-EBUSY, "E316", "try again",
 				     "%s is being written to and stays locked", db->path);
 	case SQLITE_INTERRUPT:
-		return store_damaged(db, "reading it does not come to an end");
+		return store_damaged(db, "reading it takes too many steps");
 	case SQLITE_CANTOPEN:
 	case SQLITE_PERM:
 	case SQLITE_AUTH:

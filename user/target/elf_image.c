@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Opening an ELF file and finding one's way in it: header, segments, sections, build-id.
- * A lying section table is treated as absent (stripped files have none); a lying header or program
+ * Opening an ELF file and locating its parts: header, segments, sections, build-id.
+ * A malformed section table is treated as absent (stripped files have none); a malformed header or program
  * table makes the file -EBADMSG. Layouts: <elf.h>, System V ABI chapter 4 and 5.
  */
 #include "target/elf_image.h"

@@ -9,7 +9,7 @@
 #include "target/python_target.h"
 
 #define PY_SUPPORTED "CPython 3.6 to 3.15"
-/* The C allocator of the process can be traced all the same. */
+/* The C allocator of the process can still be traced. */
 #define PY_NATIVE_STILL command_to_trace("--domains", "native")
 
 /**

@@ -158,7 +158,7 @@ static void compare_with_row(const struct python_target *py, uint64_t addr)
 	    log_ratelimit(1))
 		log_warn(
 			"the thread key is at _PyRuntime+%lld in CPython %s, at +%u as we know it: "
-			"using what the code of the interpreter reads",
+			"using the place that the interpreter's code reads",
 			(long long)(addr - py->runtime_addr), py->version, ours);
 }
 

@@ -58,7 +58,7 @@ void target_note_blocked(const struct target *t, const char *what)
 		log_info("reading %s of process %d blocked and was given up", what, (int)t->pid);
 	if (t->blocked->count == BLOCKS_MAX)
 		log_coded_warn("W132", NULL,
-			       "process %d blocked %d reads, the most that are tried: nothing "
+			       "process %d blocked %d reads, the maximum: nothing "
 			       "more is read from it",
 			       (int)t->pid, BLOCKS_MAX);
 }

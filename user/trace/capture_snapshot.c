@@ -110,7 +110,7 @@ int capture_drain(struct capture *c, bool full)
 	if (err)
 		return err;
 	log_debug("drain: %.1f ms, %s", (double)c->result->duration_ns / 1e6,
-		  c->near_limit ? "near the limit" : "far from a limit");
+		  c->near_limit ? "near the limit" : "not near a limit");
 	c->good_drain_ns = now;
 	c->unread_at_drain = stack_cache_unresolved(c->stacks);
 	(void)target_rss(c->target, &c->rss_at_drain);

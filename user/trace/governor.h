@@ -23,7 +23,7 @@ struct governor_opts {
 	double overhead;
 	double trap_ns;	 /* of this machine; < 0: not known, nothing is ever taken away */
 	bool only_count; /* keep the account, take nothing away: --mode exact */
-	bool malloc_first; /* take malloc's probes away first, the others when these alone are too dear */
+	bool malloc_first; /* take malloc's probes away first, the others when these alone cost too much */
 };
 
 struct governor_state {

@@ -84,7 +84,7 @@ void ledger_leaving(struct ledger *l)
 
 void ledger_gone(struct ledger *l, int64_t now_ns)
 {
-	/* The last one counts, but one that went cheaply does not forget the dear ones at once. */
+	/* The last one counts, but a cheap one does not reset costly ones at once. */
 	l->reserve_ns = l->leaving_ns > l->reserve_ns / 2 ? l->leaving_ns : l->reserve_ns / 2;
 	l->wait_ns = !l->departures || now_ns - l->live_since_ns >= STABLE_NS ? WAIT_MIN_NS
 									      : l->wait_ns * 2;

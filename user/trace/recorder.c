@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Attach, append a snapshot every so often, and a last one when it ends. stderr is talk; there is no data
- * on stdout. The file is checked before the attach and made after it, so that an attach that fails leaves
+ * Attach, append a snapshot every so often, and a last one when it ends. Messages go to stderr, no data
+ * to stdout. The file is checked before the attach and made after it, so that an attach that fails leaves
  * everything as it was.
  */
 #include "trace/recorder.h"
@@ -148,7 +148,7 @@ static int open_file(struct recorder *r)
 	return store_create(r->path, &meta, &so, &r->writer);
 }
 
-/* ---- the talk ---- */
+/* ---- messages ---- */
 
 static const char *shown_path(const struct recorder *r)
 {
