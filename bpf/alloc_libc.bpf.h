@@ -41,7 +41,10 @@ static __always_inline __u64 caller_of(__u64 sp, __u32 fn)
 	for (i = 0; i < TM_SLOW_CALLS && cfg_slow_ret[i]; i++)
 		if (cfg_slow_ret[i] == caller)
 			up = cfg_slow_up[i];
-	/* Through another door of libc (memalign): then the leaf stays unknown. */
+	/*
+	 * Leave the caller unknown: entered through another function of libc (memalign), which has
+	 * no site.
+	 */
 	if (!up || bpf_probe_read_user(&caller, sizeof(caller), (void *)(sp + up)))
 		return 0;
 	return caller;
@@ -65,7 +68,7 @@ static __always_inline void alloc_begin(struct pt_regs *ctx, __u32 fn, __u32 sp_
 	__u64 sp = ctx->sp + sp_bytes, bytes = requested_bytes(ctx, fn);
 	struct tm_call *call;
 
-	/* Too small to be recorded and nothing to be taken out: no state is needed. */
+	/* Keep no state, because the call is too small to be recorded and takes nothing out. */
 	if (bytes < run_min_bytes && fn != TM_FN_REALLOC && fn != TM_FN_REALLOCARRAY)
 		return;
 	call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0,
@@ -75,14 +78,15 @@ static __always_inline void alloc_begin(struct pt_regs *ctx, __u32 fn, __u32 sp_
 		return;
 	}
 	/*
-	 * Deeper in the stack than the call under way: nested, only the outermost counts. At or above it:
-	 * that call never returned (longjmp, an exception), so it is forgotten.
+	 * Deeper in the stack than the call under way: skip it, because it is nested and only the
+	 * outermost counts. At or above it: that call never returned (longjmp, an exception), so it is
+	 * forgotten.
 	 */
 	if (call->sp && sp < call->sp)
 		return;
 	/*
-	 * realloc(NULL, n) of glibc jumps to malloc: the same call, and with a return probe at realloc its
-	 * return address is by now that of the probe.
+	 * Treat it as the same call, because realloc(NULL, n) of glibc jumps to malloc, and with a return
+	 * probe at realloc its return address is by now that of the probe.
 	 */
 	if (call->sp == sp && fn == TM_FN_MALLOC && call->bytes == bytes && !call->old_addr &&
 	    !call->out)
@@ -94,7 +98,10 @@ static __always_inline void alloc_begin(struct pt_regs *ctx, __u32 fn, __u32 sp_
 	call->caller = caller_now(call, sp, fn);
 	call->forwarded_sp = 0;
 	if ((fn == TM_FN_REALLOC || fn == TM_FN_REALLOCARRAY) && ctx->di) {
-		/* At entry: another thread may get the address as soon as the inner free is done. */
+		/*
+		 * Delete at entry, because another thread may get the address as soon as the inner
+		 * free is done.
+		 */
 		call->old_addr = ctx->di;
 		call->old_meta = live_remove(ctx->di);
 	}
@@ -116,7 +123,9 @@ static __always_inline void alloc_finish(struct tm_call *call, __u64 block)
 	}
 	if (call->bytes < run_min_bytes)
 		return;
-	/* An unknown caller in a Python process: the interpreter is the likeliest. */
+	/*
+	 * Assume the interpreter, because it is the likeliest unknown caller in a Python process.
+	 */
 	if (call->caller ? call->caller - cfg_interp_lo < cfg_interp_hi - cfg_interp_lo
 			 : cfg_python)
 		domain = TM_DOMAIN_PYTHON;
@@ -174,7 +183,8 @@ static __always_inline __u64 block_by_pointer(const struct pt_regs *ctx, const s
 
 /*
  * A result site: what the call returns is known here. A call may pass several of them: the first one
- * finishes it. Those of nested calls are told by their distance from the return address.
+ * finishes it. Nested calls are distinguished by their distance from the return address, because
+ * they share the task's record.
  */
 static __always_inline void alloc_result(struct pt_regs *ctx, __u64 cookie)
 {
@@ -198,12 +208,12 @@ static __always_inline void alloc_result(struct pt_regs *ctx, __u64 cookie)
 		alloc_finish(call, reg_get(ctx, TM_COOKIE_REG(cookie)));
 }
 
-/* The same at a return probe. */
+/* The result site as a return probe, for a function whose exits cannot be probed. */
 static __always_inline void alloc_end(struct pt_regs *ctx)
 {
 	struct tm_call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0, 0);
 
-	/* The return address has been taken off the stack: sp is one word above where it was. */
+	/* Use sp - 8, because the return address has been taken off the stack. */
 	if (!call || !call->sp || ctx->sp - 8 != call->sp)
 		return;
 	alloc_finish(call, call->out ? block_by_pointer(ctx, call) : ctx->ax);

@@ -12,7 +12,7 @@
 #define MI_HUGE	       0x80000000u /* MI_HUGE_BLOCK_SIZE: one block, of slice_count (@0) slices */
 #define MI_SLICE_SHIFT 16
 
-/* Of the block's size in struct mi_page_s, and its length. */
+/* Offset and length of the block size in struct mi_page_s. */
 const volatile __u32 cfg_mi_size = 28;
 const volatile __u32 cfg_mi_size_bytes = 4;
 
@@ -42,7 +42,10 @@ static __always_inline void mi_pop_record(struct pt_regs *ctx, __u64 cookie)
 	__u64 bytes;
 	__u32 stack;
 
-	/* The page is used up: mi_malloc_generic() comes back with another one. */
+	/*
+	 * Record nothing until mi_malloc_generic() comes back with another page, because this one
+	 * is used up.
+	 */
 	if (!block)
 		return;
 	bytes = mi_block_bytes(page);
@@ -58,8 +61,8 @@ static __always_inline void mi_pop_record(struct pt_regs *ctx, __u64 cookie)
 }
 
 /*
- * The object may stand behind a GC header and a pre-header of 16 bytes each. Blocks are not told fresh from
- * re-used here: the current stack is right for both.
+ * The object may follow a GC header and a pre-header of 16 bytes each. Do not tell fresh blocks from
+ * re-used ones, because the current stack is right for both.
  */
 static __always_inline void mi_newref_record(struct pt_regs *ctx, __u64 cookie)
 {

@@ -19,7 +19,10 @@ static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 	} else if (TM_COOKIE_FLAGS(cookie) & TM_POP_AFTER) {
 		block = reg_get(ctx, TM_COOKIE_IDX(cookie));
 	} else {
-		/* nextpool == pool: the list is empty, and the refill function serves this one. */
+		/*
+		 * Leave this block to the refill function, because nextpool == pool means that the
+		 * list is empty.
+		 */
 		if (ctx->flags & X86_FLAGS_ZF)
 			return;
 		block = 0;
@@ -33,7 +36,10 @@ static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 	if (TM_COOKIE_FLAGS(cookie) & TM_POP_INIT) {
 		__u32 szidx = (__u32)reg_get(ctx, TM_COOKIE_IDX(cookie));
 
-		/* A pool of this class that was used before keeps its free list, any other starts anew. */
+		/*
+		 * Keep the free list of a pool that this class used before; any other starts with an empty
+		 * one.
+		 */
 		if (head.szidx != szidx)
 			block = pool + TM_POOL_HEADER;
 		head.szidx = szidx;
@@ -51,7 +57,10 @@ static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 	slot = slot_claim(pool, run_pools_mode ? pool + TM_POOL_HEADER : block, head.szidx);
 	if (!slot)
 		return;
-	/* No stack, no record: what the slot said before belonged to the block's previous owner. */
+	/*
+	 * Clear the slot when the stack is unknown, because the old value described the previous
+	 * block.
+	 */
 	*slot = stack ? stack | run_epoch << TM_MARK_SHIFT : 0;
 	if (stack)
 		stack_count(stack, run_pools_mode ? cfg_pool_bytes : class_bytes(head.szidx));

@@ -41,7 +41,10 @@ static __always_inline __u32 str_copy(struct tm_code_death *d, __u32 at, __u64 s
 	data = str + (state & 16 ? cfg_str_ascii_data : cfg_str_compact_data);
 	len *= state & 7;
 	n = len > TM_CODE_STR_MAX ? TM_CODE_STR_MAX : (__u32)len;
-	/* clang bounds the 64-bit value and uses its lower half: the verifier wants it said of that. */
+	/*
+	 * Bound the 32-bit half as well: clang bounds the 64-bit value and uses its lower half, which
+	 * the verifier would otherwise take for unbounded.
+	 */
 	asm volatile("" : "+r"(n));
 	if (n > TM_CODE_STR_MAX)
 		return 0;
@@ -51,7 +54,10 @@ static __always_inline __u32 str_copy(struct tm_code_death *d, __u32 at, __u64 s
 	return n;
 }
 
-/* The object, its names and its line table, one behind the other; false: nothing could be read. */
+/*
+ * Copy the object, its names and its line table, in this order. Returns: false when nothing could
+ * be read.
+ */
 static __always_inline bool death_fill(struct tm_code_death *d, __u64 code)
 {
 	__u64 table, table_len = 0;
@@ -88,8 +94,8 @@ static __always_inline bool death_fill(struct tm_code_death *d, __u64 code)
 }
 
 /*
- * Before the memory is given back: whoever finds another code object at this address comes later, and his
- * record says so.
+ * Count before the memory is freed, so that the record of a later code object at this address
+ * includes this loss.
  */
 static __always_inline void death_lost(void)
 {

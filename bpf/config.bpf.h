@@ -55,16 +55,16 @@ const volatile __u32 cfg_pool_align_shift = 4;
 const volatile __u64 cfg_interp_lo = 0, cfg_interp_hi = 0;
 
 /*
- * Calls of glibc's _int_malloc: the address behind the call, and how far above its stack slot the caller
+ * Calls of glibc's _int_malloc: the return address, and how far above its stack slot the caller
  * of malloc or calloc stands (sites/sites.h: slow_calls). 0 ends the list.
  */
 const volatile __u64 cfg_slow_ret[TM_SLOW_CALLS] = {};
 const volatile __u32 cfg_slow_up[TM_SLOW_CALLS] = {};
 
-/* Buckets of the stack table's first level, less one: ids are counted from it. */
+/* Buckets of the stack table's first level, less one, since ids are counted from it. */
 const volatile __u32 cfg_stack_mask = 0;
 
-/* ---- moved while running; one writer (user space), except where said ---- */
+/* ---- changed while running; one writer (user space) unless noted ---- */
 
 __u32 run_stop = TM_STOP_HIT; /* enum tm_stop */
 __u32 run_pools_mode = 0;     /* book a whole pool to the stack that opened it */

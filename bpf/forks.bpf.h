@@ -2,7 +2,7 @@
 /*
  * Children that the target forks. fork() copies the pages with our breakpoints in them; the kernel runs no
  * program for a hit of such a child (the link's process filter), but the child pays for the trap. User space
- * takes the breakpoints out again and books what the children spent until then.
+ * removes the breakpoints and counts what the children spent until then as overhead.
  */
 #ifndef TM_FORKS_BPF_H
 #define TM_FORKS_BPF_H
@@ -15,7 +15,7 @@
 
 /*
  * Children with breakpoints: number of the process as the kernel counts -> as its own pid namespace does.
- * BPF adds and deletes, user space deletes what it has settled. Full: the child is not booked.
+ * BPF adds and deletes, user space deletes what it has settled. Full: the child's traps are not counted.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -38,7 +38,10 @@ static __always_inline __u32 inner_tgid(struct task_struct *p)
 	return (__u32)upid.nr;
 }
 
-/* The parent runs this. Threads and vfork() share the memory: nothing is copied. */
+/*
+ * Runs in the parent. Skips threads and vfork(), because they share the memory instead of copying
+ * it.
+ */
 static __always_inline void fork_seen(struct task_struct *parent, struct task_struct *child)
 {
 	__u32 key = BPF_CORE_READ(parent, tgid), nr;
@@ -54,7 +57,7 @@ static __always_inline void fork_seen(struct task_struct *parent, struct task_st
 	__sync_fetch_and_add(&children_forked, 1);
 }
 
-/* It ends, or runs another program: the breakpoints are gone, what it has used so far is booked. */
+/* Count what the child has used so far: it exits or execs, which drops the breakpoints. */
 static __always_inline void child_gone(struct task_struct *p)
 {
 	__u32 key = BPF_CORE_READ(p, tgid);

@@ -95,7 +95,7 @@ __noinline __u64 live_remove(__u64 addr)
 	return meta;
 }
 
-/* Book a recorded block to another stack. False: there is no record of it. */
+/* Attribute a recorded block to another stack. False: there is no record of it. */
 __noinline int live_rebook(__u64 addr, __u32 stack)
 {
 	__u32 level = live_tab.count, n;
@@ -126,7 +126,10 @@ static __always_inline bool bucket_add(struct tm_live_bucket *b, __u64 addr, __u
 	int way;
 
 	for (way = 0; way < TM_LIVE_WAYS; way++) {
-		/* Address 1 reserves the way while meta is written: a reader never pairs old and new. */
+		/*
+		 * Reserve the way with address 1 while meta is written, so that a reader never pairs old
+		 * and new.
+		 */
 		if (b->way[way].addr || __sync_val_compare_and_swap(&b->way[way].addr, 0, 1))
 			continue;
 		b->way[way].meta = meta;

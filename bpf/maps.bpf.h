@@ -91,7 +91,7 @@ struct {
 } stack_table SEC(".maps");
 
 /*
- * What the stacks of the first level have allocated so far, by id. BPF adds, user space reads through mmap.
+ * Allocated so far by stack id of the first level. BPF adds, user space reads through mmap.
  * Never full.
  */
 struct {
@@ -134,7 +134,7 @@ struct {
 	__array(values, struct alloc_level);
 } alloc_levels SEC(".maps");
 
-/* Code objects that stand in a known stack: only their deaths matter. Full: CODE_TABLE. */
+/* Code objects that stand in a known stack, since only their deaths matter. Full: CODE_TABLE. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -154,9 +154,8 @@ struct {
 	2048 /* TM_WINDOW_BYTES + a frame, rounded so that a mask bounds the offset */
 
 /*
- * Working area of one hit. Two per CPU: a handler may be preempted by another thread of the target
- * that then runs a handler on the same CPU, so an area is claimed, not assumed. None free:
- * SCRATCH_BUSY.
+ * Working area of one hit. Two per CPU: an area is claimed, because a handler may be preempted by
+ * another thread of the target that then runs a handler on the same CPU. None free: SCRATCH_BUSY.
  */
 struct tm_scratch {
 	__u32 busy;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Shadow pools: a slot of 4 bytes for every block of a pymalloc pool, that names the stack which the
- * block was handed out to. Nothing is deleted: the next owner of the address overwrites the slot, and
- * whether a block is alive is read from the heap itself at drain time.
+ * block was handed out to. Nothing is deleted, because the next owner of the address overwrites the
+ * slot, and whether a block is alive is read from the heap itself at drain time.
  *
  * One pool is only ever changed under its interpreter's GIL, which the trapped thread holds; different
  * pools meet in a bucket of the directory, so entries are taken by compare-and-swap.
@@ -72,7 +72,7 @@ __noinline __u64 dir_level_place(__u32 level, __u64 pool)
 	return e ? entry_place(e) : 0;
 }
 
-/* From the newest level down: it is as large as all others together. */
+/* Search from the newest level down, because it is as large as all others together. */
 __noinline __u64 levels_place(__u64 pool)
 {
 	__u32 level = dir_tab.count, n;

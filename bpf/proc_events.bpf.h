@@ -32,7 +32,7 @@ static __always_inline bool task_is_target(struct task_struct *p)
 	return (__u32)upid.nr == cfg_tgid && BPF_CORE_READ(upid.ns, ns.inum) == cfg_pidns_ino;
 }
 
-/* Wake up user space: it sleeps on the ring buffer. A full ring is read anyway. */
+/* Wake up user space, because it sleeps on the ring buffer. A full ring is read anyway. */
 static __always_inline void proc_wake(void)
 {
 	struct tm_rec_hdr hdr = {.type = TM_REC_PROCESS, .len = sizeof(hdr)};
@@ -57,12 +57,15 @@ static __always_inline void proc_exited(struct task_struct *p)
 	/* mm/oom_kill.c: mark_oom_victim() keeps the memory of what it kills. */
 	if (BPF_CORE_READ(sig, oom_mm))
 		proc_state.oom_killed = 1;
-	/* An exchange orders what is written before it; clang 14 has no store with release for BPF. */
+	/*
+	 * Use an exchange to order the writes before it, because clang 14 has no store with release
+	 * for BPF.
+	 */
 	(void)__sync_val_compare_and_swap(&proc_state.exit_ns, 0, bpf_ktime_get_ns());
 	proc_wake();
 }
 
-/* From here on the same addresses belong to another program: nothing more is recorded. */
+/* Stop recording, because from here on the same addresses belong to another program. */
 static __always_inline void proc_execed(void)
 {
 	run_stop = TM_STOP_HIT;

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Registers of the probed instruction, by number: the verifier refuses a computed offset into pt_regs. */
+/*
+ * Registers of the probed instruction, by number, because the verifier refuses a computed offset into
+ * pt_regs.
+ */
 #ifndef TM_BPF_REGS
 #define TM_BPF_REGS
 
 #define X86_FLAGS_ZF 0x40 /* EFLAGS bit 6, Intel SDM vol. 1, 3.4.3 */
 
 /*
- * One load by hand: clang joins plain or volatile loads of a switch into one at a computed offset, which
- * the verifier refuses ("dereference of modified ctx ptr"). pt_regs is the kernel's ABI, the offset fixed.
+ * Load each by hand, because clang joins plain or volatile loads of a switch into one at a computed
+ * offset, which the verifier refuses ("dereference of modified ctx ptr"). pt_regs is the kernel's ABI, the
+ * offset fixed.
  */
 #define CTX_REG(field)                                                                    \
 	({                                                                                \

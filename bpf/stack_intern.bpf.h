@@ -119,7 +119,7 @@ static __always_inline __u32 stack_insert(struct tm_scratch *s, struct tm_stack_
 		if (b->hash[way] || __sync_val_compare_and_swap(&b->hash[way], 0, hash))
 			continue;
 		if (stack_publish(s, first_id + way)) {
-			/* Free it again: the next hit of this stack tries once more. */
+			/* Free it again, so that the next hit of this stack tries once more. */
 			b->hash[way] = 0;
 			tm_drop(TM_DROP_RING_FULL);
 			return TM_STACK_LOST;
@@ -225,7 +225,7 @@ static __always_inline struct tm_stack_allocs *level_allocs(__u32 stack)
 	return inner ? bpf_map_lookup_elem(inner, &idx) : NULL;
 }
 
-/* Book an allocation to a stack; whether the block still lives is another question. */
+/* Attribute an allocation to a stack, even if the block is freed later. */
 static __always_inline void stack_count(__u32 stack, __u64 bytes)
 {
 	struct tm_stack_allocs *a = bpf_map_lookup_elem(&stack_allocs, &stack);

@@ -24,7 +24,7 @@ static __always_inline __u64 hash_mix(__u64 h, __u64 v)
 	return h ^ (h >> 32);
 }
 
-/* What tells a code object from one that was at this address before. */
+/* Tells a code object from an earlier one at the same address. */
 static __always_inline __u64 code_gen(__u64 code)
 {
 	return (__u64)code_gens[TM_CODE_GEN(code)] << 32;
@@ -47,7 +47,7 @@ static __always_inline struct tm_scratch *scratch_claim(void)
 
 static __always_inline void scratch_release(struct tm_scratch *s)
 {
-	/* Stores are not moved behind later ones on this machine: no locked instruction is needed. */
+	/* Use no locked instruction: x86-64 does not reorder a store after later stores. */
 	*(volatile __u32 *)&s->busy = 0;
 }
 
@@ -101,7 +101,10 @@ static __always_inline bool window_load(struct tm_scratch *s, __u64 frame)
 	if (back > TM_WINDOW_BYTES)
 		back = TM_WINDOW_BYTES;
 	len = back + cfg_frame_bytes;
-	/* The verifier does not carry the sum's bound through the spill: state it again. */
+	/*
+	 * State the bound again, because the verifier does not carry it through the spill of the
+	 * sum.
+	 */
 	if (len > TM_WINDOW_BYTES + 256)
 		return false;
 	if (bpf_probe_read_user(s->window, len, (void *)(frame - back)))
@@ -122,7 +125,10 @@ static __always_inline void python_walk(struct tm_scratch *s)
 	__u64 lo = 0, hi = 0;
 	int i;
 
-	/* cfg_frames is a constant to the verifier: it simulates no more rounds than are asked for. */
+	/*
+	 * cfg_frames is a constant to the verifier, so that it simulates no more rounds than are
+	 * configured.
+	 */
 	for (i = 0; i < (int)cfg_frames + 1 + TM_SKIPPED_MAX; i++) {
 		__u64 code, instr, off;
 		__u32 n = s->frame_count;

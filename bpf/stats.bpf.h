@@ -21,7 +21,7 @@ static __always_inline void tm_drop(enum tm_drop reason)
 		st->drops[reason]++;
 }
 
-/* Count a trap that ends at once: it has cost what a trap costs. */
+/* Count a trap that ends at once, since it has the cost of a trap. */
 static __always_inline int stats_idle(void)
 {
 	struct tm_cpu_stats *st = stats_get();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What happens at a hit. Every program sits on an instruction that the kernel emulates (a conditional
+ * Programs that run at a hit. Each sits on an instruction that the kernel emulates (a conditional
  * jump, a push), chosen by decoding the target's files; which register holds what rides in the cookie.
  *
- *   record_site   books a block to the current stack:
+ *   record_site   attributes a block to the current stack:
  *                   pop: a pymalloc block is handed out
  *                   refill: the first block of a pool that was just opened, at the jump that looks at
  *                     what the refill function returned, up to 3.8 at a jump inside the allocator
@@ -54,8 +54,8 @@ int alloc_enter(struct pt_regs *ctx)
 }
 
 /*
- * Everything that books a block to the current stack. One program for all kinds of site, because the
- * verifier takes its time with the stack walk, and takes it once a program.
+ * Attribute a block to the current stack. One program serves all kinds of site, because the verifier
+ * checks the stack walk, which is slow, once a program.
  */
 SEC("uprobe")
 int record_site(struct pt_regs *ctx)
@@ -109,7 +109,10 @@ int code_dealloc(struct pt_regs *ctx)
 	return 0;
 }
 
-/* A second consumer of a site: when it goes, the kernel removes the breakpoint where no other one wants it. */
+/*
+ * Second consumer of a site, so that its removal makes the kernel drop the breakpoint where no other consumer
+ * wants it.
+ */
 SEC("uprobe")
 int sweep_site(struct pt_regs *ctx)
 {

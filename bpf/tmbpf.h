@@ -114,9 +114,10 @@ enum { TM_DOMAIN_PYTHON = 0, TM_DOMAIN_NATIVE = 1 };
 #define TM_FILL_8_WAYS 75
 
 /*
- * Finalizer of David Stafford's variant 13 of MurmurHash3's, as in SplitMix64. Addresses come in arithmetic
- * progressions: one multiplication maps those to a few windows of buckets (51 % of blocks 64 bytes apart found
- * both buckets full at a load of 0.6), this to all of them (0.03 %; at the 0.55 that is used 0.01 %).
+ * Finalizer of David Stafford's variant 13 of MurmurHash3's, as in SplitMix64. Used because addresses come in
+ * arithmetic progressions, which one multiplication maps to a few windows of buckets (51 % of blocks 64 bytes
+ * apart found both buckets full at a load of 0.6), this to all of them (0.03 %; at the 0.55 that is used 0.01
+ * %).
  */
 static inline __u64 tm_hash(__u64 x)
 {
@@ -311,9 +312,9 @@ struct tm_stack_rec {
 TM_STATIC_ASSERT(sizeof(struct tm_stack_rec) == 32 + 16 * TM_FRAMES_WALK);
 
 /*
- * A code object that dies; its memory is still whole when this is taken. data[] holds, one behind the
- * other: the code object (code_len bytes), filename, qualname (raw code points, kind bytes each), and
- * the line table.
+ * A code object that dies; its memory is still whole when this is taken. data[] holds, in this order:
+ * the code object (code_len bytes), filename, qualname (raw code points, kind bytes each), and the
+ * line table.
  */
 #define TM_CODE_OBJ_MAX	  256
 #define TM_CODE_STR_MAX	  1024 /* bytes of each string */
@@ -360,7 +361,10 @@ enum tm_prog_kind {
 	TM_PROG_COUNT
 };
 
-/* Per CPU, so plain adds. ns is measured on every TM_TIME_EVERY-th event and counted in timed. */
+/*
+ * Per CPU, so that plain adds do. ns is measured on every TM_TIME_EVERY-th event and counted in
+ * timed.
+ */
 #define TM_TIME_EVERY 128
 /* A program that took longer was preempted: what ran meanwhile is not its cost. */
 #define TM_TIME_MAX_NS 100000
@@ -379,7 +383,8 @@ struct tm_cpu_stats {
 /*
  * record_site:  register | kind << 4 | flags << 8 | index << 16 | owner
  * alloc_enter:  enum tm_fn | sp_bytes << 8
- * The owner is set by whoever collects the probes: whose site this is, and what a hit counts as.
+ * The owner is set by the function that collects the probes: the allocator of the site, which
+ * decides what a hit counts as.
  */
 #define TM_COOKIE_REG(c)	   ((c)&0xf)
 #define TM_COOKIE_KIND(c)	   (((c) >> 4) & 0xf)
@@ -437,7 +442,7 @@ enum tm_fn {
 	TM_FN_SLOW_MALLOC = TM_FN_COUNT, /* glibc's _int_malloc(arena, bytes) */
 };
 
-/* The jump behind the pop: reg holds the pool, TM_COOKIE_IDX the block's register. */
+/* The jump after the pop: reg holds the pool, TM_COOKIE_IDX the block's register. */
 #define TM_POP_AFTER 1
 /* The setting up of a new pool, up to 3.8: TM_COOKIE_IDX is the register of the size index. */
 #define TM_POP_INIT 2

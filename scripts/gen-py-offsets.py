@@ -37,7 +37,7 @@ FACTS = {
                        (8, "false", "16, Objects/obmalloc.c")],
     "inline_pool_init": [(6, "true", "pymalloc_alloc() of Objects/obmalloc.c sets up pools itself"),
                          (9, "false", "allocate_from_new_pool() does")],
-    "trace_word": [(6, "PY_TRACE_NONE", "_Py_NewReference() looks at no word of tracemalloc"),
+    "trace_word": [(6, "PY_TRACE_NONE", "_Py_NewReference() does not read a word of tracemalloc"),
                    (8, "PY_TRACE_CONFIG", "_Py_tracemalloc_config.tracing, Objects/object.c"),
                    (12, "PY_TRACE_RUNTIME", "_PyRuntime.tracemalloc.config.tracing, Objects/object.c"),
                    (13, "PY_TRACE_TRACER", "_PyRuntime.ref_tracer.tracer_func, Objects/object.c")],

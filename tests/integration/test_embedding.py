@@ -324,7 +324,7 @@ def test_finalized_and_initialised_again(python, build, program, tool):
 
 @interpreters(["system", "pyenv-3.13", "debian-3.15"])
 def test_initialised_again_with_another_thread_key(python, build, program, tool):
-    """The program has taken the key meanwhile: Python gets another, and tracing starts anew."""
+    """The program has taken the key meanwhile: Python gets another, and tracing starts again."""
     library = shared_library(python)
     p = program(in_root(python, build("late-pie", "-pie")), "load=" + inside(python, library), "init", "say=READY",
                 "wait", "run=" + EMBEDDED, "finalize", "keys=40", "init", "say=up", "wait", "run=" + EMBEDDED,

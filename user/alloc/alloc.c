@@ -40,7 +40,7 @@ static void wait_for_libraries(struct target *t)
 	}
 }
 
-/* Of the specs from `first` on. */
+/* Set the allocator's row as owner of the specs from `first` on. */
 static void set_owner(struct probe_list *list, size_t first, size_t row)
 {
 	for (size_t i = first; i < list->count; i++)

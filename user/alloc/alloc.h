@@ -45,8 +45,8 @@ struct alloc_facts alloc_facts(const struct alloc_set *set);
 void alloc_configure(const struct alloc_set *set, struct tmbpf_bpf *skel);
 
 /**
- * What reads from the heap which blocks live. Returns: 0 and *out, NULL when the live table has all blocks;
- * -ENOMEM. Owns: *out, heap_reader_free().
+ * Reader that finds live blocks in the heap itself. Returns: 0 and *out, NULL when the live table has all
+ * blocks; -ENOMEM. Owns: *out, heap_reader_free().
  */
 int alloc_liveness(const struct alloc_set *set, struct heap_reader **out);
 

@@ -14,7 +14,7 @@
 
 #define HEAD_BYTES	 TM_POOL_HEADER
 #define BATCH_POOLS	 64		/* 1 MiB of 16 KiB pools at once */
-#define ARENA_MAX_BYTES	 (64ull << 30)	/* of one mapping; more is a sanitizer's shadow, say */
+#define ARENA_MAX_BYTES	 (64ull << 30)	/* per mapping; more would be the shadow of a sanitizer */
 #define ARENAS_MAX_BYTES (256ull << 30) /* of all */
 #define RETRIES		 3
 #define PAGE		 4096ull
@@ -27,7 +27,7 @@ struct heap_reader {
 	const struct py_offsets *offsets;
 	uint32_t pool_bytes;
 	uint8_t *images;			/* BATCH_POOLS pools */
-	struct tm_pool_head heads[BATCH_POOLS]; /* read again behind the images */
+	struct tm_pool_head heads[BATCH_POOLS]; /* read again after the images */
 	struct iovec local[BATCH_POOLS], remote[BATCH_POOLS];
 };
 
@@ -141,7 +141,7 @@ static bool head_changed(const struct tm_pool_head *before, const struct tm_pool
 	       before->szidx != after->szidx || before->nextoffset != after->nextoffset;
 }
 
-/* No error of one address: nothing more can be read. */
+/* Stop at these errors, because they are not those of one address: nothing more can be read. */
 static bool target_lost(ssize_t err)
 {
 	return err == -ESRCH || err == -EPERM;
@@ -212,7 +212,7 @@ static int read_batch(struct heap_reader *r, const uint64_t *addrs, size_t n, po
 	if (target_lost(got))
 		return (int)got;
 	images = whole_items(got, r->pool_bytes);
-	/* The one that stopped the read is gone: step over it. */
+	/* Step over the page that stopped the read, because it is gone. */
 	*done = images < n ? images + 1 : n;
 	if (!images)
 		return 0;
@@ -252,7 +252,7 @@ static void window_close(struct page_window *w)
 		close(w->fd);
 }
 
-/* Do not pull pages in: only what is resident can have been used lately. */
+/* Skip pages that are not resident, to avoid pulling them in: they cannot have been used lately. */
 static bool page_resident(struct page_window *w, uint64_t addr)
 {
 	uint64_t page = addr / PAGE;
@@ -308,7 +308,7 @@ int heap_reader_pools(struct heap_reader *r, const uint64_t *addrs, size_t count
 	return err;
 }
 
-/* ---- finding pools that no probe has seen ---- */
+/* ---- finding pools that no probe reported ---- */
 
 struct finder {
 	struct heap_reader *r;

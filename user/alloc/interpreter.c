@@ -51,7 +51,7 @@ static int not_found(const struct target *t, const struct alloc_opts *opts, stru
 	return 0;
 }
 
-/* The C allocator is traced meanwhile. */
+/* Only the C allocator is traced until then. */
 static int not_ready(const struct target *t, const struct alloc_opts *opts, struct interpreter *in)
 {
 	if (!opts->native)
@@ -121,7 +121,9 @@ bool interpreter_appeared(struct interpreter *in, struct target *t)
 	err = python_target_find(t, &py);
 	if (!err)
 		err = find_threads(t, &py);
-	/* Ready, or of no use, which has been logged: either way there is nothing more to wait for. */
+	/*
+	 * Stop waiting, because it is either ready or permanently unusable, which has been logged.
+	 */
 	in->later = err == -EAGAIN;
 	return !err;
 }

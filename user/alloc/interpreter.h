@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The CPython in a target as far as allocators need it: found, its thread state located, its allocation
- * sites decoded. Several allocators serve one interpreter, so it stands beside them.
+ * sites decoded. Kept beside the allocators, because several of them serve one interpreter.
  */
 #ifndef TM_ALLOC_INTERPRETER_H
 #define TM_ALLOC_INTERPRETER_H
@@ -13,7 +13,7 @@
 struct alloc_opts {
 	bool python, native; /* --domains */
 	bool use_cache;	     /* --no-cache leaves it out */
-	bool few_probes; /* each takes 0.1 s to detach: rather few dear ones than many cheap ones */
+	bool few_probes;     /* few, since each takes 0.1 s to detach */
 };
 
 struct interpreter {
@@ -21,7 +21,7 @@ struct interpreter {
 	bool later; /* none yet, or not initialised: look again */
 	struct python_target py;
 	struct python_sites
-		sites; /* owned; empty when they were not recognised, sites.reason says why */
+		sites; /* owned; empty when unrecognised, with the cause in sites.reason */
 };
 
 /**
@@ -35,7 +35,8 @@ void interpreter_release(struct interpreter *in);
 /** W122: what is called in place of the allocator, and what that means for the numbers. */
 void interpreter_warn_hooks(const struct python_target *py);
 
-/** Has one appeared, become ready, or moved its thread data? Reads maps and memory: not too often. */
+/** Has one appeared, become ready, or moved its thread data? Call it rarely, because it reads maps
+ * and memory. */
 bool interpreter_appeared(struct interpreter *in, struct target *t);
 
 /** Probe the death of code objects, whose names the records need. Returns: 0, -EBADMSG (E304). */

@@ -4,7 +4,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 
-/* What each hook means for the numbers. */
+/* Effect of each hook on the numbers. */
 static void add_hooks(const struct python_target *py, struct buf *text)
 {
 	const struct py_hooks *h = &py->hooks;

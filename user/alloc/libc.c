@@ -18,9 +18,10 @@ static int not_found(const struct alloc_set *set, int err)
 			       "no malloc found to probe: blocks above 512 bytes are not seen");
 		return 0;
 	}
-	return log_coded_err(err, "E302", NULL,
-			     "%d (%s) has no allocator that we know: neither CPython nor malloc",
-			     (int)set->target->pid, set->target->exe);
+	return log_coded_err(
+		err, "E302", NULL,
+		"%d (%s) has no allocator that tmbpf supports: neither CPython nor malloc",
+		(int)set->target->pid, set->target->exe);
 }
 
 /*

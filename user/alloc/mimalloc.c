@@ -84,7 +84,7 @@ static void add_site(const struct alloc_set *set, const struct site *s, enum tm_
 						 .cookie = cookie});
 }
 
-/* It is not known whether a new reference is to a fresh block: no site can be let go. */
+/* Keep all sites, because it is unknown whether a new reference is to a fresh block. */
 static void mimalloc_plan(const struct alloc_set *set, const void *state, struct probe_list *out)
 {
 	const struct mimalloc_sites *mi = state;

@@ -59,7 +59,7 @@ size_t probe_list_choices(const struct probe_list *l)
 
 bool probe_spec_shares_link(const struct probe_spec *a, const struct probe_spec *b)
 {
-	/* Choices have links of their own: learning exchanges them often. */
+	/* Give choices links of their own, because learning exchanges them often. */
 	return a->object == b->object && a->at_return == b->at_return && a->set == b->set &&
 	       a->part == b->part && !a->choice == !b->choice &&
 	       strcmp(a->program, b->program) == 0;
@@ -70,7 +70,7 @@ static bool is_gone(const struct probe_choice *c, const struct probe_spec *s)
 	return s->choice && s->choice <= c->count && c->gone[s->choice - 1];
 }
 
-/* Two names of one address: one breakpoint, one hit. */
+/* Merge two names of one address, because they would count each hit twice. */
 static bool batch_has(const struct probe_batch *b, uint64_t offset)
 {
 	for (size_t i = 0; i < b->count; i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What to probe, as data: allocators append specs to one list, probe/ attaches the ones that a role selects.
+ * The probes as data: allocators append specs to one list, probe/ attaches the ones that a role selects.
  * The order of the list is the order of attaching, and detaching goes backwards: an allocator appends the
  * ends of its blocks before their births, so that no block is seen born whose end is missed.
  */
@@ -14,7 +14,7 @@
 #include "bpf/tmbpf.h"
 #include "target/target.h"
 
-/* What a session follows. A spec names all roles in which it is attached. */
+/* Events that a session follows. A spec names all roles in which it is attached. */
 enum probe_role {
 	PROBE_OFF = 0,	       /* nothing is attached */
 	PROBE_TRIAL = 1 << 0,  /* what the event rate is measured at */
@@ -23,7 +23,7 @@ enum probe_role {
 	PROBE_ALWAYS = PROBE_TRIAL | PROBE_GROWTH | PROBE_EXACT
 };
 
-/* What can be taken away while tracing goes on; probes of no part always stay. */
+/* Parts that can be detached while tracing goes on; probes of no part always stay. */
 enum probe_part {
 	PROBE_PART_OBJECTS = 1 << 0, /* the interpreter's allocator */
 	PROBE_PART_MALLOC = 1 << 1,  /* malloc's family and free */
@@ -52,7 +52,7 @@ struct probe_spec {
 struct probe_list {
 	struct probe_spec *specs;
 	size_t count, cap;
-	bool oom; /* an append failed; whoever plans asks at the end */
+	bool oom; /* an append failed; the planner checks once at the end */
 };
 
 void probe_list_add(struct probe_list *l, const struct probe_spec *spec);

@@ -10,7 +10,7 @@
 #include "analyze/stat_order.h"
 #include "analyze/stat_table.h"
 
-/* A group of the old side in the words of the new side's string pool. */
+/* A group of the old side with ids of the new side's string pool. */
 struct translation {
 	struct intern *from, *to;
 	uint32_t *ids;		   /* of `from` -> of `to` + 1; 0 = not asked yet. NULL: one pool */
@@ -119,7 +119,7 @@ static int cmp_by_count(const void *pa, const void *pb, void *arg)
 	return c ? c : cmp_by_growth(pa, pb, arg);
 }
 
-/* Sizes and counts are at most INT64_MAX, so their differences fit. */
+/* Plain subtraction, since sizes and counts are at most INT64_MAX and their differences fit. */
 static void subtract_old(struct statistic_diff *d, const struct statistic *old)
 {
 	d->size_diff = (int64_t)d->size - (int64_t)old->size;

@@ -29,9 +29,9 @@ struct statistic_diffs {
 };
 
 /**
- * Every group of either side, once; the first `top` (0 = all) in order, all keys descending, the others
- * behind them in any order. The sides themselves need no order (STAT_UNSORTED). Both must be of the same key; their snapshots may have different
- * string pools (then the strings of the old side are added to the new side's).
+ * Every group of either side, once; the first `top` (0 = all) in order, all keys descending, the others after them in
+ * any order. The sides themselves need no order (STAT_UNSORTED). Both must be of the same key; their snapshots may
+ * have different string pools (then the strings of the old side are added to the new side's).
  *
  * Returns: 0, -EINVAL (keys differ), -ENOMEM.
  * Owns: out until statistic_diffs_release(); it points into both sides, which must stay.

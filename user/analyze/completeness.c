@@ -88,7 +88,7 @@ double completeness_lost_ratio(const struct snapshot *s)
 		if (missed > lost) /* NaN where nothing is known */
 			lost = missed;
 	}
-	/* Recorded, but whether it is still alive nobody knows. */
+	/* Recorded, but unknown whether it is still alive. */
 	if (s->live_blocks && (double)s->gap.blocks / (double)s->live_blocks > lost)
 		lost = (double)s->gap.blocks / (double)s->live_blocks;
 	return lost;

@@ -26,13 +26,13 @@ struct filter_spec {
 	bool all_frames; /* any frame of the stack, not just the innermost */
 	bool has_domain; /* must be set when there is no pattern */
 	uint32_t domain; /* tracemalloc's number, see snapshot_domain_number() */
-	bool is_default; /* nobody asked for it: what it drops is told apart */
+	bool is_default; /* implicit: counted apart, since the user did not ask for it */
 };
 
-enum filter_mark { /* what becomes of a stack */
+enum filter_mark { /* result for a stack */
 		   FILTER_PASSES = 0,
 		   FILTER_DROPS,
-		   FILTER_DROPS_BY_DEFAULT, /* a filter that nobody asked for was the first to drop it */
+		   FILTER_DROPS_BY_DEFAULT, /* an implicit filter was the first to drop it */
 		   FILTER_MARKS,
 };
 

@@ -35,7 +35,7 @@ struct glob {
 
 /*
  * The character at s, which is NUL-terminated. A byte that is no UTF-8 is the lone surrogate that
- * Python's surrogateescape makes of it; a surrogate that somebody encoded all the same is itself.
+ * Python's surrogateescape makes of it; an encoded surrogate stands for itself.
  */
 static uint32_t character_at(const char *s, size_t *len)
 {
@@ -125,7 +125,7 @@ static void cut_chunks(struct seq *seq, size_t end)
 
 /*
  * An empty range takes both its ends with it. What remains of the two chunks becomes one, so its
- * characters are not side by side any more: they are moved together, which leaves a gap behind.
+ * characters must be moved together, which leaves a gap after them.
  */
 static void drop_empty_ranges(struct seq *seq, uint32_t *chars)
 {
@@ -170,7 +170,7 @@ static int add_seq_token(struct glob *g, struct seq *seq)
 	return err ? err : add_token(g, token);
 }
 
-/* chars: what stands between the brackets, at least one character. Is changed. */
+/* chars: the text between the brackets, at least one character. Modified. */
 static int add_seq(struct glob *g, uint32_t *chars, size_t count)
 {
 	_cleanup_free_ struct chunk *chunks = calloc(count / 2 + 2, sizeof(*chunks));

@@ -17,13 +17,13 @@
 
 struct glob;
 
-/** Returns: 0, -ENOMEM; every pattern is valid. pattern is NUL-terminated behind len bytes, not kept. */
+/** Returns: 0, -ENOMEM; every pattern is valid. pattern is NUL-terminated after len bytes, not kept. */
 int glob_new(const char *pattern, size_t len, struct glob **out);
 void glob_free(struct glob *g);
 DEFINE_CLEANUP(struct glob *, glob_free);
 
 /**
- * Does the whole text match? text is NUL-terminated behind len bytes. Time is at most the product of the
+ * Does the whole text match? text is NUL-terminated after len bytes. Time is at most the product of the
  * two lengths.
  */
 bool glob_match(const struct glob *g, const char *text, size_t len);

@@ -10,7 +10,7 @@
 #define KEPT_TO_SWING	 (1.0 / 3) /* the least that counts at all, against how high it swings */
 #define LASTING_SHARE	 (1.0 / 3) /* of the time observed */
 #define STOPPED_RATIO	 0.05	   /* rate lately against the rate before */
-#define EVEN_PACE	 0.6	   /* behind a fill: less than that is still the fill */
+#define EVEN_PACE	 0.6	   /* after a fill: below this it is still the fill */
 #define SLOWING_RATIO	 0.3
 #define STOPPED_PAUSES	 2    /* a table that doubles pauses twice as long each time */
 #define PAUSED_PAUSES	 1.25 /* longer than ever before */
@@ -32,7 +32,7 @@ enum growth {
 	GROWTH_YES_FEW,
 };
 
-/* What may be missing from the line at the worst moment. */
+/* Bytes that may be missing from the line in its worst snapshot. */
 static double missing_bytes(const struct shape *s)
 {
 	return s->line->missing_ratio * (double)shape_most(s->line->high, 0, s->n);
@@ -143,7 +143,9 @@ static bool is_unheard_of(const struct shape *s, size_t from)
 	return shape_most(s->line->high, 0, from + 1) <= s->floor[from] + growth / 2;
 }
 
-/* Growth that began after the start: LEAK when it lasts, UNKNOWN when that is too early to say. */
+/*
+ * Growth that began after the start: LEAK when it lasts, UNKNOWN until it has lasted long enough.
+ */
 static enum growth judge_late(const struct shape *s, size_t from, bool *is_short)
 {
 	double span = shape_seconds(s, 0, s->n - 1), lasting = shape_seconds(s, from, s->n - 1);
@@ -253,7 +255,7 @@ static bool is_answer(enum growth g)
 }
 
 /*
- * The growth that counts: of all the time, or since it began, or, behind what was only filled once,
+ * The growth that counts: of all the time, or since it began, or, after a one-time fill,
  * of the last two thirds.
  */
 static enum growth find_growth(const struct shape *s, size_t *from, bool *is_short)
@@ -309,7 +311,7 @@ static void decide_verdict(const struct shape *s, struct leak_finding *f)
 		settle_plateau(s, f);
 	else
 		set_verdict(f, answers[g].verdict, answers[g].why);
-	/* A straight line through what comes and goes would say nothing. */
+	/* Skip lines that come and go, because a straight line through them would mean nothing. */
 	f->trend_known = f->verdict != LEAK_CHURN;
 	if (f->trend_known)
 		fit_trend(s, from, is_steady(s, from), &f->trend);

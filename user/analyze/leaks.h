@@ -54,7 +54,7 @@ struct leak_line {		/* what one line held; windows without a snapshot are left o
 struct leak_finding {
 	enum leak_verdict verdict;
 	enum leak_why why;
-	bool trend_known;     /* not of CHURN: a straight line through it would say nothing */
+	bool trend_known;     /* not for CHURN, where a fitted line would mean nothing */
 	struct trend trend;   /* of the window minima since `since_ns` */
 	uint64_t kept_bytes;  /* growth that was never given back */
 	uint64_t level_bytes; /* held at the last snapshot */
@@ -62,7 +62,7 @@ struct leak_finding {
 	double span_s;			   /* time observed */
 	int64_t since_ns; /* growth began (LEAK, SHORT); it is flat from here (PLATEAU, WARM-UP) */
 	double turnover;  /* times its peak that it allocated; < 0 unknown */
-	bool lossy;	  /* coverage below 99 % at some snapshot: must be said with a LEAK */
+	bool lossy;	  /* coverage below 99 % in a snapshot: must be printed with a LEAK */
 };
 
 /**

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The time by which leaks are judged: the time in which the process could do something. A machine that
- * slept, a container that was paused, a process that was stopped tells nothing about growth meanwhile.
+ * slept, a container that was paused, a process that was stopped shows nothing about growth in that time.
  */
 #ifndef TM_ANALYZE_LEAKS_CLOCK_H
 #define TM_ANALYZE_LEAKS_CLOCK_H
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define LEAK_GAP_STEPS \
-	4 /* usual distances: longer than that, snapshots are missing or nobody ran */
+	4 /* usual distances; a longer gap means missing snapshots or an idle process */
 
 struct leak_pauses {
 	size_t count;
@@ -23,7 +23,7 @@ int64_t leak_usual_step(const int64_t *time_ns, size_t n);
 /**
  * clock_ns[i]: the time of snapshot i without the pauses before the end; the last stays as it is. A pause
  * is a gap of more than LEAK_GAP_STEPS usual distances in which no more was allocated than usually in three.
- * allocs: blocks allocated since attach until each snapshot; where it says nothing, nothing is cut.
+ * allocs: blocks allocated since attach until each snapshot; without it nothing is cut.
  */
 void leak_clock(const int64_t *time_ns, const uint64_t *allocs, size_t n, int64_t *clock_ns,
 		struct leak_pauses *out);

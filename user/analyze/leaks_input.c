@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From files to series: only what changes from snapshot to snapshot is touched. */
+/*
+ * From files to series. Touches only what changes from snapshot to snapshot, to avoid work for
+ * every stack.
+ */
 #include "analyze/leaks_input.h"
 
 #include <errno.h>
@@ -84,12 +87,12 @@ static size_t end_of_session(const struct leak_input *in, size_t first)
 }
 
 /*
- * When a snapshot was taken, by the clock that nobody sets: since attach, which is one moment for all
+ * When a snapshot was taken, by a clock that cannot be set: since attach, which is one moment for all
  * files of a session.
  */
 static int64_t session_time(const struct leak_input *in, size_t first, double elapsed_s)
 {
-	/* The file may say anything. */
+	/* Check the range, because the file is untrusted. */
 	return elapsed_s >= 0 ? clock_after(in->files[first].attach_ns, elapsed_s) : INT64_MAX;
 }
 
@@ -300,7 +303,9 @@ static void touch_line(struct reading *r, uint32_t line)
 	r->touched[r->touched_count++] = line;
 }
 
-/* Number the lines of all stacks, also of those that hold nothing yet: those count for nobody else. */
+/*
+ * Number the lines of all stacks, also of those without live bytes yet, which other readers skip.
+ */
 static int map_stacks(struct reading *r, struct leak_file *f)
 {
 	struct snapshot all = *f->snapshot;
@@ -336,7 +341,7 @@ static int start_file(struct reading *r, struct leak_file *f)
 	err = map_stacks(r, f);
 	if (!err)
 		err = make_room(r);
-	/* What lines held in the file before and do not hold any more has to go, too. */
+	/* Remove lines that the file held before and does not hold any more. */
 	for (uint32_t i = 0; !err && i < leak_lines_count(r->in->lines); i++)
 		touch_line(r, i);
 	return err;
@@ -384,7 +389,7 @@ static int book_process(struct reading *r, const struct snapshot *s)
 	return err ? err : leak_series_set(r->in->process, r->snapshot, LEAK_PROCESS_LIVE, &live);
 }
 
-/* Looking through all stacks costs: only where something new is missing. */
+/* Look through all stacks only when something new is missing, because it is slow. */
 static void look_for_losses(struct reading *r, const struct snapshot *s)
 {
 	uint64_t drops = 0, missed = 0;

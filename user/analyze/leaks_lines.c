@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Each stack is grouped by itself, by the very function that groups snapshots: one rule for all verbs. */
+/*
+ * Each stack is grouped by itself, by the function that groups snapshots, so that all verbs share one
+ * rule.
+ */
 #include "analyze/leaks_lines.h"
 
 #include <errno.h>

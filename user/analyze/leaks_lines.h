@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which line does a stack belong to? Lines are the groups of analyze/stats.h, numbered densely from 0, so
- * that a series can be booked line by line. Several files of one process share the numbers.
+ * Maps a stack to its line. Lines are the groups of analyze/stats.h, numbered densely from 0, so that a
+ * series can be fed line by line. Several files of one process share the numbers.
  */
 #ifndef TM_ANALYZE_LEAKS_LINES_H
 #define TM_ANALYZE_LEAKS_LINES_H

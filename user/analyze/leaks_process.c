@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The same rules as for a line, once for RSS and once for everything that is traced. */
+/* The rules for a line, applied once to RSS and once to all traced bytes. */
 #include "analyze/leaks_process.h"
 
 #include "base/cleanup.h"
@@ -12,7 +12,7 @@ static double span_min(const struct leak_line *l)
 	return (double)(l->time_ns[l->count - 1] - l->time_ns[0]) / 6e10;
 }
 
-/* What is traced, over the time in which RSS grows. */
+/* Traced bytes over the time in which RSS grows. */
 static struct trend traced_since(const struct leak_line *live, int64_t since_ns)
 {
 	size_t from = 0;
@@ -56,8 +56,9 @@ static struct leak_sum growth_of(const struct leak_finding *f)
 }
 
 /*
- * The first that keeps growing. RSS is what the limit is about, but its arenas may hide growth. All that is
- * traced comes before the sum of the leaks: that one lacks what was filtered or suppressed.
+ * The first that keeps growing. RSS is what the limit is about, but its arenas may hide growth. The total
+ * of all traced bytes comes before the sum of the leaks, because that sum lacks what was filtered or
+ * suppressed.
  */
 static void extrapolate_limit(uint64_t room, const struct leak_sum *leaks, struct leak_process *out)
 {

@@ -24,7 +24,7 @@ struct line {
 	uint64_t old_alloc_blocks; /* allocated by the snapshot that ages are counted from */
 	double fell;
 	struct extent *extent; /* owned; NULL: the same in all windows so far */
-	uint32_t window;       /* that `now` was last booked in */
+	uint32_t window;       /* where `now` was last entered */
 	bool alloc_known;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What each line of a series held, in at most LEAKS_WINDOWS_MAX windows of equal time: least and most.
- * Fed with changes only, snapshot by snapshot, so that memory and time follow what changes, not
+ * Live bytes of each line of a series, in at most LEAKS_WINDOWS_MAX windows of equal time: least and
+ * most. Fed with changes only, snapshot by snapshot, so that memory and time follow what changes, not
  * snapshots x lines. A line that never changes costs 100 bytes, any other a kilobyte more.
  */
 #ifndef TM_ANALYZE_LEAKS_SERIES_H
@@ -41,8 +41,8 @@ void leak_series_finish(struct leak_series *s);
 size_t leak_series_lines(const struct leak_series *s);
 
 /**
- * What the line held; missing_ratio and grain_bytes are the caller's to fill. Pointers are borrowed
- * until the next call for another line. Needs: finished.
+ * The values of the line; missing_ratio and grain_bytes are the caller's to fill. Pointers are
+ * borrowed until the next call for another line. Needs: finished.
  */
 void leak_series_line(struct leak_series *s, uint32_t line, struct leak_line *out);
 
@@ -53,7 +53,7 @@ struct leak_ages { /* how the blocks of a line came and went; ratios of 0..1, < 
 	uint64_t blocks; /* held now */
 };
 
-/** Needs: finished. Ages are told from the last third of the time. */
+/* Needs: finished. Ages are measured from the last third of the time. */
 void leak_series_ages(const struct leak_series *s, uint32_t line, struct leak_ages *out);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Measures of one line, all on its floor. Orders and sums only: nothing is fitted but in leaks_trend.c. */
+/*
+ * Measures of one line, all on its floor. Orders and sums only, because fits belong to leaks_trend.c.
+ */
 #include "analyze/leaks_shape.h"
 
 #include <math.h>
@@ -70,15 +72,15 @@ uint64_t shape_usually_above(const struct shape *s, const uint64_t *v, size_t fr
 	return sorted[(count * 9 - 1) / 10];
 }
 
-/* What it usually gives back from one window to a later one. */
+/* Bytes that the line usually gives back from one window to a later one. */
 uint64_t shape_given_back(const struct shape *s, size_t from)
 {
 	return shape_usually_above(s, s->line->low, from);
 }
 
 /*
- * Where the floor ends. The end of a swing looks like growth: where it swings, the last twelfth counts as
- * one window.
+ * Where the floor ends. Where the line swings, the last twelfth counts as one window, because the end of
+ * a swing looks like growth.
  */
 static size_t end_window(const struct shape *s, size_t from)
 {
@@ -104,7 +106,7 @@ static uint64_t median_value(const uint64_t *v, size_t from, size_t to)
 	return sorted[count / 2];
 }
 
-/* What the line would have held before window k, in a gap, if it had gone straight on. */
+/* Bytes that the line would have held before window k, in a gap, had it gone straight on. */
 static uint64_t value_between(const struct shape *s, size_t from, size_t k, int64_t at_ns)
 {
 	const struct leak_line *l = s->line;
@@ -230,7 +232,7 @@ double shape_pace(const struct shape *s, size_t from)
 	return before > 0 ? after / before : HUGE_VAL;
 }
 
-/* The same where swings hide the floor: the slope of the last half against that of all. */
+/* Slope of the last half against that of all, where swings hide the floor. */
 double shape_pace_in_swings(const struct shape *s, size_t from, const struct trend *all)
 {
 	size_t half = from + (s->n - from) / 2;
@@ -337,7 +339,7 @@ bool shape_many_steps(const struct shape *s, size_t from)
 	return steps >= RISES_MIN;
 }
 
-/* The same question of twelve coarse windows: a swing shorter than one of them is gone. */
+/* Ask again with twelve coarse windows, because a swing shorter than one of them vanishes. */
 bool shape_kept_in_coarse(const struct shape *s, size_t from)
 {
 	uint64_t low[COARSE_WINDOWS], floor[COARSE_WINDOWS], given = 0;
@@ -367,7 +369,7 @@ uint64_t shape_deepest_fall(const struct shape *s)
 	uint64_t top = 0, fall = 0;
 
 	for (size_t k = 0; k < s->n; k++) {
-		/* a window may hold its height before its depth, or behind it */
+		/* a window may have its high before its low, or after it */
 		if (top > s->line->low[k])
 			fall = shape_max(fall, top - s->line->low[k]);
 		top = shape_max(top, s->line->high[k]);

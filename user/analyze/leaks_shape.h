@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the rules of a leak measure on one line: how its floor rises, pauses and ends, and how far it swings
- * above it. Private to leaks.c and its test. `from`, `to`: windows, both part of what is looked at.
+ * Measures of one line for the leak rules: how its floor rises, pauses and ends, and how far it swings
+ * above it. Private to leaks.c and its test. `from`, `to`: first and last window, both included.
  */
 #ifndef TM_ANALYZE_LEAKS_SHAPE_H
 #define TM_ANALYZE_LEAKS_SHAPE_H
@@ -31,11 +31,11 @@ uint64_t shape_most(const uint64_t *v, size_t from, size_t to);
 
 /** How far v (low or high) is above the floor, in all but one of ten windows. */
 uint64_t shape_usually_above(const struct shape *s, const uint64_t *v, size_t from);
-/** What is held above the floor from one window to a later one, usually. */
+/* Bytes above the floor, usually, from one window to a later one. */
 uint64_t shape_given_back(const struct shape *s, size_t from);
 /**
- * Growth of the floor. The end of a swing looks like growth: where it swings, the last twelfth of the
- * windows counts as one.
+ * Growth of the floor. Where the line swings, the last twelfth of the windows counts as one, because
+ * the end of a swing looks like growth.
  */
 uint64_t shape_kept(const struct shape *s, size_t from);
 /** The deepest fall from any height before. */
@@ -51,13 +51,13 @@ size_t shape_end_of_growth(const struct shape *s, size_t from, size_t to, uint64
  */
 double shape_standstill(const struct shape *s, size_t from);
 /**
- * The same for a line that gives nothing back, from its last step on: it stands still just now, though
- * not for as long as shape_standstill() wants.
+ * Standstill of a line that gives nothing back, from its last step on: it stands still just now,
+ * though not for as long as shape_standstill() wants.
  */
 double shape_pause(const struct shape *s, size_t from);
 /** The rate of the last third of the time against that before. */
 double shape_pace(const struct shape *s, size_t from);
-/** The same where swings hide the floor: the slope of the last half against that of all. */
+/* Slope test for a line whose swings hide the floor: the last half against all. */
 double shape_pace_in_swings(const struct shape *s, size_t from, const struct trend *all);
 
 /** The most that was held above the floor and given back later, in any window. */

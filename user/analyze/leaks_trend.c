@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* All pairs: at most 2,016 slopes, of which five ranks are wanted; selecting them beats sorting. */
+/* All pairs: at most 2,016 slopes. Selects five ranks instead of sorting, which is faster. */
 #include "analyze/leaks_trend.h"
 
 #include <math.h>
@@ -8,7 +8,10 @@
 #define NS_PER_MIN 6e10
 #define Z_95	   1.959963984540054
 
-/* Newton from above; the program does not link libm. 0 for what is not positive. */
+/*
+ * Newton from above instead of sqrt(): the program does not link libm. 0 for values that are not
+ * positive.
+ */
 static double square_root(double x)
 {
 	double r = x > 1 ? x : 1;
@@ -61,7 +64,7 @@ static double select_rank(double *a, size_t n, size_t k)
 	return a[k];
 }
 
-/* Tied values say nothing about a direction: they take their share from the variance of S. */
+/* Take the share of tied values out of the variance of S, because ties have no direction. */
 static double tie_term(const uint64_t *v, size_t n)
 {
 	double sum = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is left out is added up: a report that hides something says how much. */
+/* Sums up what is left out, so that a report states how much it hides. */
 #include "analyze/selection.h"
 
 #include <errno.h>

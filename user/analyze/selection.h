@@ -13,7 +13,7 @@ struct selection_sum {
 struct selection {
 	uint8_t *skip; /* a byte a stack, for stat_opts.skip */
 	struct selection_sum filtered, suppressed;
-	struct selection_sum by_default; /* the part of filtered that nobody asked to leave out */
+	struct selection_sum by_default; /* the part of filtered that an implicit filter left out */
 	struct suppress_hit *hits;	 /* one a pattern, in the order of the file */
 	size_t hit_count;
 };

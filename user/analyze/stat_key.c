@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * While grouping, ids are compared: equal ids are equal strings. Texts are compared only to order groups
- * of equal numbers. UTF-8 sorts by bytes as Python sorts by code points.
+ * While grouping, ids are compared instead of strings, since equal ids are equal strings. Texts are
+ * compared only to order groups of equal numbers. UTF-8 sorts by bytes as Python sorts by code points.
  */
 #include "analyze/stat_key.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What makes two frames one place, and which of two places comes first. The one rule that grouping,
- * comparing snapshots and sorting share.
+ * Equality and order of frames: one rule, so that grouping, comparing snapshots and sorting agree.
  */
 #ifndef TM_ANALYZE_STAT_KEY_H
 #define TM_ANALYZE_STAT_KEY_H
@@ -31,7 +30,8 @@ static inline bool stat_place_equals(struct snap_frame a, struct snap_frame b)
 	return a.file.v == b.file.v && a.line == b.line && a.function.v == b.function.v;
 }
 
-/** Hash and equality of two groups' keys; both by ids, so their strings must be of one pool. */
+/** Hash and equality of two groups' keys; both by ids, so that their strings must be of one
+ * pool. */
 uint64_t statistic_hash(const struct statistics *in, const struct statistic *st);
 bool statistic_equals(const struct statistics *in, const struct statistic *a,
 		      const struct statistic *b);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Paths are foreign bytes: nothing here depends on what they hold. */
+/* Assume nothing about paths, because they are untrusted bytes. */
 #include "analyze/stat_module.h"
 
 #include <ctype.h>
@@ -11,7 +11,7 @@
 #include "base/idmap.h"
 #include "base/text.h"
 
-/* Behind "python3.12/" at s; NULL when it is something else. */
+/* After "python3.12/" at s; NULL when it is something else. */
 static const char *skip_version_dir(const char *s)
 {
 	static const char python[] = "python";
@@ -24,7 +24,7 @@ static const char *skip_version_dir(const char *s)
 	return *s == '/' ? s + 1 : NULL;
 }
 
-/* Behind the last directory of the import path that can be told by its name; NULL: there is none. */
+/* After the last directory of the import path that is known by its name; NULL: there is none. */
 static const char *import_root(const char *file)
 {
 	static const char *const dirs[] = {"/site-packages/", "/dist-packages/"};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The Python module of a source file. A snapshot knows files only, so this is a reading of the path: what
- * follows site-packages/, dist-packages/ or lib/pythonX.Y/ is a module's dotted name. Of a file elsewhere
- * nobody can tell where the import path began; it keeps its path without the suffix.
+ * follows site-packages/, dist-packages/ or lib/pythonX.Y/ is a module's dotted name. A file elsewhere
+ * keeps its path without the suffix, because where the import path began is unknown.
  */
 #ifndef TM_ANALYZE_STAT_MODULE_H
 #define TM_ANALYZE_STAT_MODULE_H
@@ -18,7 +18,7 @@
  */
 void stat_module_name(struct buf *out, const char *file, bool native);
 
-/* The same, each file asked once. */
+/* Module of each file, cached by file. */
 struct stat_modules;
 
 /** Returns: 0, -ENOMEM. strings is borrowed. */

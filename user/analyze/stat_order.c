@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A heap of the best, its worst on top: nearly every element is turned away by one comparison. */
+/*
+ * A heap of the best with its worst on top, so that one comparison turns nearly every element away.
+ */
 #include "analyze/stat_order.h"
 
 #include <stdlib.h>

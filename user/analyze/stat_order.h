@@ -9,8 +9,8 @@
 typedef int (*stat_order_fn)(const void *a, const void *b, void *arg);
 
 /**
- * Bring the first `top` elements (0 = all) to the front, in order; behind them the others stand in any
- * order. size: of an element, at most STAT_ORDER_SIZE_MAX.
+ * Bring the first `top` elements (0 = all) to the front, in order; the others follow in any order.
+ * size: of an element, at most STAT_ORDER_SIZE_MAX.
  */
 void stat_order_top(void *items, size_t count, size_t size, size_t top, stat_order_fn before,
 		    void *arg);

@@ -120,7 +120,10 @@ static int count_stack(struct grouping *g, const struct snap_stack *st,
 		*last = st;
 	}
 	if (is_bigger(st, group->biggest)) {
-		/* Its frames too: whether a frame is native depends on the stack's domain. */
+		/*
+		 * Take its frames too, because whether a frame is native depends on the stack's
+		 * domain.
+		 */
 		group->biggest = st;
 		group->frames = like->frames;
 		group->is_native = like->is_native;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What tracemalloc's Snapshot.statistics() answers: live size and count by line, file or traceback, and
- * by four things it does not know: function, module, thread, domain.
+ * Statistics as tracemalloc's Snapshot.statistics() gives them: live size and count by line, file or
+ * traceback, and by four things it does not know: function, module, thread, domain.
  *
  * Source: Lib/tracemalloc.py of CPython 3.7 to 3.15 (class Snapshot, Statistic, Traceback); the numbers
  * and the order are its own. 3.6 sorts equal tracebacks from the innermost frame on; later ones, and we,

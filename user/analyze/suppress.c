@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Each name of a snapshot is held against the patterns once; frames then only look up the answer. */
+/* Each name of a snapshot is matched once, so that frames only look up the answer. */
 #include "analyze/suppress.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "base/buf.h"
 
 struct suppressions {
-	char *text; /* patterns, each with a NUL behind */
+	char *text; /* patterns, each followed by a NUL */
 	const char **patterns;
 	size_t count, cap;
 };
@@ -101,8 +101,8 @@ size_t suppressions_count(const struct suppressions *s)
 /* ---- matching ---- */
 
 /*
- * The pieces between the stars, each as early as possible: then the most is left for the next one. Only
- * a last piece that is tied to the end must be looked for there.
+ * Match each piece between the stars as early as possible, so that the most is left for the next one.
+ * Only a last piece that is tied to the end must be searched there.
  */
 static bool pattern_matches(const char *pattern, const char *name)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Known leaks that a report shall not count, in LeakSanitizer's syntax: lines `leak:PATTERN`, comments
- * behind `#`. A pattern is part of a name; `*` stands for any characters, `^` in front and `$` behind tie
- * it to the ends. It is held against function, file and module of every frame of a stack.
+ * after `#`. A pattern is part of a name; `*` stands for any characters, a leading `^` and a trailing `$`
+ * tie it to the ends. It is held against function, file and module of every frame of a stack.
  *
  * Source: "Suppressions" in clang's LeakSanitizer and AddressSanitizer documentation.
  */

@@ -48,7 +48,7 @@ void *array_grow(void *array, size_t *cap, size_t want, size_t elem_bytes)
 	return grown;
 }
 
-/* Room for len bytes and the NUL behind them. A failed buffer stays failed: no holes in the content. */
+/* Room for len bytes and their NUL. A failed buffer stays failed, so that its content has no holes. */
 static int reserve_room(struct buf *b, size_t len)
 {
 	char *data = NULL;

@@ -69,7 +69,7 @@ static int rights_of_process(struct rights *r)
 	return r->group_count < 0 ? -errno : 0;
 }
 
-/* Groups can only be changed by root: first on the way down, last on the way up. */
+/* Change groups first on the way down and last on the way up, because only root can. */
 static int rights_drop(const struct rights *r)
 {
 	if (setgroups((size_t)r->group_count, r->groups) || setegid(r->gid) || seteuid(r->uid))
@@ -84,7 +84,10 @@ static void rights_restore(const struct rights *r)
 		abort();
 }
 
-/* The first descriptor only names the file; the second one opens what was checked. */
+/*
+ * Open through the first descriptor, which only names the file, so that the checked file is the one
+ * opened.
+ */
 static int open_regular(const char *path)
 {
 	_cleanup_close_ int named = open(path, O_PATH | O_CLOEXEC);

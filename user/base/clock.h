@@ -14,7 +14,7 @@ static inline int64_t monotonic_ns(void)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
-/** A moment so many seconds (>= 0) after another; what does not fit is the end of time. */
+/** from + seconds (>= 0), saturating at INT64_MAX. */
 static inline int64_t clock_after(int64_t from_ns, double seconds)
 {
 	double ns = seconds * 1e9;

@@ -176,7 +176,7 @@ static const struct code_row code_rows[] = {
 	 "Nothing to do."},
 	{"W131", "a read of the target blocked and was given up",
 	 "A page of its memory (userfaultfd, a mapped file on a dead mount) or a mapped file did not answer within "
-	 "a second. It is not read again; what it holds is not in the numbers.",
+	 "a second. It is not read again; its content is not in the numbers.",
 	 "Look at what the process maps: cat /proc/PID/maps. A mount that hangs is found by df."},
 	{"W132", "nothing more is read from the target",
 	 "It blocked eight reads, each for as long as is waited. Names and liveness of blocks are not known from then "
@@ -195,7 +195,7 @@ static const struct code_row code_rows[] = {
 	 "Lower --frames. Code that is created without end (exec, eval) is itself a leak to look at."},
 	{"W136", "detaching takes longer than a second",
 	 "The kernel waits until no task can be on its way through a probe any more (RCU), longer on a "
-	 "loaded machine. The target runs on meanwhile.",
+	 "loaded machine. The target keeps running.",
 	 "Nothing to do."},
 	{"W140", "exact by request costs more than the budget",
 	 "--mode exact traces every block whatever it costs, and the target allocates much for the CPU time that it uses.",
@@ -210,7 +210,7 @@ static const struct code_row code_rows[] = {
 	 "Delete the debugger's breakpoints, then start tmbpf again."},
 	{"W143", "breakpoints stay until the debugger has left",
 	 "A debugger may have taken them for the program's code; removed before, they would come back with "
-	 "nobody to handle them, and end the target with SIGTRAP.",
+	 "no handler for them, and end the target with SIGTRAP.",
 	 "Detach the debugger. The process that the message names then ends by itself."},
 	{"W144", "breakpoints are gone",
 	 "A debugger wrote over them, or the main thread of the target has ended and another tool left the "
@@ -242,7 +242,7 @@ static const struct code_row code_rows[] = {
 	 "One took longer than the interval: a large heap, many stacks, or an output that is read slowly.",
 	 "Use a longer interval, or fewer lines (`-T`)."},
 	{"W152", "the output was not written to its end",
-	 "tmbpf was told to end while the reader of its output did not read.",
+	 "tmbpf got a signal to end while the reader of its output did not read.",
 	 "Read the output to its end; a second signal ends tmbpf at once."},
 	{"W153", "the output holds only what came after the interpreter started",
 	 "A recording to stdout is one file, and starting again with the interpreter begins another.",

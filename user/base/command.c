@@ -54,7 +54,10 @@ static bool runs_under_sudo(void)
 	return geteuid() == 0 && uid && *uid;
 }
 
-/* The text of the last call; a command is short, and lives as long as the program. */
+/*
+ * The text of the last call. Never freed, since a command is short and lives as long as the
+ * program.
+ */
 static struct buf *begin_text(bool under_sudo)
 {
 	static struct buf text;

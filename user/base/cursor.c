@@ -18,7 +18,7 @@ const uint8_t *cursor_bytes(struct cursor *c, size_t n)
 		c->bad = true;
 		return NULL;
 	}
-	/* Zero bytes of no data are there: NULL would say "bad". */
+	/* Return a valid pointer for zero bytes of no data, because NULL would mean "bad". */
 	p = c->data ? c->data + c->pos : &nothing;
 	c->pos += n;
 	return p;
@@ -94,7 +94,7 @@ uint32_t cursor_varint(struct cursor *c)
 
 	do {
 		byte = cursor_u8(c);
-		/* Shift is at most 30 here, so the sum of all payloads fits 36 bits. */
+		/* Shift is at most 30 here, so that the sum of all payloads fits 36 bits. */
 		value |= (uint64_t)(byte & VARINT_MASK) << shift;
 		shift += VARINT_BITS;
 		if (value > UINT32_MAX || (shift > 30 && (byte & VARINT_MORE)))

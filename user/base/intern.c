@@ -23,7 +23,7 @@ struct chunk {
 };
 
 struct string {
-	const char *data; /* in a chunk, NUL behind it */
+	const char *data; /* in a chunk, NUL-terminated */
 	size_t len;
 	uint64_t hash;
 };

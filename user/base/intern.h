@@ -15,7 +15,7 @@ struct intern;
 struct intern *intern_new(void);
 void intern_free(struct intern *in);
 
-/** Returns: 0 and *id, -ENOMEM. Bytes may contain anything; a NUL is added behind. */
+/* Returns: 0 and *id, -ENOMEM. Bytes may contain anything; a NUL is appended. */
 int intern_add(struct intern *in, const char *s, size_t len, str_id_t *id);
 int intern_str(struct intern *in, const char *s, str_id_t *id);
 

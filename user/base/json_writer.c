@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Compact JSON. Out of memory is sticky in the buffer, so callers check once, at the end. */
+/* Compact JSON. Out of memory is sticky in the buffer, so that callers check once, at the end. */
 #include "base/json_writer.h"
 
 #include <inttypes.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Streaming JSON into a struct buf. Escapes as RFC 8259; bytes that are not UTF-8 become \u00XX, so the
- * output is always valid; what is not printable (base/text.h) is escaped too, for who reads it on a terminal. One object a line for NDJSON: the caller adds the newline and flushes.
+ * Streaming JSON into a struct buf. Escapes as RFC 8259; bytes that are not UTF-8 become \u00XX, so that the output
+ * is always valid; what is not printable (base/text.h) is escaped too, for who reads it on a terminal. One object a
+ * line for NDJSON: the caller adds the newline and flushes.
  */
 #ifndef TM_BASE_JSON_WRITER_H
 #define TM_BASE_JSON_WRITER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A hash that nobody can make collide from outside, for what stands in files of strangers: a polynomial modulo
- * 2^61 - 1 whose coefficients are the words, at a point that is drawn anew in every process. Two different
+ * A hash without predictable collisions, since untrusted files choose the keys: a polynomial modulo
+ * 2^61 - 1 whose coefficients are the words, at a point drawn at random in every process. Two different
  * inputs of n words collide with a probability of n / 2^61 (Carter and Wegman 1979, polynomial form).
  */
 #ifndef TM_BASE_KEYED_HASH_H
@@ -27,13 +27,13 @@ static inline uint64_t keyed_hash_step(uint64_t h, uint64_t word, uint64_t point
 	return sum >= KEYED_HASH_PRIME ? sum - KEYED_HASH_PRIME : sum;
 }
 
-/** Of the sum, a value whose low bits alone are as good as any. */
+/* Mix the sum so that its low bits alone can be used. */
 static inline uint64_t keyed_hash_end(uint64_t h)
 {
 	return hash_finish(h);
 }
 
-/** Of bytes. */
+/* Hash of len bytes. */
 uint64_t keyed_hash_bytes(const char *s, size_t len);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Messages to the person, on stderr. Each goes out in one write, so that lines of several processes
- * do not mix, and clean: names come from the target and must not steer a terminal.
+ * Messages to the user, on stderr. Each goes out in one write, so that lines of several processes
+ * do not mix, and cleaned, because names come from the target and must not control a terminal.
  */
 #include "base/log.h"
 
@@ -45,7 +45,7 @@ void log_divert(log_sink_fn fn, void *ctx)
 	divert_ctx = ctx;
 }
 
-/* The text of a message; on out of memory the bare format, which still says what happened. */
+/* The text of a message; without memory the bare format, which still names the failure. */
 static const char *format_text(struct buf *text, const char *fmt, va_list ap)
 {
 	char *s = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Talk to the person: everything here goes to stderr (stdout is data). A failure is said once, by
- * the function that knows most, and its code travels upwards as a negative errno.
+ * Messages to the user: everything here goes to stderr (stdout is data). A failure is logged once,
+ * by the function that knows most, and its code travels upwards as a negative errno.
  *
  * Coded messages (interface: every failure has a code, a reason and the exact fix) look like
  *     tmbpf: error E301: no process 4711
@@ -24,7 +24,7 @@ void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 
 /**
- * Say what failed and give the code back: return log_err(-errno, "cannot open %s", path);
+ * Log a failure and pass its code on: return log_err(-errno, "cannot open %s", path);
  * The text of err is added. Returns: err.
  */
 int log_err(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -33,7 +33,7 @@ void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/** Talk of a verb in its own words (progress, what to do next): one line on stderr, no prefix. */
+/** Progress and next-step lines of a command: one line on stderr, without prefix. */
 void log_talk(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /**

@@ -12,7 +12,7 @@
 #include "base/caller.h"
 #include "base/log.h"
 
-#define TRIES 100 /* for a name that nobody has */
+#define TRIES 100 /* for a name that is taken by no file */
 
 struct out_file {
 	const char *path; /* as the caller named it; borrowed */
@@ -69,7 +69,7 @@ static int report_failure(const char *path, int err)
 	}
 }
 
-/* The directory is opened once: what is checked and what is written is in the same one. */
+/* Open the directory once, so that the checks and the write see the same one. */
 static int open_dir(struct out_file *o)
 {
 	const char *slash = strrchr(o->path, '/');
@@ -220,7 +220,7 @@ static int publish_file(struct out_file *o)
 		if (err && err != -EEXIST)
 			return err;
 	}
-	/* What is there now may be another thing than at the start: a link or device stays. */
+	/* Check the destination again, since it may have become a link or device: those stay. */
 	err = look_at_old(o);
 	if (err)
 		return err;

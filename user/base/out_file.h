@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A file that is there as a whole or not at all. It is written without a name (or under another one beside
- * it) and gets its name at the end: mode 0600, owned by the person behind sudo, never through a symbolic
- * link, and nothing is replaced unless that was asked for. Every failure is said here, with its code.
+ * it) and gets its name at the end: mode 0600, owned by the user of sudo, never through a symbolic link,
+ * and nothing is replaced unless requested. Every failure is logged here, with its code.
  */
 #ifndef TM_BASE_OUT_FILE_H
 #define TM_BASE_OUT_FILE_H
@@ -26,13 +26,13 @@ FILE *out_file_stream(struct out_file *o);
 
 /**
  * All is written: flush, make it durable, give it its name. Frees in any case.
- * Returns: 0; -EPIPE (stdout was closed by its reader: nothing is said); as out_file_open(), E701 for
+ * Returns: 0; -EPIPE (stdout was closed by its reader: not logged); as out_file_open(), E701 for
  * stdout.
  */
 int out_file_commit(struct out_file *o);
 
 /**
- * Nothing becomes of it. err: why, said with its code (as above); 0: no word. Frees; NULL is fine.
+ * Abandon the file. err: reason to log, with its code (as above); 0: silent. Frees; NULL is fine.
  * Returns: err.
  */
 int out_file_discard(struct out_file *o, int err);

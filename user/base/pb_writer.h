@@ -14,7 +14,7 @@
 
 #define PB_VARINT_MAX 10 /* bytes of a 64-bit number */
 
-/* Each: out of memory is sticky in the buf, so callers check once, at the end. */
+/* Each: out of memory is sticky in the buf, so that callers check once, at the end. */
 
 /** The bare number, as it stands in a packed field. */
 void pb_varint(struct buf *b, uint64_t value);

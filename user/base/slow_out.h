@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Output to a reader that may be slow or not read at all (a pipe, a stopped terminal): it waits for room, and
- * the wait can be cancelled. write(2) on a blocking pipe could not.
+ * Output to a reader that may be slow or not read at all (a pipe, a stopped terminal): waits for room, and
+ * the wait can be cancelled, which would not work with write(2) on a blocking pipe.
  */
 #ifndef TM_BASE_SLOW_OUT_H
 #define TM_BASE_SLOW_OUT_H

@@ -112,7 +112,7 @@ static void append_line(struct buf *out, const char *s, size_t len)
 		text_append_clean(out, line);
 }
 
-/* Newlines stay: they end the lines of messages that consist of several. */
+/* Keep newlines, because they end the lines of messages that consist of several. */
 static ssize_t write_clean(void *cookie, const char *data, size_t len)
 {
 	_cleanup_(buf_release) struct buf out = {0};

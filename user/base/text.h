@@ -22,12 +22,12 @@ size_t text_char_len(const char *s, bool *printable);
 
 /** Append s with each character that is not printable as '?'. */
 void text_append_clean(struct buf *out, const char *s);
-/** The same into a stream. */
+/* Clean into a stream. */
 void text_print_clean(FILE *out, const char *s);
-/** The same in place: the text does not get longer. Returns: s. */
+/* Clean in place, which never makes the text longer. Returns: s. */
 char *text_clean(char *s);
 
-/** What follows the last slash; the whole path when that is nothing. Borrowed. */
+/* The text after the last slash; the whole path when that is empty. Borrowed. */
 const char *text_base_name(const char *path);
 
 enum text_time {

@@ -251,7 +251,10 @@ static _Noreturn void serve_forever(struct exchange *x, int sock, pid_t parent)
 	(void)prctl(PR_SET_NAME, "tmbpf-read");
 	if (getppid() != parent)
 		_exit(0);
-	/* The keys of the terminal reach the whole group; our parent decides. */
+	/*
+	 * Ignore signals of the terminal, because its keys reach the whole group and our parent
+	 * decides.
+	 */
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
 		(void)signal(ignored[i], SIG_IGN);
 	drop_descriptors(sock);
@@ -286,7 +289,7 @@ static void forget_helper(void)
 		close(helper.sock);
 	helper.sock = -1;
 	helper.pid = 0;
-	/* One that is stuck may still write into it one day: the next gets another. */
+	/* Map another buffer, because a stuck helper may still write into this one. */
 	if (helper.x)
 		munmap(helper.x, sizeof(*helper.x));
 	helper.x = NULL;
@@ -338,7 +341,7 @@ static int ensure_helper(void)
 	return err ? -EIO : 0;
 }
 
-/* It wants a CPU, and is not blocked: the machine is busy. */
+/* Not blocked, because it waits for a CPU: the machine is busy. */
 static bool helper_is_runnable(void)
 {
 	char path[32], text[128] = "";

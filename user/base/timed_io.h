@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * System calls on another process that may never return, with a time limit. A page under userfaultfd, a file on a
- * dead FUSE or NFS mount and a held mmap_lock block the caller in a wait that only SIGKILL ends, if anything does.
- * So a helper process makes the call; when the time is over it is killed, left to itself, and replaced.
+ * dead FUSE or NFS mount and a held mmap_lock block the caller in a wait that at best SIGKILL ends, so that a
+ * helper process makes the call; when the time is over it is killed, left to itself, and replaced.
  *
  * Every call returns -ETIMEDOUT when its helper was abandoned; -EIO when no helper can be started. One caller at a
  * time: the program has one thread.

@@ -46,7 +46,7 @@ const char *units_format_time(char out[UNITS_LEN], int64_t time_ns)
 	return out;
 }
 
-/* Decimal digits at *s; moves behind them. Returns: 0, -EINVAL (no digit), -ERANGE. */
+/* Read decimal digits at *s and advance past them. Returns: 0, -EINVAL (no digit), -ERANGE. */
 static int parse_digits(const char **s, uint64_t *value)
 {
 	bool over = false;
@@ -99,7 +99,7 @@ int units_parse_size(const char *s, uint64_t *bytes)
 	return 0;
 }
 
-/* Moves behind a unit. rank falls from days to milliseconds; -1 = no unit there. */
+/* Read a unit and advance past it. rank falls from days to milliseconds; -1 = no unit there. */
 static int duration_unit(const char **s, uint64_t *ns)
 {
 	static const struct {

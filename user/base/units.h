@@ -14,7 +14,7 @@
  * Returns: out.
  */
 const char *units_format_size(char out[UNITS_LEN], int64_t bytes, bool sign);
-/** The same for a part of a byte, as averages have. bytes is finite and below 2^80. */
+/* Format a fraction of a byte, as averages have. bytes is finite and below 2^80. */
 const char *units_format_size_f(char out[UNITS_LEN], double bytes, bool sign);
 
 /**

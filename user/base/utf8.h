@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Is this well-formed UTF-8? Names come from foreign memory; what we print must be valid text. */
+/*
+ * Is this well-formed UTF-8? Asked because names come from untrusted memory and printed text must
+ * be valid.
+ */
 #ifndef TM_BASE_UTF8_H
 #define TM_BASE_UTF8_H
 

@@ -20,12 +20,12 @@ enum {
 	OPT_THREADS,
 };
 
-/* What is longer is a slip, and near the end of what nanoseconds can count. */
+/* Longer is a typing error, and near the end of what nanoseconds can count. */
 #define DURATION_MIN_NS 10000000ull
 #define DURATION_MAX_NS (3650 * 86400 * 1000000000ull)
 
 static const struct argp_option table[] = {
-	{"pid", 'p', "PID", 0, "the process to look at", 0},
+	{"pid", 'p', "PID", 0, "process to trace", 0},
 	{"frames", OPT_FRAMES, "N", 0, "frames of a stack to keep, 1 to 128 (25)", 0},
 	{"threads", OPT_THREADS, NULL, 0,
 	 "tell the stacks of threads apart (more stacks; for statistics by thread)", 0},

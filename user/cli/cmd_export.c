@@ -38,8 +38,8 @@ struct export_options {
 static const struct argp_option table[] = {
 	{"format", 'f', "FORMAT", 0,
 	 "pprof, tracemalloc, folded, speedscope, ndjson or csv (by the name of the output)", 1},
-	{"output", 'o', "FILE", 0, "where to; - is stdout (-)", 1},
-	{"force", OPT_FORCE, NULL, 0, "replace a file that is there", 1},
+	{"output", 'o', "FILE", 0, "output file; - is stdout (-)", 1},
+	{"force", OPT_FORCE, NULL, 0, "replace an existing file", 1},
 	{"value", OPT_VALUE, "WHAT", 0,
 	 "folded: inuse_space, inuse_objects, alloc_space or alloc_objects (inuse_space)", 2},
 	{"python", OPT_PYTHON, "3.N", 0,
@@ -51,7 +51,7 @@ static const struct argp_option table[] = {
 	{0},
 };
 
-/* Of the options of `report`, those that choose stacks. */
+/* The options of `report` that choose stacks. */
 static const char *const filter_names[] = {"include", "exclude", "all-frames", "domain",
 					   "exclude-domain"};
 static struct argp_option filter_table[ARRAY_LEN(filter_names) + 1];
@@ -100,7 +100,7 @@ static int parse_format(struct argp_state *state, const char *arg, struct export
 					"pprof, tracemalloc, folded, speedscope, ndjson or csv");
 }
 
-/* An option that the format does not know would be an error that nobody sees. */
+/* Reject an option that the format does not know, because it would silently do nothing. */
 static void check_options(struct argp_state *state, const struct export_options *o)
 {
 	const char *name = o->format->name;

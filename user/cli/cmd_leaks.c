@@ -31,7 +31,7 @@ static const struct argp_option own_table[] = {
 	{0},
 };
 
-/* Of the options of `report`, those that mean something here. */
+/* The options of `report` that apply here. */
 static const char *const shared_names[] = {"by",
 					   "top",
 					   "json",

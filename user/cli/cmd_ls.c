@@ -29,7 +29,7 @@ struct listing {
 	struct row *rows;
 	size_t count, cap;
 	bool json, oom;
-	unsigned hidden; /* processes whose files we may not see, and whose name says nothing */
+	unsigned hidden; /* processes whose files we may not see, with an undecided name */
 };
 
 static void on_reason(void *ctx, enum log_level level, const char *code, const char *message,
@@ -76,7 +76,7 @@ static void look_closer(struct row *r)
 		r->ns_pid = t->ns_pid;
 	if (err == -EACCES || err == -EPERM) {
 		r->supported = SUPPORTED_UNKNOWN;
-		snprintf(r->reason, sizeof(r->reason), "not permitted to look; root may");
+		snprintf(r->reason, sizeof(r->reason), "not permitted; run as root");
 	} else if (err) {
 		r->supported = SUPPORTED_NO;
 	}
@@ -209,7 +209,7 @@ static void say_next(const struct listing *l)
 	if (!l->count)
 		log_talk("no Python process is visible here");
 	if (unknown || (l->hidden && geteuid() != 0))
-		log_talk("Next: sudo tmbpf ls      (%u processes could not be looked into)",
+		log_talk("Next: sudo tmbpf ls      (%u processes not accessible)",
 			 unknown + l->hidden);
 	else if (first)
 		log_talk("Next: %stmbpf -p %d      or: %stmbpf record -p %d",

@@ -13,8 +13,8 @@ static const struct argp_option table[] = {
 	{"output", 'o', "DIR|FILE|-", 0,
 	 "the file, a directory that gets one named by process and time (.), or - for stdout", 1},
 	{"duration", 'd', "TIME", 0, "how long to trace before the snapshot is taken (10s)", 1},
-	{"force", OPT_FORCE, NULL, 0, "replace a file that is there", 1},
-	{"quiet", 'q', NULL, 0, "say nothing but errors and warnings", 2},
+	{"force", OPT_FORCE, NULL, 0, "replace an existing file", 1},
+	{"quiet", 'q', NULL, 0, "print nothing but errors and warnings", 2},
 	{"verbose", 'v', NULL, 0, "more messages; twice: debug messages", 2},
 	{0},
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* FILE[@TIME] -> a snapshot. What a file is, its first bytes say, not its name. */
+/* FILE[@TIME] -> a snapshot. The first bytes of a file decide its format, not its name. */
 #include "cli/source.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 static const char sqlite_magic[16] = "SQLite format 3"; /* with its NUL */
 
-/* What a file that we do not read seems to be. */
+/* Likely format of a file that we cannot read. */
 static const char *guess_format(const unsigned char *head, size_t len)
 {
 	static const struct {

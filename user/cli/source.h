@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the offline verbs read: FILE or FILE@TIME, whichever of the known formats it is. */
+/* Input of the offline verbs: FILE or FILE@TIME, whichever of the known formats it is. */
 #ifndef TM_CLI_SOURCE_H
 #define TM_CLI_SOURCE_H
 
@@ -28,7 +28,7 @@ struct source {
  * pickle; the message names what it seems to be). Owns: *out.
  */
 int source_open(const char *spec, struct source **out);
-/** The same with a pool of strings (borrowed until source_close()), so that two sources share theirs. */
+/* Open with a pool of strings (borrowed until source_close()), so that two sources share theirs. */
 int source_open_in(const char *spec, struct intern *strings, struct source **out);
 /** A series as a whole, nothing loaded: for leaks. A pickle is refused (E312). No @TIME. */
 int source_open_series(const char *path, struct source **out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* argp table of what `report`, `diff` and `leaks` share, and what becomes of it. */
+/* argp table of the options that `report`, `diff` and `leaks` share, and their evaluation. */
 #include "cli/stats_options.h"
 
 #include <errno.h>
@@ -234,7 +234,7 @@ static error_t parse_filter(int key, char *arg, struct argp_state *state, struct
 	}
 }
 
-/* An option that changes nothing would be an error that nobody sees. */
+/* Reject an option that changes nothing, because its user would not notice. */
 static void check_options(struct argp_state *state, const struct stats_options *o)
 {
 	if (o->is_cumulative && !stat_key_can_cumulate(o->by))
@@ -304,7 +304,7 @@ void stats_options_release(struct stats_options *o)
 	*o = (struct stats_options){0};
 }
 
-/* ---- what becomes of it ---- */
+/* ---- evaluation ---- */
 
 struct stat_opts stats_options_grouping(const struct stats_options *o)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What `report`, `diff` and `leaks` have in common on the command line: grouping, filters, output. */
+/* Options that `report`, `diff` and `leaks` share: grouping, filters, output. */
 #ifndef TM_CLI_STATS_OPTIONS_H
 #define TM_CLI_STATS_OPTIONS_H
 

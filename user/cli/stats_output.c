@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One output a process, so it is kept here; the log's sink has room for one as well. */
+/* A static, since a process has one output and the log's sink has room for one as well. */
 #include "cli/stats_output.h"
 
 #include <errno.h>

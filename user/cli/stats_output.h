@@ -11,7 +11,7 @@
 /** Before anything can go wrong. Returns: 0, -ENOMEM. */
 int stats_output_begin(bool json);
 
-/** Say that the output could not be written (E701), unless its reader has gone. Returns: err. */
+/** Log that the output could not be written (E701), unless its reader has gone. Returns: err. */
 int stats_output_check(int err);
 
 /**

@@ -31,7 +31,9 @@ static int parse_by(struct argp_state *state, char *arg, struct options *o)
 		return options_bad(
 			state, "--by", arg,
 			"lineno, filename, traceback, function, module, thread or domain");
-	/* By thread there is nothing to see when the stacks of threads are not told apart. */
+	/*
+	 * Reject --by thread when the stacks of threads are merged, because it would show one row.
+	 */
 	o->threads |= o->by == STAT_THREAD;
 	return 0;
 }

@@ -228,7 +228,7 @@ static void on_pool(void *ctx, const struct pool_state *p)
 	}
 	census_prune(d->census, p);
 	census_get(d->census, p, old);
-	/* A pool caught in mid-change says nothing about what is missing. */
+	/* Skip a pool caught in mid-change, because its missing blocks mean nothing. */
 	for (uint32_t w = 0; !p->moving && w < (p->blocks + 63) / 64; w++)
 		d->next.missed_small += (uint64_t)__builtin_popcountll(unrecorded[w] & ~old[w]);
 }
@@ -339,7 +339,7 @@ static int read_live_table(struct drain *d)
 	return bpf_session_each_spilled(s, on_spilled, d);
 }
 
-/* Only what was touched: the tables are large and mostly empty. */
+/* Clear touched entries only, because the tables are large and mostly empty. */
 static void result_reset(struct drain_result *r)
 {
 	for (size_t i = 0; i < r->id_count; i++)
@@ -429,7 +429,7 @@ static void take_ids_back(struct drain *d)
 		log_info("%zu stack ids taken back", freed);
 }
 
-/* Warn once when it begins; memory may fit again later. */
+/* Warn once when it begins, since memory may fit again later. */
 static void check_held(struct drain *d, const struct held_memory *before)
 {
 	const struct drain_result *r = &d->next;
@@ -448,7 +448,7 @@ static void check_held(struct drain *d, const struct held_memory *before)
 	units_format_size(held_text, (int64_t)held.resident, false);
 	if (d->held == HELD_EXCEEDED)
 		log_coded_warn("W104", "please report this with the output of -j -vv",
-			       "the numbers are too high: %s alive, but process %d holds only %s "
+			       "the numbers are too high: %s live, but process %d holds only %s "
 			       "(RSS and swap)",
 			       live, (int)d->target->pid, held_text);
 	else
@@ -491,7 +491,7 @@ int drain_read(struct drain *d, bool full, uint32_t epoch, const struct drain_re
 	}
 	if (err)
 		return err;
-	/* The list of pools keeps all that the census found, so every read is a read of the whole heap. */
+	/* Sweep after every read, since the list of pools makes each one a read of the whole heap. */
 	census_sweep(d->census);
 	d->next.coverage_known = d->heap && !d->opts.pools_mode;
 	take_ids_back(d);

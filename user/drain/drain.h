@@ -54,7 +54,7 @@ int drain_census(struct drain *d);
 void drain_forget_dead(struct drain *d);
 
 /**
- * Read everything. full: also look for pools that no probe has told of (coverage needs it; reads one
+ * Read everything. full: also look for pools that no probe has reported (coverage needs it; reads one
  * header per 16 KiB of anonymous memory). The result stays valid until the next call.
  * epoch: slots marked in another learning epoch are cleaned. Returns: 0, -ESRCH (target gone; the result
  * is the one before), -ECANCELED (same), -ENOMEM.

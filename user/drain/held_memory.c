@@ -11,8 +11,8 @@
 #include "target/proc_fs.h"
 
 /*
- * The kernel counts pages in batches (SPLIT_RSS_COUNTING, percpu_counter), so VmRSS is off by up to 256 KiB a
- * thread; the heap is read while it changes.
+ * VmRSS is off by up to 256 KiB a thread, because the kernel counts pages in batches (SPLIT_RSS_COUNTING,
+ * percpu_counter); the heap is read while it changes.
  */
 #define SLACK_BYTES (4ull << 20)
 #define SLACK_SHARE 50 /* and 1/50 */

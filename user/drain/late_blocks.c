@@ -51,7 +51,10 @@ static const struct seen_pool *find_seen(const struct late_blocks *l, uint64_t a
 	return at < l->count && l->items[at].addr == addr ? &l->items[at] : NULL;
 }
 
-/* A class whose first pool is later than the last read has no known number of blocks: all there is room for. */
+/*
+ * Assume a full pool, because a class whose first pool is later than the last read has no known number of
+ * blocks.
+ */
 static uint32_t blocks_of(const struct late_blocks *l, uint32_t szidx)
 {
 	return szidx < TM_SIZE_CLASSES && l->blocks[szidx] ? l->blocks[szidx] : UINT32_MAX;

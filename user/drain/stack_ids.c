@@ -83,7 +83,9 @@ static bool step_id(struct stack_ids *ids, uint32_t id, uint32_t level, uint64_t
 			free_id(ids, id, level, hash);
 			return true;
 		}
-		/* A handler was on its way with it: the stack has two ids from here on, which does no harm. */
+		/*
+		 * Harmless: a handler was about to use it, so that the stack has two ids from here on.
+		 */
 		__atomic_store_n(hash, ids->hash[id], __ATOMIC_RELEASE);
 		ids->state[id] = ID_IN_USE;
 		return false;

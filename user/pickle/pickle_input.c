@@ -35,7 +35,7 @@ uint64_t pickle_input_pos(const struct pickle_input *in)
 	return in->window_off + in->cur.pos;
 }
 
-/* Move the rest to the front and read behind it until n bytes are there. */
+/* Move the rest to the front and append until n bytes are there. */
 static int slide_window(struct pickle_input *in, size_t n)
 {
 	size_t left = cursor_left(&in->cur);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The bytes of a pickle, through a window over a file of any length. Every read says whether the bytes
- * were there. Private to the pickle reader.
+ * The bytes of a pickle, through a window over a file of any length. Every read returns whether the
+ * bytes were there. Private to the pickle reader.
  */
 #ifndef TM_PICKLE_PICKLE_INPUT_H
 #define TM_PICKLE_PICKLE_INPUT_H
@@ -20,7 +20,7 @@ int pickle_input_open_fd(struct pickle_input *in, int fd);
 void pickle_input_open_mem(struct pickle_input *in, const void *data, size_t len);
 void pickle_input_release(struct pickle_input *in);
 
-/** Of the next byte. */
+/* Consume the next byte. */
 uint64_t pickle_input_pos(const struct pickle_input *in);
 
 /* Each Returns: 0, -ENODATA (the input ends before), what read(2) gives. */

@@ -13,7 +13,7 @@
 
 #define PROTOCOL_MIN 2
 #define PROTOCOL_MAX 5
-#define NAME_MAX_LEN PICKLE_INPUT_MAX /* a longer string is somebody's attribute */
+#define NAME_MAX_LEN PICKLE_INPUT_MAX /* a longer string belongs to no snapshot */
 #define GLOBAL_MAX   256	      /* bytes of a module or class name */
 
 struct reader {
@@ -71,7 +71,7 @@ static int push_string(struct reader *r, uint64_t len)
 		return err;
 	buf_reset(&r->raw);
 	buf_reset(&r->text);
-	/* A copy with a NUL behind it: utf8_char_len() looks for one. */
+	/* A NUL-terminated copy, because utf8_char_len() looks for the NUL. */
 	err = buf_append(&r->raw, bytes, (size_t)len);
 	if (!err)
 		err = append_text(&r->text, (const uint8_t *)r->raw.data, (size_t)len);
@@ -189,7 +189,7 @@ static int op_new_object(struct reader *r)
 		return err;
 	if (args.kind != PV_EMPTY_TUPLE ||
 	    (cls.kind != PV_SNAPSHOT_CLASS && cls.kind != PV_TRACES_CLASS))
-		return pickle_fault(v, -EBADMSG, "an object is made of something else");
+		return pickle_fault(v, -EBADMSG, "an object is made of an unexpected value");
 	return pickle_push(v, (struct pvalue){.kind = cls.kind == PV_SNAPSHOT_CLASS ? PV_SNAPSHOT
 										    : PV_TRACES});
 }
@@ -199,11 +199,11 @@ static int build_traces(struct pickle_values *v, struct pvalue *object, const st
 	const struct plist *list;
 
 	if (state->traces.kind != PV_LIST)
-		return pickle_fault(v, -EBADMSG, "it has no list of traces");
+		return pickle_fault(v, -EBADMSG, "it contains no list of traces");
 	list = &v->lists[state->traces.id];
 	if (list->old)
 		return pickle_fault(v, -EBADMSG,
-				    "it is of Python 3.4 or 3.5, which knew no domains");
+				    "it was written by Python 3.4 or 3.5, which have no domains");
 	if (list->other || (v->trace_list && v->trace_list != state->traces.id + 1))
 		return pickle_fault(v, -EBADMSG, "a trace is not (domain, size, traceback)");
 	v->trace_list = state->traces.id + 1;
@@ -288,7 +288,7 @@ static int op_tuple(struct reader *r)
 	return err ? err : pickle_push_tuple(&r->values, items, count);
 }
 
-/* What lies above the mark is forgotten; `below`: the set under it takes it. */
+/* Drop the values above the mark; `below`: the set under it takes them. */
 static int op_forget(struct reader *r, bool push, bool below)
 {
 	const struct pvalue *items;

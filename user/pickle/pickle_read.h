@@ -20,7 +20,7 @@
 struct pickle_info {
 	uint64_t traces;	  /* blocks in the file */
 	unsigned traceback_limit; /* frames kept of a stack; 0: not in the file */
-	char reason[160];	  /* after -EBADMSG: what is wrong and where, for a person */
+	char reason[160];	  /* after -EBADMSG: cause and place, as a message */
 };
 
 /** Could a file that starts with these bytes be a pickle of protocol 2 to 5? Needs two bytes. */
@@ -37,7 +37,7 @@ bool pickle_detect(const void *head, size_t len);
  */
 int pickle_read_fd(int fd, struct intern *strings, struct snapshot **out, struct pickle_info *info);
 
-/** The same for bytes in memory. */
+/* Read a pickle from memory. */
 int pickle_read_mem(const void *data, size_t len, struct intern *strings, struct snapshot **out,
 		    struct pickle_info *info);
 

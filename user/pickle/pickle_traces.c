@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Tuples of a pickle: frames, tracebacks and traces; equal ones are one. And what becomes of them. */
+/* Tuples of a pickle: frames, tracebacks and traces; equal ones are one. Turns them into a snapshot. */
 #include <errno.h>
 #include <string.h>
 
@@ -35,7 +35,7 @@ static bool same_frames(const struct pickle_values *v, const struct ptraceback *
 	return true;
 }
 
-/* The frames were put behind the last ones; they stay there when the traceback is new. */
+/* The frames were appended to the list; keep them when the traceback is new. */
 static int find_traceback(struct pickle_values *v, size_t count, uint32_t *id)
 {
 	const struct pframe *frames = v->frames + v->frame_count;
@@ -87,7 +87,7 @@ static int push_traceback(struct pickle_values *v, const struct pvalue *items, s
 	return err ? err : pickle_push(v, t);
 }
 
-/* What tracemalloc writes for a stack that it does not know: one frame <unknown>, line 0. */
+/* tracemalloc writes one frame <unknown>, line 0, for an unknown stack. */
 static bool is_unknown(const struct pickle_values *v, const struct ptraceback *t)
 {
 	const struct pframe *f = &v->frames[t->first];
@@ -117,7 +117,7 @@ static int push_trace(struct pickle_values *v, const struct pvalue *items, size_
 	if (count == 4)
 		sum.truncated = items[3].number > (tb ? tb->count : 0);
 	key = sum.traceback | (uint64_t)sum.domain << 32 | (uint64_t)sum.truncated << 40;
-	key ^= keyed_hash_point(); /* idmap's own mixer is known to everybody */
+	key ^= keyed_hash_point(); /* mixed here, because attackers know idmap's own mixer */
 	if (idmap_get(v->sum_index, key, &t.id))
 		return pickle_push(v, t);
 	sums = array_grow(v->sums, &v->sum_cap, v->sum_count + 1, sizeof(*sums));

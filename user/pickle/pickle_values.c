@@ -157,7 +157,7 @@ int pickle_dict_set(struct pickle_values *v, const struct pvalue *dict, const st
 	struct pdict *d;
 
 	if (dict->kind != PV_DICT || count % 2)
-		return pickle_fault(v, -EBADMSG, "keys and values go into something else");
+		return pickle_fault(v, -EBADMSG, "keys and values for an object that is no dict");
 	d = &v->dicts[dict->id];
 	for (size_t i = 0; i < count; i += 2) {
 		if (items[i].kind != PV_STR)
@@ -200,7 +200,7 @@ int pickle_list_append(struct pickle_values *v, const struct pvalue *list,
 		if (!v->trace_list)
 			v->trace_list = list->id + 1;
 		if (v->trace_list != list->id + 1)
-			continue; /* somebody's attribute: only the first list can be the snapshot's */
+			continue; /* not the snapshot's, since only the first list can be */
 		err = count_trace(v, &items[i]);
 		if (err)
 			return err;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the opcodes of a pickle make: values on a stack and in the memo. A value is a few bytes: of what a
- * snapshot does not consist of, only that it is there is kept. Private to the pickle reader.
+ * Values that the opcodes of a pickle make, on a stack and in the memo. A value is a few bytes: values
+ * that no snapshot contains are kept as placeholders. Private to the pickle reader.
  */
 #ifndef TM_PICKLE_PICKLE_VALUES_H
 #define TM_PICKLE_PICKLE_VALUES_H
@@ -94,7 +94,7 @@ int pickle_values_init(struct pickle_values *v, struct snapshot *snapshot,
 		       struct pickle_info *info);
 void pickle_values_release(struct pickle_values *v);
 
-/** Says why in info->reason and gives err back. */
+/* Set info->reason and return err. */
 int pickle_fault(struct pickle_values *v, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -41,7 +41,10 @@ void pickle_put_int(struct pickle_writer *w, uint64_t value)
 		pickle_put_op(w, PICKLE_BININT);
 		put_number(w, value, 4);
 	} else {
-		/* Two's complement: the top bit of the last byte stays free for the sign. */
+		/*
+		 * Keep the top bit of the last byte free, because two's complement has the sign
+		 * there.
+		 */
 		while (bytes < sizeof(value) && value >> (8 * bytes))
 			bytes++;
 		bytes += value >> (8 * bytes - 1) != 0;

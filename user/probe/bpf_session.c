@@ -19,7 +19,7 @@
 
 #define INITIAL_PID_NS 4026531836u /* Linux include/linux/proc_ns.h: PROC_PID_INIT_INO 0xEFFFFFFC */
 
-/* libbpf's words, the verifier's log among them, line by line; its own debug chatter is left out. */
+/* Forward libbpf messages (incl. the verifier log) to log_debug(), without LIBBPF_DEBUG. */
 static int libbpf_print(enum libbpf_print_level level, const char *fmt, va_list args)
 {
 	_cleanup_free_ char *text = NULL;
@@ -104,7 +104,7 @@ static int map_views(struct bpf_session *s)
 	return 0;
 }
 
-/* Programs are loaded for one kind of link; refill and alloc_return sit at returns. */
+/* Load programs for one kind of link only. Refill and alloc_return sit at returns. */
 static void choose_attach_type(struct bpf_session *s, bool perf_links)
 {
 	struct bpf_program *prog;
@@ -136,7 +136,7 @@ static void watch_process(struct bpf_session *s)
 		log_info("this kernel does not report how the process ends (%s)", strerror(errno));
 }
 
-/* Of use, not needed: without it processes that share the target's memory later are not reported. */
+/* Optional: without it processes that share the target's memory later are not reported. */
 static void choose_share_watch(struct bpf_session *s)
 {
 	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_task_pt_regs, NULL) != 1)

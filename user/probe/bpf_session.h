@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The BPF object: open -> configure -> load; owns every map, mapping and program. Nothing is pinned:
- * when the process ends, however it ends, the kernel takes everything down.
+ * The BPF object: open -> configure -> load; owns every map, mapping and program. Nothing is pinned,
+ * so that the kernel takes everything down when the process ends, however it ends.
  */
 #ifndef TM_PROBE_BPF_SESSION_H
 #define TM_PROBE_BPF_SESSION_H
@@ -80,7 +80,7 @@ uint32_t bpf_session_stack_ids(const struct bpf_session *s);
 
 /** Stacks that have an id now. */
 uint64_t bpf_session_stacks_used(const struct bpf_session *s);
-/** Give the place of a hash in a level (a word of its view) back to BPF. */
+/** Give the place of a hash in a level (an entry of its view) back to BPF. */
 void bpf_session_stack_release(const struct bpf_session *s, uint32_t level, uint64_t *hash);
 
 /** Allocations of a stack since attach; NULL: no such id. Borrowed from the view. */
@@ -97,7 +97,7 @@ int bpf_session_stats(const struct bpf_session *s, struct tm_cpu_stats *sum);
 
 /** How far a hit goes; programs are loaded with TM_STOP_HIT. */
 void bpf_session_set_stop(struct bpf_session *s, enum tm_stop stop);
-/** Pools mode: book whole pools; malloc blocks below min_bytes are not recorded. */
+/** Pools mode: attribute whole pools; malloc blocks below min_bytes are not recorded. */
 void bpf_session_set_pools_mode(struct bpf_session *s, bool pools, uint64_t min_bytes);
 /** Learning epoch, 1..15. */
 void bpf_session_set_epoch(struct bpf_session *s, uint32_t epoch);

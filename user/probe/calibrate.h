@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What one trap costs on this machine, measured in a child of our own. */
+/* The cost of one trap on this machine, measured in a child of our own. */
 #ifndef TM_PROBE_CALIBRATE_H
 #define TM_PROBE_CALIBRATE_H
 

@@ -32,7 +32,7 @@ uint64_t forks_settle(struct bpf_session *s)
 	uint32_t key, pid;
 
 	for (int i = 0; i < SETTLE_MAX && !bpf_map_get_next_key(fd, NULL, &key); i++) {
-		/* One that ends meanwhile has been deleted, and booked, by BPF. */
+		/* BPF has deleted and counted a child that ended meanwhile. */
 		if (!bpf_map_lookup_elem(fd, &key, &pid) && !bpf_map_delete_elem(fd, &key))
 			ns += process_cpu_ns((pid_t)pid);
 	}

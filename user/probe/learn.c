@@ -65,7 +65,7 @@ static bool is_listed(const uint64_t *list, size_t count, uint64_t value)
 	return false;
 }
 
-/* What was remembered counts only where today's decoding proves it as well. */
+/* Use a remembered site only where today's decoding proves it as well. */
 static void take_known(struct learn *l, const uint64_t *known, size_t count)
 {
 	for (size_t i = 0; i < l->count; i++) {
@@ -138,7 +138,7 @@ uint32_t learn_epoch(const struct learn *l)
 	return l->epoch;
 }
 
-/* What the window showed. True when the fresh-only set changed. */
+/* Evaluate the window. Returns: true when the fresh-only set changed. */
 static bool judge_window(struct learn *l)
 {
 	bool changed = false;
@@ -210,11 +210,14 @@ int learn_step(struct learn *l, int64_t now_ns, bool *changed)
 	if (now_ns - l->since_ns < (l->gone_count ? WINDOW_NS : RELINK_NS))
 		return 0;
 	*changed = judge_window(l);
-	/* What a program does first, and what an earlier run remembered, may be little of what it does now. */
+	/* Repeat: the start of a program and an earlier run may not represent its present load. */
 	l->check_ns = *changed			       ? CHECK_MIN_NS
 		      : l->check_ns > CHECK_MAX_NS / 2 ? CHECK_MAX_NS
 						       : l->check_ns * 2;
-	/* Nothing learned yet: the window stays open, at the cost of a second trap an object. */
+	/*
+	 * Keep the window open, at the cost of a second trap an object, because nothing is learned
+	 * yet.
+	 */
 	return l->gone_count ? close_window(l, now_ns) : 0;
 }
 

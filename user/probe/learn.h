@@ -27,7 +27,7 @@ DEFINE_CLEANUP(struct learn *, learn_free);
 int learn_step(struct learn *l, int64_t now_ns, bool *changed);
 
 /**
- * All probes were away, and blocks changed hands unseen: what is marked by now counts no more. Call before they
+ * Invalidate all marks so far, because blocks changed hands unseen while all probes were away. Call before they
  * are attached again.
  */
 void learn_resume(struct learn *l, int64_t now_ns);
@@ -38,7 +38,7 @@ const uint64_t *learn_fresh_only(struct learn *l, size_t *count);
 /** The epoch that blocks are marked with now, 1..15. */
 uint32_t learn_epoch(const struct learn *l);
 
-/** Say at debug level which sites were hit while all were attached, and what became of each. */
+/* Log at debug level which sites were hit while all were attached, and whether each was kept. */
 void learn_log(const struct learn *l);
 
 #endif

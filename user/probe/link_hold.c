@@ -21,7 +21,7 @@
 #define FD_SCAN_MAX  65536 /* descriptors are given out from 0 on, and we have some hundreds */
 #define STATUS_BYTES 2048  /* TracerPid: stands in the first lines, which have bounds */
 
-/* In the child only calls that are safe after fork(): no malloc, no stdio. */
+/* The child makes only calls that are safe after fork(), without malloc and stdio. */
 
 static bool is_link(int fd)
 {

@@ -3,7 +3,7 @@
  * Leave probes in place until a debugger has gone.
  *
  * Why: a debugger that sets a breakpoint on an instruction that is probed reads our int3 as the byte to restore.
- * Were the probe gone by then, it would write an int3 that nobody handles, and the target would die of SIGTRAP at
+ * Were the probe gone by then, it would write an int3 without a handler, and the target would die of SIGTRAP at
  * its next hit (seen with gdb 13: break malloc, end of tmbpf, detach). As long as the probe is there, that byte is
  * right; once the debugger has gone, the kernel restores the instruction.
  */

@@ -86,14 +86,14 @@ int probes_new(struct bpf_session *s, const struct target *t, const struct probe
 	return 0;
 }
 
-/* Say why, unless the target has just ended: then the caller knows better. */
+/* Log the error unless the target has just ended, since the caller then logs that instead. */
 static int attach_failed(const struct probes *p, int err, const struct bpf_program *prog,
 			 const struct uprobe_sites *s)
 {
 	bool multi = p->session->multi;
 	char file[PATH_MAX] = "";
 
-	/* uprobe_multi finds a process by its main thread only: what is attached stays. */
+	/* Keep the attached links, because uprobe_multi finds a process by its main thread only. */
 	if (!target_is_alive(p->target) || target_main_thread_ended(p->target))
 		return -ESRCH;
 	if (readlink(s->path, file, sizeof(file) - 1) < 0) /* the name of /proc/self/fd/N */
@@ -229,7 +229,7 @@ int probes_let_go(struct probes *p, const bool *gone, size_t count, uint64_t coo
 
 #define LINKS_MAX 32 /* of all providers together; more would be handled one after the other */
 
-/* All links at the same time: each waits for a grace period. */
+/* Detach all links at the same time, because each waits for a grace period. */
 void probes_take_away(struct probes *p, unsigned parts)
 {
 	struct uprobe_link *links[LINKS_MAX];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of this room share: the generated skeleton, and the ring reader's teardown. */
+/* Shared by the files of this room: the generated skeleton, and the ring reader's teardown. */
 #ifndef TM_PROBE_SESSION_PRIV_H
 #define TM_PROBE_SESSION_PRIV_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Keeps the tables of BPF ahead of use. A table that is full loses blocks, and by the time that user space
- * looks again a fast loop has made 100,000 of them: so every table has a reserve that BPF moves into by
- * itself, and user space only adds to the reserve.
+ * Keeps the tables of BPF ahead of use, because a full table loses blocks, and by the time that user space
+ * looks again a fast loop has made 100,000 of them. Every table has a reserve that BPF moves into by
+ * itself, so that user space only adds to the reserve.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -197,7 +197,10 @@ static int keep_ahead(struct bpf_session *s, const struct session_table *t,
 	return err;
 }
 
-/* No room for a level of the size that is due is no loss yet: what is full is counted by BPF. */
+/*
+ * Log nothing, since a missing level of the size that is due is no loss yet: BPF counts full
+ * tables.
+ */
 static int grow_tables(struct bpf_session *s)
 {
 	const struct tmbpf_bpf *skel = s->skel;
@@ -238,7 +241,10 @@ static uint32_t live_buckets(const struct session_opts *opts)
 	return pow2_between(opts->blocks / TM_LIVE_WAYS, LIVE_MIN * 8, LIVE_MAX);
 }
 
-/* Room for twice today's heap, or for --blocks of 64 bytes: every level more is looked into at every event. */
+/*
+ * Room for twice today's heap, or for --blocks of 64 bytes, instead of more, because every event looks into
+ * every level.
+ */
 static uint32_t dir_buckets(const struct session_opts *opts, uint64_t pool_bytes)
 {
 	uint64_t heap = opts->blocks ? opts->blocks * 64 : opts->rss_bytes * 2;

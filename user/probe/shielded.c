@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* A child by clone(CLONE_FILES): not CLONE_VM, the OOM killer takes all that share the memory. */
+/*
+ * A child by clone(CLONE_FILES) without CLONE_VM, because the OOM killer takes all that share the
+ * memory.
+ */
 #include "probe/shielded.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
  * fall into it.
  *
  * Why: the kernel sets and removes a breakpoint through get_user_pages(), which gives up with EINTR when
- * the calling task has SIGKILL pending, and uprobe_unregister_nosync() then says "failed to unregister,
+ * the calling task has SIGKILL pending, and uprobe_unregister_nosync() then logs "failed to unregister,
  * leaking uprobe" and leaves the breakpoint in the target (seen on 6.18: up to 171 in one kill). It
  * concerns BPF_LINK_CREATE and close(); a process that dies between the two is past that point when its
  * descriptors are closed. The child ends those it finds to be the last owner of in the same, clean, way.

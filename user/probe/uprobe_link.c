@@ -77,7 +77,10 @@ bool uprobe_multi_supported(void)
 	return err == -EBADF;
 }
 
-/* Not shielded: SIGKILL stops one that then is not there, the others end with our descriptors. */
+/*
+ * No helper process: a SIGKILL stops a link that then does not exist, and the others close with our
+ * descriptors.
+ */
 static int attach_perf(const struct bpf_program *prog, const struct uprobe_sites *s,
 		       struct uprobe_link *link)
 {
@@ -169,7 +172,7 @@ static int detach_link(const void *arg)
 	return 0;
 }
 
-/* Logged once in the life of the process: what holds up one link holds up the next, too. */
+/* Logged once in the life of the process, because what delays one link delays the next, too. */
 static void detach_is_slow(void)
 {
 	static bool logged;
@@ -189,7 +192,7 @@ void uprobe_link_free(struct uprobe_link *link)
 	if (!link)
 		return;
 	if (shielded_call(detach_link, link, detach_is_slow, &err)) {
-		/* The child closed the descriptors and freed its copy of the memory; this is ours. */
+		/* Free without closing, because the child closed the descriptors that we share. */
 		for (size_t i = 0; i < link->perf_count; i++) {
 			bpf_link__disconnect(link->perf[i]);
 			bpf_link__destroy(link->perf[i]);
@@ -207,7 +210,10 @@ struct closing {
 	size_t count;
 };
 
-/* A child for each link: only system calls, for another thread of ours may hold a lock of malloc. Nothing is logged. */
+/*
+ * A child for each link. Only system calls, because another thread of ours may hold a lock of malloc. Nothing is
+ * logged.
+ */
 static int close_all(const void *arg)
 {
 	const struct closing *c = arg;

@@ -39,8 +39,8 @@ int uprobe_link_attach(const struct bpf_program *prog, const struct uprobe_sites
 void uprobe_link_free(struct uprobe_link *link);
 
 /**
- * Detach and free all of them at the same time: one after the other each waits for an RCU grace period, 25 to
- * 60 ms. Entries may be NULL.
+ * Detach and free all of them at the same time, because one after the other each would wait for an RCU grace
+ * period, 25 to 60 ms. Entries may be NULL.
  */
 void uprobe_links_free(struct uprobe_link **links, size_t count);
 

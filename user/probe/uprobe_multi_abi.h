@@ -19,8 +19,7 @@ struct uprobe_multi_link_attr {
 	uint32_t cnt, flags, pid;
 	uint32_t _pad0;
 };
-_Static_assert(offsetof(struct uprobe_multi_link_attr, path) == 16,
-	       "union starts behind the flags");
+_Static_assert(offsetof(struct uprobe_multi_link_attr, path) == 16, "union starts after the flags");
 _Static_assert(offsetof(struct uprobe_multi_link_attr, cnt) == 48, "four pointers, then cnt");
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A snapshot in the formats of other tools. One writer a format, all behind one table; a writer streams,
+ * A snapshot in the formats of other tools. One writer a format, all in one table; a writer streams,
  * and the same snapshot gives the same bytes.
  */
 #ifndef TM_REPORT_EXPORT_H
@@ -25,7 +25,7 @@ struct export_opts {
 	unsigned python_minor;	 /* tracemalloc: who reads it, 3.N; 0: as the target */
 	uint64_t max_blocks;	 /* tracemalloc: entries of the file; 0: no limit */
 	bool line_names;	 /* pprof: function names are "put (cache.py:88)" */
-	struct {		 /* what filters took out of the snapshot, to be said */
+	struct {		 /* what filters took out of the snapshot, to be printed */
 		uint64_t stacks, bytes, blocks;
 	} filtered;
 };
@@ -60,7 +60,7 @@ int export_value_parse(const char *name, enum export_value *value);
 
 /** Does every stack know what was allocated? */
 bool export_alloc_is_complete(const struct snapshot *s);
-/** What stands in an output whose alloc values are lower bounds. */
+/* Note for an output whose alloc values are lower bounds. */
 #define EXPORT_ALLOC_NOTE \
 	"alloc_space and alloc_objects were not recorded: they are what is alive, a lower bound"
 

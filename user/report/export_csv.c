@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * CSV: one line a source line, function and domain, most bytes first. Quoted as RFC 4180 says; lines end
- * with a newline alone, which its readers take and awk prefers. What is not known is empty.
+ * CSV: one line a source line, function and domain, most bytes first. Quoted as in RFC 4180; lines end
+ * with a newline alone, which its readers take and awk prefers. Unknown values are empty.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "report/export_priv.h"
 
-/* What Python's str.splitlines() takes for the end of a line, beside the controls: U+2028, U+2029. */
+/* Line ends of Python's str.splitlines() beside the controls: U+2028, U+2029. */
 static bool ends_line(const char *s)
 {
 	return !memcmp(s, "\xe2\x80\xa8", 3) || !memcmp(s, "\xe2\x80\xa9", 3);

@@ -119,7 +119,7 @@ static int write_stack(struct ndjson *n, uint32_t id, const struct export_stack 
 	return err ? err : end_line(n, &w);
 }
 
-/* The stack's new frames, then the stack: a reader needs to keep nothing but what it has read. */
+/* The stack's new frames, then the stack, so that a reader needs no look-ahead. */
 static int write_group(struct ndjson *n, uint32_t id)
 {
 	const struct snap_stack *snap_st = &n->s->stacks[n->groups[id].stack];

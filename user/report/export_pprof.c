@@ -145,7 +145,7 @@ static int write_sample(struct pprof *p, const struct snap_stack *st)
 	return err ? err : write_chunk(p, &p->text);
 }
 
-/* What `go tool pprof -comments` shows, a line each. */
+/* Comments that `go tool pprof -comments` shows, a line each. */
 static int write_comments(struct pprof *p)
 {
 	_cleanup_(buf_release) struct buf text = {0};

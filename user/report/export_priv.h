@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the writers of export formats share. Private to user/report/. */
+/* Shared by the writers of export formats. Private to user/report/. */
 #ifndef TM_REPORT_EXPORT_PRIV_H
 #define TM_REPORT_EXPORT_PRIV_H
 
@@ -26,7 +26,7 @@ EXPORT_WRITER(csv);
 
 /** Write what b holds and empty it; out of memory in b counts. Returns: 0, -ENOMEM, a write error. */
 int export_flush(FILE *out, struct buf *b);
-/** The same once b is long enough to be worth a write. */
+/* Write and empty b once it is long enough to be worth a write. */
 int export_flush_some(FILE *out, struct buf *b);
 
 /* ---- frames (export_frames.c) ---- */
@@ -65,7 +65,7 @@ void export_frame_ids_release(struct export_frame_ids *t);
 int export_frame_id(struct export_frame_ids *t, uint8_t domain, const struct snap_frame *f,
 		    uint32_t *id, bool *is_new);
 
-/** "python", "native", or the number of somebody else's domain; text is room for it. */
+/** "python", "native", or the number of a foreign domain; text is room for it. */
 const char *export_domain_text(char text[16], const struct snapshot *s, uint8_t domain);
 
 /* ---- numbers (export.c) ---- */
@@ -84,7 +84,7 @@ void export_describe(struct buf *b, const struct snapshot *s, const struct store
 
 /* ---- equal stacks (export_groups.c) ---- */
 
-struct export_group {	/* stacks that are told apart by nothing */
+struct export_group {	/* stacks that no field tells apart */
 	uint32_t stack; /* the first of them */
 	uint64_t values[EXPORT_VALUES];
 	bool alloc_known; /* of all of them */

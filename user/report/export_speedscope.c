@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * speedscope's own format: frames once, then four profiles that share them. Its import of pprof keeps one
- * line a function and one sample type, so this is the better way there.
+ * speedscope's own format: frames once, then four profiles that share them. Preferred to pprof there,
+ * because speedscope's import of pprof keeps one line a function and one sample type.
  * Source: file-format-schema.json of the npm package speedscope 1.25.
  */
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A pickle that tracemalloc.Snapshot.load() opens. Python's statistics() count one block a list element,
- * so S bytes in N blocks become N elements: N - S % N of S / N bytes and S % N of one byte more. Sum and
- * count are exact, and an element after the first is a reference of two to five bytes.
+ * A pickle that tracemalloc.Snapshot.load() opens. Because Python's statistics() count one block a list
+ * element, S bytes in N blocks become N elements: N - S % N of S / N bytes and S % N of one byte more.
+ * Sum and count are exact, and an element after the first is a reference of two to five bytes.
  *
  * Source: Lib/tracemalloc.py of CPython 3.6 to 3.15.
  */
@@ -230,7 +230,10 @@ static unsigned limit_of(const struct snapshot *s, const struct store_meta *meta
 	return limit;
 }
 
-/* An attribute that tracemalloc does not know survives load() and dump(): the place for a comment. */
+/*
+ * Put the comment there, because an attribute that tracemalloc does not know survives load() and
+ * dump().
+ */
 static int put_comment(struct pickle *p, const struct store_meta *meta,
 		       const struct export_opts *opts)
 {

@@ -92,8 +92,8 @@ static int describe_function(struct pprof_tables *t, uint8_t domain, const struc
 	if (!err && native && file[0] != '<')
 		err = add_mapping(t, file, &fn->mapping);
 	/*
-	 * pprof demangles a name that equals the system name, and takes <module> for template arguments:
-	 * only native names have one.
+	 * Give only native names a system name, because pprof demangles a name that equals it, and takes
+	 * <module> for template arguments.
 	 */
 	if (!err && native && f->function.v)
 		err = pprof_string(t, intern_get(t->s->strings, f->function), &fn->system_name);
@@ -153,7 +153,7 @@ static void write_mapping(struct buf *b, struct buf *m, size_t i, uint32_t file)
 {
 	pb_u64(m, MAPPING_ID, i + 1);
 	pb_u64(m, MAPPING_FILENAME, file);
-	/* All that there is to know is in the locations: nobody needs to look for symbols. */
+	/* Mark the mapping as symbolized, since no tool needs to look for symbols. */
 	pb_bool(m, MAPPING_HAS_FUNCTIONS, true);
 	pb_bool(m, MAPPING_HAS_FILENAMES, true);
 	pb_bool(m, MAPPING_HAS_LINE_NUMBERS, true);

@@ -35,7 +35,7 @@ void report_free(struct report *r)
 	free(r);
 }
 
-/* One fwrite and one flush a block: a reader of a pipe sees whole intervals. */
+/* One fwrite and one flush a block, so that a reader of a pipe sees whole intervals. */
 static int flush_block(struct report *r)
 {
 	int err = 0;

@@ -41,8 +41,8 @@ struct report_hello {
 };
 
 /**
- * The header as lines of text: program, what is traced and how, what the trial said. kept: what memory from
- * before is not ("attributed").
+ * The header as lines of text: program, what is traced and how, result of the trial. kept: how memory from
+ * before counts ("attributed").
  */
 void report_header_text(struct buf *b, const struct report_hello *h, const char *kept);
 

@@ -9,7 +9,10 @@
 
 void cost_put_slowdown(struct buf *out, const struct snapshot *s)
 {
-	/* A difference of two times: where little is left for the target, its error grows. */
+	/*
+	 * Scale the error with the ratio, because it is a difference of two times, whose error
+	 * grows where little is left for the target.
+	 */
 	double error = s->cost_uncertainty * (1 + s->slowdown_ratio);
 
 	if (s->slowdown_ratio < 0) {

@@ -38,7 +38,7 @@ static void doubt_capture(struct buf *out, size_t start, const struct stats_side
 		return;
 	if (completeness_is_measured(old->snap) != completeness_is_measured(now->snap)) {
 		add_doubt(out, start,
-			  "one side is tracemalloc's: it books small blocks with the requested "
+			  "one side is tracemalloc's: it counts small blocks with the requested  "
 			  "size, tmbpf with the size class, and it does not see native memory");
 		return;
 	}
@@ -96,7 +96,7 @@ void report_diff_doubts(struct buf *out, const struct stats_side *old, const str
 
 /* ---- header ---- */
 
-/* "a" of /tmp/a.tmb; a time behind the name stays: it tells the sides of one file apart. */
+/* "a" of /tmp/a.tmb; keep a time after the name, because it tells the sides of one file apart. */
 static void put_label(struct buf *out, const char *name)
 {
 	const char *suffix;
@@ -114,7 +114,7 @@ static void put_label(struct buf *out, const char *name)
 	text_append_clean(out, name);
 }
 
-/* The day is said only where the two sides are not of one day. */
+/* Print the day only when the two sides are not of one day. */
 static void put_clock(struct buf *out, int64_t time_ns, bool with_day)
 {
 	char text[UNITS_LEN];

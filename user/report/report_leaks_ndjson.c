@@ -27,7 +27,7 @@ static const char *const rate_keys[] = {
 	[LEAK_RATE_LEAKS] = "leaks",
 };
 
-/* What is negative only when it is not known. */
+/* A value that is negative only when unknown. */
 static void put_ratio(struct json_writer *w, const char *key, double value)
 {
 	json_double(w, key, value < 0 ? (double)NAN : value);

@@ -23,7 +23,7 @@ struct writer {
 	struct short_paths paths;
 };
 
-/* Of a verdict those that hold something: they come first. */
+/* Number of rows of a verdict with live bytes; the rows are sorted so that these come first. */
 static size_t count_holding(const struct leak_table *t, enum leak_verdict v)
 {
 	size_t first = 0, n = 0;
@@ -86,7 +86,7 @@ static const struct rate_unit *rate_unit_of(double per_min)
 	return per_min * units[1].minutes >= 1 ? &units[1] : &units[2];
 }
 
-/* Of the time in which it did something. */
+/* Rate over the time in which the line was active. */
 static double since_s(const struct writer *w, const struct leak_finding *f)
 {
 	return (double)(w->r->to_ns - f->since_ns) / 1e9;
@@ -110,7 +110,7 @@ static void put_ages(struct buf *b, const struct leak_ages *a)
 	int old_pct = (int)(a->old_ratio * 100);
 	char span[SPAN_LEN];
 
-	if (old_pct >= 1) /* "at least 0%" would say nothing */
+	if (old_pct >= 1) /* "at least 0%" would mean nothing */
 		(void)buf_printf(b, ", at least %d%% of %" PRIu64 " blocks older than %s", old_pct,
 				 a->blocks, span_text(span, a->old_s));
 	if (a->freed_ratio >= 0)
@@ -139,20 +139,20 @@ static void put_unknown(struct writer *w, struct buf *b, const struct leak_row *
 			 span_text(span, since_s(w, f)));
 	switch (f->why) {
 	case LEAK_WHY_SHORT:
-		(void)buf_append_str(b, "too short a time to tell");
+		(void)buf_append_str(b, "too short to decide");
 		break;
 	case LEAK_WHY_PAUSED:
-		(void)buf_append_str(b, "stands still for longer than before: stopped?");
+		(void)buf_append_str(b, "flat for longer than before: stopped?");
 		break;
 	case LEAK_WHY_SLOWING:
-		(void)buf_append_str(b, "slower and slower: a cache that fills?");
+		(void)buf_append_str(b, "growth slows down: a cache that fills?");
 		break;
 	case LEAK_WHY_LOSSES:
 		(void)buf_printf(b, "growth is within the %.1f%% of data that is missing",
 				 w->r->missing_ratio * 100);
 		break;
 	default:
-		(void)buf_append_str(b, "in steps too few or too uneven to tell");
+		(void)buf_append_str(b, "steps too few or too uneven to decide");
 	}
 }
 
@@ -192,7 +192,7 @@ static void put_churn(struct buf *b, const struct leak_row *row)
 
 /* ---- places ---- */
 
-/* What is printed of a line: its frame, and of a traceback the callers next to it. */
+/* Printed of a line: its frame, and of a traceback the callers next to it. */
 static const struct snap_frame *place_frames(const struct leak_name *n, size_t *count)
 {
 	const struct snap_frame *frames = statistic_frames(&n->group, count);
@@ -407,7 +407,7 @@ static void put_header(struct writer *w)
 	(void)buf_append_str(&w->out, "\n");
 	if (r->pauses.count)
 		(void)buf_printf(&w->out,
-				 "%zu pause%s of %s in all left out: it did nothing then\n",
+				 "%zu pause%s of %s in all left out: the process was idle\n",
 				 r->pauses.count, r->pauses.count > 1 ? "s" : "",
 				 span_text(span, r->pauses.seconds));
 	if (r->left_out)

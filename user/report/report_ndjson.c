@@ -185,7 +185,7 @@ static void write_interval(struct report *r, const struct snapshot *now,
 	json_u64(&w, "live_blocks", now->live_blocks);
 	if (now->rss_bytes)
 		json_u64(&w, "rss_bytes", now->rss_bytes);
-	else /* no living process has none: it could not be read */
+	else /* could not be read, since no living process has none */
 		json_null(&w, "rss_bytes");
 	json_str(&w, "mode", now->mode);
 	ndjson_put_coverage(&w, now);

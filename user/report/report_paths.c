@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which suffix of a path is enough to name it. Known paths are kept for the whole session: a name
- * gets longer when a second file of that name turns up, but does not flip with the ranking.
+ * Which suffix of a path is enough to name it. Known paths are kept for the whole session, so that
+ * a name gets longer when a second file of that name turns up, but does not flip with the ranking.
  */
 #include <errno.h>
 #include <string.h>
@@ -81,7 +81,7 @@ const char *short_paths_get(const struct short_paths *p, const char *path, str_i
 		suffix = longer_suffix(path, suffix);
 		if (!suffix)
 			break;
-		/* __init__.py says nothing without its package */
+		/* __init__.py means nothing without its package */
 		if (i == 0 && !strncmp(suffix, "__", 2))
 			continue;
 		if (idmap_get(p->suffixes, hash_text(suffix), &owner) && owner == id.v)

@@ -26,7 +26,7 @@ struct stats_view {   /* how it is shown */
 	enum stat_cumulative cumulative;
 	const char *sort;		 /* its name, for NDJSON */
 	struct traceback_opts traceback; /* text only */
-	bool repeat_warnings;		 /* text: what stderr was told stands in the output too */
+	bool repeat_warnings;		 /* text: repeat in the output what was logged to stderr */
 };
 
 /** Each returns: 0, -ENOMEM, -EPIPE and other write errors. out is borrowed, and not flushed. */

@@ -45,7 +45,7 @@ static void put_left_out(struct json_writer *w, const struct selection *sel)
 	json_object_end(w);
 }
 
-/* What is 0 only when it is not known. */
+/* A value that is 0 only when unknown. */
 static void put_known(struct json_writer *w, const char *key, uint64_t value)
 {
 	if (value)

@@ -20,14 +20,14 @@ static inline size_t stats_shown(const struct stats_view *v, size_t count)
 
 /** Lines about what filters and suppressions left out. */
 void stats_text_left_out(struct buf *out, const struct selection *sel, const char *prefix);
-/** The same, then coverage and losses. */
+/* The header, then coverage and losses. */
 void stats_text_tail(struct buf *out, const struct stats_side *side, const char *prefix);
 
 /* ---- NDJSON (report_stats_ndjson.c) ---- */
 
-/** The members that say what a side is: file, time, pid, ..., sums, what was left out, losses. */
+/* Members that describe a side: file, time, pid, ..., sums, what was left out, losses. */
 void stats_json_side(struct json_writer *w, const struct stats_side *side);
-/** The members that say how it was grouped. */
+/* Members that describe the grouping. */
 void stats_json_grouping(struct json_writer *w, const struct stats_view *v,
 			 const struct statistics *st, size_t groups);
 /** The members that name a group, and with by=traceback its stack. */

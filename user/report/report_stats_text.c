@@ -20,7 +20,7 @@ static void put_sum(struct buf *out, const struct selection_sum *sum)
 			 sum->stacks);
 }
 
-/* Nobody asked for it: say how to get it back. */
+/* Print how to get it back, since the user did not ask for this filter. */
 static void put_by_default(struct buf *out, const struct selection *sel)
 {
 	char size[UNITS_LEN];
@@ -117,7 +117,7 @@ static void put_rest(struct buf *out, const struct stats_view *v, const struct s
 	uint64_t bytes = side->stats->total_size, blocks = side->stats->total_count;
 	char size[UNITS_LEN];
 
-	/* Cumulative groups overlap: what the others hold is not a sum. */
+	/* Print no sum of the others, because cumulative groups overlap. */
 	if (!rest || v->cumulative != STAT_OWN)
 		return;
 	for (size_t i = 0; i < shown; i++) {

@@ -35,7 +35,7 @@ static const char *plural_of(uint64_t count, const char *one, const char *many)
 
 /* ---- header ---- */
 
-/* Versions are read from the target too: nothing of it goes out unchecked. */
+/* Clean everything, because versions are read from the target too. */
 static void put_fact(struct buf *b, const char *before, const char *fact)
 {
 	(void)buf_append_str(b, before);
@@ -164,7 +164,7 @@ static void put_place(struct report *r, struct buf *b, const struct snapshot *s,
 		(void)buf_printf(b, ":%d", f->line);
 }
 
-/* Who called, when the place alone does not say it: "under parse.py:57". */
+/* The caller, when the place alone does not identify it: "under parse.py:57". */
 static void put_callers(struct report *r, struct buf *b, const struct snapshot *s,
 			const struct statistic *site)
 {
@@ -355,7 +355,7 @@ static bool is_known_place(const struct snapshot *s, const struct statistic *sit
 {
 	const char *file = intern_get(s->strings, site_place(site)->file);
 
-	/* What nobody has followed since a gap may be gone. */
+	/* Blocks that were not followed since a gap may be gone. */
 	if (s->gap.from_ns && site->biggest->unfollowed_bytes >= site->biggest->bytes)
 		return false;
 	return site->size && strcmp(file, "<unknown>") != 0 && strcmp(file, "<lost>") != 0;
@@ -409,7 +409,7 @@ static void put_site_name(struct report *r, const struct statistics *in,
 }
 
 /*
- * It grew and stayed; whether it is a leak is not known, and not claimed. With one report everything has
+ * It grew and stayed, without a claim that it is a leak. With one report everything has
  * grown, from zero: then only the biggest is named.
  */
 static void write_suspect(struct report *r, const struct statistics *groups)
@@ -492,7 +492,7 @@ static void write_how(struct report *r, const struct trace_end *end, const struc
 		return;
 	(void)buf_printf(b, "%d %s", r->pid,
 			 gone ? trace_end_text(end, text, sizeof(text))
-			      : "was let go during a report");
+			      : "was released during a report");
 	if (last)
 		(void)buf_printf(b, "; the numbers are those of %s",
 				 clock_text(clock, last->time_ns));

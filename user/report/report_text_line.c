@@ -46,7 +46,7 @@ static const char *skip_columns(const char *s, size_t n)
 	return s;
 }
 
-/* Appends at the column, or COLUMN_SPACE behind what is there already. Nothing for "". */
+/* Append at the column, or COLUMN_SPACE after the text so far. Nothing for "". */
 static void put_at(struct buf *line, size_t column, const char *s)
 {
 	size_t at = text_columns(text_of(line));

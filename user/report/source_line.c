@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Keeps the file that was asked last: the frames of a traceback are few, and so are their files. */
+/* Keeps the last file, because the frames of a traceback are few, and so are their files. */
 #include "report/source_line.h"
 
 #include <stdlib.h>
@@ -52,7 +52,7 @@ static bool load_source(struct source_lines *s, const char *path)
 	return true;
 }
 
-/* Moves to the next line, *end behind the text of this one. "\r\n", "\n" and "\r" end a line. */
+/* Move to the next line, *end after the text of this one. "\r\n", "\n" and "\r" end a line. */
 static const char *next_line(const char *at, const char *stop, const char **end)
 {
 	while (at < stop && *at != '\n' && *at != '\r')

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Lines of source files, for tracebacks. The names come from a snapshot that anybody may have written:
- * only regular files are opened, of limited size, and nothing waits (a FIFO is not opened for long).
+ * Lines of source files, for tracebacks. Only regular files are opened, of limited size, because the
+ * names come from an untrusted snapshot, and nothing waits (a FIFO is not opened for long).
  */
 #ifndef TM_REPORT_SOURCE_LINE_H
 #define TM_REPORT_SOURCE_LINE_H

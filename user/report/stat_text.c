@@ -77,7 +77,7 @@ static void put_average(struct buf *out, uint64_t size, uint64_t count)
 
 	if (!count)
 		return;
-	/* Rounded once, as Python divides integers; long double holds every size and count exactly. */
+	/* Rounded once, like a division of integers in Python; long double is exact here. */
 	(void)buf_printf(
 		out, ", average=%s",
 		units_format_size_f(text, (double)((long double)size / (long double)count), false));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The words of tracemalloc: str(Statistic), str(StatisticDiff), Traceback.format(). One difference:
+ * Texts as in tracemalloc: str(Statistic), str(StatisticDiff), Traceback.format(). One difference:
  * characters that could steer a terminal, and bytes that are no text, become `?`.
  *
  * Source: Lib/tracemalloc.py of CPython 3.7 to 3.15.

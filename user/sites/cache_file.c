@@ -56,7 +56,7 @@ static int dir_open(bool make)
 	if (make) {
 		slash = strrchr(path, '/');
 		*slash = '\0';
-		mkdir(path, 0700); /* the open below says when it did not work */
+		mkdir(path, 0700); /* the open below reports a failure */
 		*slash = '/';
 		mkdir(path, 0700);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Files kept between runs, one per text and kind, in $XDG_CACHE_HOME/tmbpf, for root otherwise /var/cache/tmbpf,
- * else ~/.cache/tmbpf. Only files that nobody else can have written are read: directory and file are ours, no
+ * else ~/.cache/tmbpf. Only files that no other user can have written are read: directory and file are ours, no
  * links, not writable by group or others. The directory is bounded by CACHE_FILES_MAX.
  */
 #ifndef TM_SITES_CACHE_FILE_H
@@ -22,7 +22,9 @@ int cache_file_read(const struct text_id *id, const char *kind, struct buf *out)
 /** Replace the file in one step; mode 0600. Returns: 0, -ENOENT (no directory), -errno. */
 int cache_file_write(const struct text_id *id, const char *kind, const struct buf *data);
 
-/** What an entry holds, proven in the text of img; see site_cache.c. Returns: 0, -EBADMSG, -ENOMEM. For fuzzing. */
+/*
+ * Parse an entry, proven in the text of img; see site_cache.c. Returns: 0, -EBADMSG, -ENOMEM. For fuzzing.
+ */
 int python_sites_parse(const struct elf_image *img, const struct text_id *id, unsigned minor,
 		       const struct buf *b, struct python_sites *out);
 int learned_sites_parse(const struct elf_image *img, const struct text_id *id, const struct buf *b,

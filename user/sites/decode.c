@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Linear decoding of executable segments with Zydis. Sections and symbols are points where decoding
- * starts anew, so that padding or data in the text costs at most the rest of one function.
+ * Linear decoding of executable segments with Zydis. Decoding starts again at sections and symbols,
+ * so that padding or data in the text costs at most the rest of one function.
  */
 #include "sites/decode.h"
 
@@ -98,9 +98,10 @@ static uint8_t op_of(const ZydisDecodedInstruction *raw)
 }
 
 /*
- * What push_setup_xol_ops() and branch_setup_xol_ops() accept (Linux arch/x86/kernel/uprobes.c) on
- * every version we support. Nops longer than one byte are left out: some kernels single-step them,
- * and 6.18 turns a five-byte one into a call that destroys the red zone.
+ * Instructions that push_setup_xol_ops() and branch_setup_xol_ops() accept (Linux
+ * arch/x86/kernel/uprobes.c) on every version we support. Nops longer than one byte are left out
+ * because some kernels single-step them, and 6.18 turns a five-byte one into a call that destroys
+ * the red zone.
  */
 static bool is_emulated(const uint8_t *p, uint8_t len)
 {
@@ -128,7 +129,10 @@ static void take_mem(const struct decoder *d, const ZydisDecodedOperand *op, str
 	in->index = d->reg[op->mem.index];
 	in->scale = op->mem.scale;
 	in->disp = op->mem.disp.has_displacement ? (int32_t)op->mem.disp.value : 0;
-	/* A segment base or a 64-bit absolute address is not what disp says: name no register. */
+	/*
+	 * Name no register, because a segment base or a 64-bit absolute address is not what disp
+	 * holds.
+	 */
 	if (op->mem.segment == ZYDIS_REGISTER_FS && op->mem.base == ZYDIS_REGISTER_NONE &&
 	    op->mem.index == ZYDIS_REGISTER_NONE && (int64_t)in->disp == op->mem.disp.value)
 		in->flags |= INSN_FS_DISP;

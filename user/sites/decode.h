@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Machine code -> compact instructions. Zydis stays behind this header: the site finders see only
- * what they need (operands of general-purpose instructions, registers read and written, branches,
- * whether the kernel emulates the instruction under a uprobe). x86-64 only.
+ * Machine code -> compact instructions. Zydis stays hidden by this header: the site finders see
+ * only what they need (operands of general-purpose instructions, registers read and written,
+ * branches, whether the kernel emulates the instruction under a uprobe). x86-64 only.
  */
 #ifndef TM_SITES_DECODE_H
 #define TM_SITES_DECODE_H
@@ -46,7 +46,7 @@ enum insn_op {
 	OP_CALL,     /* direct */
 	OP_CALL_IND, /* through a register or memory */
 	OP_RET,
-	OP_TRAP, /* ud2, hlt, int3: nothing runs behind it */
+	OP_TRAP, /* ud2, hlt, int3: nothing runs after it */
 	OP_BAD,	 /* not an instruction; one byte long */
 };
 
@@ -115,15 +115,15 @@ void decode_release(struct code *code);
 
 /** Index of the instruction that starts at vaddr, CODE_NONE when none does. */
 size_t decode_find(const struct code *code, uint64_t vaddr);
-/** The same by offset from base_vaddr. */
+/* Instruction by offset from base_vaddr. */
 size_t decode_find_off(const struct code *code, uint64_t off);
 
-/** The instruction behind idx in memory, CODE_NONE at the end or at a hole. */
+/* The instruction after idx in memory, CODE_NONE at the end or at a hole. */
 size_t decode_next(const struct code *code, size_t idx);
 /** Where the branch or call at idx goes, CODE_NONE when outside or indirect. */
 size_t decode_target(const struct code *code, size_t idx);
 
-/** True when control can run from the instruction to the one behind it. */
+/* True when control can fall through from the instruction to the next one. */
 bool decode_falls_through(const struct insn *in);
 
 /** Branches that go to idx. Returns: the first of *count. */

@@ -98,7 +98,7 @@ static void slot_store(struct flow_state *st, int32_t disp, struct flow_value v)
 		*slot = v;
 }
 
-/* The value of the first operand behind the instruction, where it is simple enough to say. */
+/* The value of the first operand after the instruction, where it is simple enough to name. */
 static struct flow_value value_of(const struct insn *in, struct flow_state *st)
 {
 	struct flow_value none = {.known = false};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Short walks over decoded code, against and along the flow of control. Compilers move blocks
- * about (profile-guided layout), so "before" and "after" mean by control flow, never by distance.
+ * Short walks over decoded code, against and along the flow of control. "Before" and "after" mean
+ * by control flow, never by distance, because compilers move blocks about (profile-guided layout).
  */
 #ifndef TM_SITES_FLOW_H
 #define TM_SITES_FLOW_H
@@ -17,7 +17,7 @@ enum flow_step {
 	FLOW_DONE, /* found: end the whole walk */
 };
 
-/* A place of a backward walk: control was at idx, and reg holds our value behind idx. */
+/* A place of a backward walk: control was at idx, and reg holds our value after idx. */
 struct flow_place {
 	size_t idx;
 	uint8_t reg;
@@ -35,7 +35,7 @@ typedef enum flow_step (*flow_back_fn)(void *ctx, const struct code *code,
 bool flow_back(const struct code *code, size_t from, uint8_t reg, unsigned depth, flow_back_fn fn,
 	       void *ctx);
 
-/* What a register or stack word holds, in terms of the registers at the start of the walk. */
+/* The content of a register or stack word, in terms of the registers at the start of the walk. */
 struct flow_value {
 	bool known; /* value = what register `reg` held + c; REG_NONE: the constant c; FLOW_STACK */
 	uint8_t reg;
@@ -56,7 +56,7 @@ typedef enum flow_step (*flow_ahead_fn)(void *ctx, const struct code *code, size
 
 /**
  * Visit what can run from `from` on, up to `depth` instructions on each path, both ways at a
- * conditional jump (the one behind it first). Returns: true on FLOW_DONE.
+ * conditional jump (the fall-through first). Returns: true on FLOW_DONE.
  */
 bool flow_ahead(const struct code *code, size_t from, unsigned depth, flow_ahead_fn fn, void *ctx);
 

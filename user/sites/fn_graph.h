@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Control flow of one function, followed instruction by instruction from its entry: compilers put cold
- * parts elsewhere in the text, so a function is what control reaches, not a range of addresses. The
- * stack depth tells its parts from other functions: a jump at depth 0 is a tail call.
+ * Control flow of one function, followed instruction by instruction from its entry. A function is all
+ * code that control reaches, not a range of addresses, because compilers put cold parts elsewhere in
+ * the text. The stack depth tells its parts from other functions: a jump at depth 0 is a tail call.
  */
 #ifndef TM_SITES_FN_GRAPH_H
 #define TM_SITES_FN_GRAPH_H
@@ -23,7 +23,7 @@ enum fn_exit {
 };
 
 /*
- * What is known about one integer argument: glibc's __libc_message(action, ...) comes back or not by its
+ * Known values of one integer argument: glibc's __libc_message(action, ...) comes back or not by its
  * first argument. Two paths that meet keep what they agree on.
  */
 struct fn_facts {

@@ -2,7 +2,7 @@
 /*
  * Backwards over the graph: in which registers the value that will be returned lies already. At a ret
  * it is rax; a register copy moves the knowledge to the source, any other write of the register ends it,
- * and where paths meet only what all of them say holds. Then a smallest set of sites is chosen.
+ * and where paths meet only what all of them agree on holds. Then a smallest set of sites is chosen.
  */
 #include "sites/fn_result.h"
 
@@ -157,7 +157,7 @@ static uint32_t known_at(const struct result_walk *w, uint32_t idx)
 	return after == ANYTHING ? ANYTHING : known_before(w, idx, after);
 }
 
-/* Knowledge only shrinks: 18 bits a node, so the rounds are bounded. */
+/* Ends, because knowledge only shrinks: 18 bits a node bound the rounds. */
 static void known_solve(struct result_walk *w)
 {
 	bool changed = true;
@@ -411,7 +411,7 @@ static int exits_choose(struct result_walk *w, const struct result_query *q, con
 
 		if (idx == FN_NODE_NONE)
 			return 0;
-		*why = "control leaves in a way that is not followed";
+		*why = "control leaves in an unsupported way";
 		if (w->g->nodes[idx].exit == FN_LOST)
 			return -ENOENT;
 		if (!is_only_failure(w, idx) && edges_choose(w, q, idx))

@@ -19,7 +19,7 @@ struct result_query {
 /**
  * Choose sites so that every path from the entry to an exit runs at least one of them after the result is
  * known. Emulated instructions where there is one on the path, else the ret itself (single_step).
- * Returns: 0, -ENOENT: not provable, *why says (a constant).
+ * Returns: 0, -ENOENT: not provable, reason in *why (a constant).
  */
 int fn_results_find(const struct fn_scope *scope, const struct fn_graph *g,
 		    const struct result_query *q, struct fn_results *out, const char **why);

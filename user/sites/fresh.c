@@ -19,7 +19,7 @@
 #define BUDGET	    12288     /* of all walks for one site */
 #define BUDGET_FILE (1 << 20) /* of all sites; only hostile text needs as much */
 #define COST_WALK   16	      /* to begin a walk */
-#define COST_STACK  256	      /* to look at the stack words of a walk */
+#define COST_STACK  256	      /* to read the stack slots of a walk */
 #define SEEN_SIZE   (2 * STATES_MAX)
 #define NEST_MAX    5 /* walks within walks: calls of local functions, pointers, sums */
 #define WORDS_MAX   16
@@ -41,7 +41,7 @@ enum goal {
 	GOAL_BASE,    /* the base of the table with that pointer */
 };
 
-/* The value is in reg behind the instruction at idx. */
+/* The value is in reg after the instruction at idx. */
 struct place {
 	uint32_t idx;
 	int32_t disp; /* IN_STACK */
@@ -228,7 +228,7 @@ static enum step through_pointer(struct prover *p, unsigned depth, size_t idx)
 				      : prove_goal(p, depth, GOAL_POINTER, idx, in->dst_reg);
 }
 
-/* rax behind a call. */
+/* rax after a call. */
 static enum step step_call(struct prover *p, unsigned depth, const struct walk *w, size_t idx)
 {
 	const struct code *code = p->k->code;
@@ -299,7 +299,7 @@ static enum step step_arithmetic(struct prover *p, unsigned depth, const struct 
 	return STEP_FAIL;
 }
 
-/* From behind the instruction at at->idx to before it. */
+/* From after the instruction at at->idx to before it. */
 static enum step walk_step(struct prover *p, unsigned depth, struct walk *w, struct place *at)
 {
 	const struct insn *in = &p->k->code->insns[at->idx];
@@ -459,7 +459,7 @@ static enum step fn_judge(struct prover *p, unsigned depth, size_t fn)
 	return fresh ? STEP_FRESH : ends ? STEP_ZERO : STEP_FAIL;
 }
 
-/* What the function at idx returns: STEP_FRESH, STEP_ZERO, STEP_FAIL. */
+/* Classify the return value of the function at idx: STEP_FRESH, STEP_ZERO, STEP_FAIL. */
 static enum step fn_returns(struct prover *p, unsigned depth, size_t idx)
 {
 	struct fn_memo *m = NULL;

@@ -34,7 +34,7 @@ static const struct alloc_name names[] = {
 	{"PyMem_RawMalloc", CTX_MALLOC, true},	{"PyMem_RawCalloc", CTX_CALLOC, true},
 };
 
-/* Never return; the rest of the function behind a call of them is no way of it. */
+/* Functions that never return, so that the code after a call of them is no path of the function. */
 static const char *const quits[] = {
 	"_Py_FatalErrorFunc",	     "Py_FatalError", "_Py_FatalErrorFormat",
 	"_Py_FatalError_TstateNULL", "Py_Exit",	      "_Py_FatalRefcountErrorFunc"};
@@ -111,7 +111,7 @@ bool fresh_falls_into(const struct fresh_known *k, size_t idx)
 	       decode_falls_through(&k->code->insns[idx - 1]) && !fresh_call_quits(k, idx - 1);
 }
 
-/* A jump through the GOT, behind endbr64 or not. */
+/* A jump through the GOT, after an endbr64 or not. */
 static bool is_plt_stub(const struct code *code, size_t idx)
 {
 	uint64_t slot;
@@ -122,7 +122,7 @@ static bool is_plt_stub(const struct code *code, size_t idx)
 	       code->insns[idx].base == REG_RIP && decode_mem_vaddr(code, &code->insns[idx], &slot);
 }
 
-/* What a base register was set to: the content of a GOT slot, or an address. */
+/* Value that a base register was set to: the content of a GOT slot, or an address. */
 static enum flow_step base_set(void *ctx, const struct code *code, const struct flow_place *at)
 {
 	const struct insn *in = &code->insns[at->idx];

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is known about a file before any proof: who allocates, and where control can arrive unseen. */
+/*
+ * Facts about a file before any proof: which functions allocate, and where control can arrive unseen.
+ */
 #ifndef TM_SITES_FRESH_KNOWN_H
 #define TM_SITES_FRESH_KNOWN_H
 

@@ -99,14 +99,14 @@ static bool region_ways(struct region *r, size_t idx, int32_t delta)
 	if ((fresh_is_door(r->k, idx) || (!count && !falls && !padding)) && delta < r->door)
 		r->door = delta;
 	if (fresh_is_door(r->k, idx))
-		return true; /* judged at the end: an entry lies above the words, other doors do not */
+		return true; /* judged at the end: an entry lies above the words, others do not */
 	for (size_t i = 0; i < count; i++)
 		if (!region_before(r, b[i].from_idx, delta))
 			return false;
 	return !falls || region_before(r, idx - 1, delta);
 }
 
-/* Which stack address does the instruction take? False: one that cannot be told. */
+/* The stack address that the instruction takes. Returns: false when it is unknown. */
 static bool region_escape(struct region *r, const struct insn *in, int32_t delta)
 {
 	bool mem = in->dst == OPERAND_MEM || in->src == OPERAND_MEM;

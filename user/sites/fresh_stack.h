@@ -11,7 +11,7 @@ struct stack_word {
 	int32_t disp;
 };
 
-/** What an instruction does to rsp: rsp behind it = before + *change. False: nothing simple. */
+/* Effect of an instruction on rsp: rsp after it = before + *change. False: nothing simple. */
 bool fresh_stack_change(const struct insn *in, int32_t *change);
 
 /**

@@ -152,7 +152,7 @@ int fn_site_at(const struct elf_image *img, uint64_t vaddr, uint64_t len, uint16
 	return 0;
 }
 
-/* Aliases share an address: only the first name gets a probe. */
+/* Only the first name gets a probe, because aliases share an address. */
 static bool is_taken(const struct libc_sites *s, uint64_t vaddr)
 {
 	for (int f = 0; f < TM_FN_COUNT; f++)
@@ -163,8 +163,8 @@ static bool is_taken(const struct libc_sites *s, uint64_t vaddr)
 
 /*
  * The sites at which the result of one function is known. A function that only checks its arguments and
- * jumps to another of the family (reallocarray to realloc, musl's valloc to memalign) needs no probe: the other
- * one sees the call, with the same caller.
+ * jumps to another of the family (reallocarray to realloc, musl's valloc to memalign) needs no probe because
+ * the other one sees the call, with the same caller.
  */
 static void results_find(struct fn_scope *scope, struct fn_site *f, bool by_pointer)
 {
@@ -181,7 +181,10 @@ static void results_find(struct fn_scope *scope, struct fn_site *f, bool by_poin
 	fn_graph_release(&g);
 }
 
-/* Functions that end in one common part (memalign, valloc) share its sites: one probe must serve them all. */
+/*
+ * Functions that end in one common part (memalign, valloc) share its sites, because one probe must serve them
+ * all.
+ */
 static bool is_served_by(const struct result_site *a, const struct result_site *b)
 {
 	return a->vaddr != b->vaddr || (a->reg == b->reg && a->kind == b->kind &&

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * glibc's _int_malloc(arena, bytes) in a stripped libc: what malloc() calls most often with its own
- * argument in rsi. Believed only when calloc() calls it too and it is no exported function.
+ * glibc's _int_malloc(arena, bytes) in a stripped libc: the function that malloc() calls most often
+ * with its own argument in rsi. Believed only when calloc() calls it too and it is no exported
+ * function.
  *
- * At its entry the address behind the call is on top of the stack; how far up malloc's own return
- * address is, follows from the pushes and stack adjustments on the way from malloc's entry to the call.
+ * At its entry the return address of the call is on top of the stack; how far up malloc's own return
+ * address is follows from the pushes and stack adjustments on the way from malloc's entry to the call.
  */
 #include "sites/libc_slow.h"
 
@@ -239,7 +240,7 @@ void slow_malloc_find(const struct elf_image *img, struct libc_sites *s, char *r
 		from_malloc = slow_graph_best(img, &vaddr);
 	if (from_malloc < 2) {
 		snprintf(reason, len,
-			 "slow path not found: malloc calls nothing twice with its size");
+			 "slow path not found: malloc calls no function twice with its size");
 		return;
 	}
 	from_calloc = tail ? slow_graph_calls_from(img, "calloc", vaddr)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The same search where malloc() itself only looks into the thread's cache and jumps to a function that calls
- * _int_malloc() (glibc 2.42 on): over all that control reaches from malloc's entry.
+ * Finds _int_malloc() where malloc() itself only looks into the thread's cache and jumps to a function that
+ * calls _int_malloc() (glibc 2.42 on): over all that control reaches from malloc's entry.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -21,7 +21,7 @@ struct mimalloc_sites {
 
 /**
  * Find the sites. frees: vaddrs of the functions that the allocator tables name as free(ctx, block).
- * Returns: 0, -ENOENT (reason says why it is not believed), -EBADMSG, -ENOMEM.
+ * Returns: 0, -ENOENT (rejected, with the cause in reason), -EBADMSG, -ENOMEM.
  * Owns: mimalloc_sites_release().
  */
 int mimalloc_sites_find(const struct elf_image *img, unsigned minor, const uint64_t *frees,

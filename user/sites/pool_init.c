@@ -10,10 +10,10 @@
  *	pool->nextoffset = ...; pool->maxnextoffset = ...;
  *
  * Anchor: the store of a register to szidx, with the stores of both offsets and of freeblock and the
- * address of the first block behind it (nodes of syntax trees have such fields too, but not all of this). Site: the last jump
- * before it on every path; pool and size are live there, and which of the two blocks it is can be told
- * from the pool. A compiler that knows szidx to differ (a pool carved off an arena) goes to the store
- * directly: that jump is a site too.
+ * address of the first block after it (nodes of syntax trees have such fields too, but not all of this). Site: the
+ * last jump before it on every path; pool and size are live there, and which of the two blocks it is follows from the
+ * pool. A compiler that knows szidx to differ (a pool carved off an arena) goes to the store directly: that jump is a
+ * site too.
  */
 #include "sites/pool_init.h"
 
@@ -94,7 +94,7 @@ static enum flow_step jump_before(void *ctx, const struct code *code, const stru
 		w->uncovered++;
 		return FLOW_CUT;
 	}
-	/* Too far back, or the top of a function: there was no jump on this way. */
+	/* Give up this way, because it is too far back, or the top of a function without a jump. */
 	if (!at->left || is_entry(code, at->idx)) {
 		w->uncovered++;
 		return FLOW_CUT;

@@ -5,7 +5,7 @@
  *	3.8 - 3.12: if (tracing) _PyTraceMalloc_NewReference(op);   op->ob_refcnt = 1;
  *	3.13 -    : op->ob_refcnt = 1;   if (tracer_func) tracer_func(op, 0, tracer_data);
  *
- * The jump behind the test is the site. The object's register is named by two independent ways: what
+ * The jump after the test is the site. The object's register is named by two independent ways: what
  * the slow path hands to its call, and through what the reference count 1 (or the type) is stored.
  */
 #include "sites/python_newrefs.h"
@@ -18,11 +18,10 @@
 #define CALL_AHEAD  24 /* from the jump to the slow path's call */
 #define ENTRY_AHEAD 16 /* from the entry of _Py_NewReference() to the jump */
 #define STORE_SPAN  28 /* from the jump to the store of the reference count, either way */
-#define OBJECT_OFF \
-	32 /* an object starts at most this far behind its block: GC header, pre-header */
+#define OBJECT_OFF  32 /* an object starts at most this far after its block: GC header, pre-header */
 
-#define OB_REFCNT 0 /* offsetof(PyObject, ob_refcnt), CPython v3.8-v3.15 Include/object.h */
-#define OB_TYPE	  8 /* offsetof(PyObject, ob_type), same */
+#define OB_REFCNT   0 /* offsetof(PyObject, ob_refcnt), CPython v3.8-v3.15 Include/object.h */
+#define OB_TYPE	    8 /* offsetof(PyObject, ob_type), same */
 
 /* Where the object is at the jump: register + c. */
 struct object_at {
@@ -38,7 +37,7 @@ struct slow_walk {
 	bool destroy;
 };
 
-/* What rdi holds at the first call that gets a register's value; the tracer itself wins (3.14+). */
+/* Content of rdi at the first call that gets a register's value; the tracer itself wins (3.14+). */
 static enum flow_step slow_call(void *ctx, const struct code *code, size_t idx,
 				const struct flow_state *st)
 {
@@ -103,7 +102,7 @@ static bool object_by_entry(const struct code *code, size_t jump, uint64_t funct
 }
 
 struct store_walk {
-	struct object_at op;	/* what the slow path says */
+	struct object_at op;	/* from the slow path */
 	struct object_at other; /* the first 1 stored through something else */
 	bool count, type;	/* stored through op */
 };
@@ -146,7 +145,7 @@ static enum flow_step fast_store(void *ctx, const struct code *code, size_t idx,
 	return w->count ? FLOW_DONE : FLOW_ON;
 }
 
-/* The conditional jump on "word is zero" behind the read at idx; CODE_NONE when there is none. */
+/* The conditional jump on "word is zero" after the read at idx; CODE_NONE when there is none. */
 static size_t test_jump(const struct code *code, size_t idx)
 {
 	const struct insn *read = &code->insns[idx];
@@ -251,7 +250,9 @@ static bool register_of_stack(const struct code *code, size_t jump, struct objec
 	return false;
 }
 
-/* What the slow path calls with. Returns: false when it is no creation of an object in a register. */
+/*
+ * Argument of the slow path's call. Returns: false when it is no creation of an object in a register.
+ */
 static bool object_by_call(const struct code *code, size_t jump, size_t slow,
 			   struct newref_stats *stats, struct object_at *op)
 {

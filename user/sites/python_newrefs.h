@@ -7,10 +7,10 @@
 #include "sites/site_list.h"
 #include "sites/trace_word.h"
 
-/* What became of the instructions that read the trace word. */
+/* Result for each instruction that reads the trace word. */
 struct newref_stats {
 	size_t reads;	 /* instructions that read it */
-	size_t no_jump;	 /* no usable conditional jump behind the test */
+	size_t no_jump;	 /* no usable conditional jump after the test */
 	size_t no_call;	 /* the slow path calls nothing with a register's value in rdi */
 	size_t destroy;	 /* 3.13+: the tracer is called for a destruction */
 	size_t one_way;	 /* only the slow path names a register */

@@ -29,7 +29,7 @@
 #define CMP_BACK       8  /* from the jump back to its compare */
 #define LOAD_BACK      16 /* from the compare back to the load of nextpool */
 
-/* What is known about one anchor. */
+/* Facts about one anchor. */
 struct pop {
 	size_t anchor;
 	uint8_t pool;
@@ -220,7 +220,9 @@ static enum flow_step after_jump(void *ctx, const struct code *code, size_t idx,
 	return FLOW_DONE; /* only the first jump runs once for every pop */
 }
 
-/* Second form: no usable jump before the pop; the one behind it (is the free list empty now?) serves. */
+/*
+ * Second form: use the jump after the pop (is the free list empty now?), since none before it is usable.
+ */
 static int pop_add_after(const struct code *code, const struct pop *p, uint8_t evidence,
 			 struct site_list *out)
 {

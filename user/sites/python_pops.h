@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Pop sites of pymalloc and the refill function behind them. The shape: see python_pops.c. */
+/* Pop sites of pymalloc and the refill function that they call. The shape: see python_pops.c. */
 #ifndef TM_SITES_PYTHON_POPS_H
 #define TM_SITES_PYTHON_POPS_H
 
@@ -16,7 +16,7 @@ struct pop_blocks {
 	size_t count, cap;
 };
 
-/** The same, with the loads of the blocks. Owns: pop_blocks_release(), also on error. */
+/* Find the pop sites with the loads of the blocks. Owns: pop_blocks_release(), also on error. */
 int pops_find_blocks(const struct code *code, struct site_list *out, struct pop_blocks *blocks);
 void pop_blocks_release(struct pop_blocks *b);
 

@@ -70,7 +70,7 @@ static int take_refill_results(const struct elf_image *img, const struct code *c
 	return 0;
 }
 
-/* Set the refill function, if it is beyond doubt; else say in `doubt` why not. */
+/* Set the refill function when it is certain; otherwise set `doubt` to the cause. */
 static bool take_refill(const struct elf_image *img, const struct code *code,
 			const struct refill *r, struct python_sites *s,
 			char doubt[SITES_REASON_LEN])
@@ -90,7 +90,7 @@ static bool take_refill(const struct elf_image *img, const struct code *code,
 	else if (r->calls_missed * 100 > r->calls * REFILL_MISS_PCT + 99)
 		snprintf(doubt, SITES_REASON_LEN,
 			 "%zu of %zu calls of the refill function 0x%" PRIx64
-			 " lie behind no pop site",
+			 " do not follow a pop site",
 			 r->calls_missed, r->calls, r->vaddr);
 	else if (!is_function_entry(code, idx))
 		snprintf(doubt, SITES_REASON_LEN,
@@ -106,7 +106,7 @@ static bool take_refill(const struct elf_image *img, const struct code *code,
 	s->refill_vaddr = insn_vaddr(code, idx);
 	s->refill_calls = r->votes;
 	snprintf(s->reason, sizeof(s->reason),
-		 "%zu pop sites; %zu of %zu calls of refill 0x%" PRIx64 " behind them; ",
+		 "%zu pop sites; %zu of %zu calls of refill 0x%" PRIx64 " after them;  ",
 		 s->pop_count, r->calls - r->calls_missed, r->calls, r->vaddr);
 	return true;
 }
@@ -176,7 +176,7 @@ static int find_pops(const struct elf_image *img, const struct code *code, unsig
 	return find_inits(img, code, doubt, s);
 }
 
-/* The function's first instruction again: refill_vaddr is behind its endbr64. */
+/* The function's first instruction again, because refill_vaddr is after its endbr64. */
 static uint64_t refill_entry(const struct code *code, const struct python_sites *s)
 {
 	size_t idx = decode_find(code, s->refill_vaddr);

@@ -20,7 +20,7 @@
 #define FUNCTION_INSNS 20
 
 /*
- * What a register holds: vaddr + c; indirect: the word at vaddr (a GOT slot) + c; loaded: the 32-bit integer
+ * Content of a register: vaddr + c; indirect: the word at vaddr (a GOT slot) + c; loaded: the 32-bit integer
  * at that place.
  */
 struct holds {
@@ -99,7 +99,7 @@ static bool take_slot(const struct holds *h, enum py_thread_slot kind, struct py
 	out->kind = kind == PY_THREAD_KEY ? PY_SLOT_KEY : PY_SLOT_TSS;
 	if (!h->loaded)
 		return kind != PY_THREAD_KEY;
-	/* Inlined: the key itself, which stands behind is_initialized. */
+	/* Inlined: the key itself, which follows is_initialized. */
 	if (kind != PY_THREAD_KEY)
 		out->off -= 4;
 	return true;
@@ -167,7 +167,7 @@ int python_slot_find(const struct elf_image *img, unsigned minor, struct py_slot
 	struct code code;
 	int err;
 
-	/* At the end of the text there may be less behind it. */
+	/* At the end of the text there may be less after it. */
 	while (f && len && !(bytes = elf_image_bytes(img, f->vaddr, len)))
 		len--;
 	if (!bytes || !row)

@@ -85,7 +85,7 @@ static bool is_reached(const struct reach *all, size_t n, size_t call_idx)
 	return false;
 }
 
-/* Completeness: every call of the function in the text should lie behind a pop site. */
+/* Completeness: every call of the function in the text should follow a pop site. */
 static void count_calls(const struct code *code, const struct reach *all, size_t n,
 			struct refill *out)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Found and learned sites, kept by the digest of the text. What a file of the cache says is a hint where to look:
+ * Found and learned sites, kept by the digest of the text. A file of the cache is a hint where to look:
  * the sites are found again in the text of the file that is going to be probed, by the same rules, in the
- * stretches that the hint names. What is not found there, at the same addresses with the same registers, is never
- * a probe.
+ * stretches that the hint names. Sites that are not found there, at the same addresses with the same registers,
+ * never become probes.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -194,8 +194,8 @@ static int parse_entry(struct cursor *c, const struct elf_image *img, struct pyt
 }
 
 /*
- * Find it all again in the text. fresh_proven stays as it was written: it takes the whole text to prove, and decides
- * only which sites learning may let go, not where a probe stands.
+ * Find it all again in the text. fresh_proven stays as it was written because it takes the whole text to prove, and
+ * decides only which sites learning may let go, not where a probe stands.
  */
 static int prove_entry(const struct elf_image *img, unsigned minor, struct python_sites *s)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What must hold for any site, freshly found or read from the cache. */
+/* Checks that hold for any site, freshly found or read from the cache. */
 #ifndef TM_SITES_SITE_CHECK_H
 #define TM_SITES_SITE_CHECK_H
 

@@ -6,7 +6,10 @@
 #define INT3	     0xcc /* Intel SDM vol. 2 */
 #define INSN_LEN_MAX 6	  /* of those that sites are on */
 
-/* Length of a jump, call or push; 1 for all others: what follows may be another tool's site. */
+/*
+ * Length of a jump, call or push; 1 for all others, because the next byte may be another tool's
+ * site.
+ */
 static size_t site_insn_len(const uint8_t *p, size_t have)
 {
 	if (have >= 6 && p[0] == 0x0f && (p[1] & 0xf0) == 0x80) /* jcc rel32 */

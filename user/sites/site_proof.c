@@ -36,7 +36,7 @@ static void mark_around(struct marks *m, size_t idx)
 	mark_near(m, idx, m->reach, MARK_FIRST);
 }
 
-/* Data flow follows jumps: what the stretches so far jump to, and what jumps into them. */
+/* Add the stretches that these jump to and that jump into them, because data flow follows jumps. */
 static void mark_jumps(struct marks *m)
 {
 	const struct code *code = m->code;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which stretches of the text are enough to find the same sites again. Decoding all of CPython's text takes 90 %
- * of the time of finding sites; the stretches are a tenth of it.
+ * Which stretches of the text are enough to find the same sites again. Used because decoding all of CPython's
+ * text takes 90 % of the time of finding sites; the stretches are a tenth of it.
  */
 #ifndef TM_SITES_SITE_PROOF_H
 #define TM_SITES_SITE_PROOF_H

@@ -29,7 +29,7 @@ struct site {
 	 * a free list. Only such a site may be let go by learning.
 	 */
 	bool fresh_proven;
-	bool after_pop; /* pop sites of the second form: the jump behind the pop; block = see reg2 */
+	bool after_pop; /* pop sites of the second form: the jump after the pop; block = see reg2 */
 	bool init;	/* the first block of a new pool, up to 3.8: see pool_init.h */
 	bool refill; /* the refill function has returned: reg holds the first block of a new pool */
 	bool single_step; /* a refill site that the kernel does not emulate */
@@ -64,7 +64,10 @@ struct fn_site {
 	uint64_t file_off;
 	uint8_t sp_bytes; /* pushed between entry and vaddr: return address at [rsp + sp_bytes] */
 	bool single_step; /* nothing emulated was found: vaddr is the entry, and expensive */
-	/* Where a debugger puts `break FUNCTION`: whoever ends first leaves the other's breakpoint behind. */
+	/*
+	 * Where a debugger puts `break FUNCTION`: the first of two to leave would restore the other's
+	 * breakpoint.
+	 */
 	bool at_debugger;
 	struct fn_results results;
 	const char *unproven; /* why there are no results; NULL while there are */
@@ -97,9 +100,8 @@ struct libc_sites {
 		slow_malloc; /* glibc's _int_malloc(arena, bytes); not present = not proven */
 	/* The calls of slow_malloc in malloc and calloc: how far up the stack their caller's address is. */
 	struct slow_call {
-		uint64_t
-			ret_vaddr; /* behind the call: what is on top of the stack at slow_malloc's entry */
-		uint16_t up_bytes; /* from there to the return address of malloc or calloc */
+		uint64_t ret_vaddr; /* return address: on top of the stack at slow_malloc's entry */
+		uint16_t up_bytes;  /* from there to the return address of malloc or calloc */
 	} slow_calls[TM_SLOW_CALLS];
 	size_t slow_call_count; /* of those whose stack depth decoding could follow */
 	char reason[SITES_REASON_LEN];
@@ -107,7 +109,7 @@ struct libc_sites {
 
 /**
  * Decode the interpreter and find its sites; minor selects which word the new-reference sites test.
- * Returns: 0, -ENOENT (no pop site, or the sanity rules rejected the match: reason says which),
+ * Returns: 0, -ENOENT (no pop site, or the sanity rules rejected the match: reason names the rule),
  * -EBADMSG, -ENOMEM. Owns: free with python_sites_release().
  */
 int python_sites_find(const struct elf_image *img, unsigned minor, struct python_sites *out);
@@ -122,7 +124,8 @@ int python_sites_find_in(const struct elf_image *img, unsigned minor,
 
 /**
  * As python_sites_find(), through the cache of what was found before in the same text of the same owner
- * (XDG_CACHE_HOME, for root /var/cache/tmbpf). What the cache says is found again in the text before it counts.
+ * (XDG_CACHE_HOME, for root /var/cache/tmbpf). An entry of the cache is found again in the text before it
+ * counts.
  */
 int python_sites_get(const struct elf_image *img, unsigned minor, bool use_cache,
 		     struct python_sites *out);
@@ -133,7 +136,7 @@ int libc_sites_find(const struct elf_image *img, struct libc_sites *out);
 /** Name of a libc function: "malloc". */
 const char *libc_fn_name(enum tm_fn fn);
 
-/** What was found and why it is believed; verbose: one line a site. Returns: 0, -EIO. */
+/* Print the sites with the proof of each; verbose: one line a site. Returns: 0, -EIO. */
 int python_sites_print(FILE *out, const struct elf_image *img, const struct python_sites *s,
 		       bool verbose);
 int libc_sites_print(FILE *out, const struct elf_image *img, const struct libc_sites *s,

@@ -65,7 +65,7 @@ static void print_kind(FILE *out, const char *what, const char *held, const stru
 	if (count)
 		fprintf(out, "  (%zu named by two independent signs%s", strong, after ? "" : ")");
 	if (after)
-		fprintf(out, ", %zu behind the pop)", after);
+		fprintf(out, ", %zu after the pop)", after);
 	fputc('\n', out);
 	if (!count)
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which text a file has: a SHA-256 of everything that the site finders read. A build-id is a claim of the file's
- * author; two files with the same digest have the same sites.
+ * Identifies the text of a file by a SHA-256 of everything that the site finders read instead of the build-id,
+ * which is a claim of the file's author. Two files with the same digest have the same sites.
  */
 #ifndef TM_SITES_TEXT_ID_H
 #define TM_SITES_TEXT_ID_H
@@ -17,8 +17,9 @@ struct text_id {
 };
 
 /**
- * Of the executable segments with their addresses, the sections and symbols where decoding starts, and the
- * owner of the file: what was learned from a file of one user is not found for that of another.
+ * Digest of the executable segments with their addresses, the sections and symbols where decoding starts,
+ * and the owner of the file, so that sites learned from a file of one user are not used for that of
+ * another.
  */
 void text_id_of(const struct elf_image *img, struct text_id *out);
 

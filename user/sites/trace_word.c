@@ -148,7 +148,10 @@ static int word_find(const struct elf_image *img, const struct code *code, unsig
 	config = elf_image_symbol(img, "_Py_tracemalloc_config");
 	if (!config)
 		return word_by_track(img, code, "_Py_tracemalloc_config", out);
-	/* The function only says whether there is a GOT slot; the symbol says where the word is. */
+	/*
+	 * The function only shows whether there is a GOT slot; the symbol has the address of the
+	 * word.
+	 */
 	if (word_by_track(img, code, "_Py_tracemalloc_config", out) || out->disp != CONFIG_TRACING)
 		*out = (struct trace_word){
 			.base = config->vaddr, .disp = CONFIG_TRACING, .width = 4};

@@ -15,7 +15,7 @@
 
 struct trace_word {
 	uint64_t vaddr;		/* 0: only known through the GOT slot */
-	uint64_t base;		/* symbol it lies behind; 0 = none exported */
+	uint64_t base;		/* symbol it lies after; 0 = none exported */
 	uint64_t got_slot;	/* GOT entry that holds base; 0 = accessed directly */
 	int32_t disp;		/* vaddr - base */
 	uint64_t creator_vaddr; /* _Py_NewReference(), which tests it too; 0 = not exported */

@@ -125,7 +125,7 @@ uint32_t snapshot_domain_number(const struct snapshot *s, uint8_t domain)
 {
 	if (domain < SNAP_DOMAINS)
 		return domain == SNAP_PYTHON ? SNAP_NUMBER_PYTHON : SNAP_NUMBER_NATIVE;
-	/* A number that nobody made stands for itself: it can only meet a filter by chance. */
+	/* Keep an unknown number as it is, since it can only meet a filter by chance. */
 	return (size_t)(domain - SNAP_DOMAINS) < s->foreign_count
 		       ? s->foreign_domains[domain - SNAP_DOMAINS]
 		       : domain;

@@ -18,7 +18,8 @@ enum snap_domain { SNAP_PYTHON = 0, SNAP_NATIVE = 1, SNAP_DOMAINS = 2 };
 
 /*
  * tracemalloc's numbers for them (a C unsigned int), as they stand in its pickles and as a DomainFilter
- * names them: 0 is CPython's own, ours is "tmb" and a number, so that it meets nobody else's.
+ * names them: 0 is CPython's own, ours is "tmb" and a number, to avoid colliding with the numbers of
+ * other libraries.
  */
 #define SNAP_NUMBER_PYTHON 0u
 #define SNAP_NUMBER_NATIVE 0x746d6201u
@@ -35,7 +36,7 @@ struct snap_stack {		/* a distinct stack of one domain with what it holds now */
 	uint16_t frame_count;	/* 0: unknown stack */
 	uint8_t domain;		/* enum snap_domain; from SNAP_DOMAINS on see foreign_domains */
 	bool truncated;		/* cut at --frames */
-	str_id_t thread;	/* 0: threads are not told apart */
+	str_id_t thread;	/* 0: threads are not kept apart */
 	uint64_t bytes, blocks; /* live now, born since attach */
 	uint64_t alloc_bytes, alloc_blocks; /* allocated since attach, freed or not */
 	uint64_t unfollowed_bytes;	    /* of bytes: struct snap_gap; not stored in files */
@@ -53,11 +54,13 @@ struct snap_gap {
 	int64_t from_ns; /* CLOCK_REALTIME; 0: there was none. The last one, if there were several */
 	int64_t to_ns;	 /* 0: it goes on */
 	bool malloc_only; /* only blocks of malloc are concerned */
-	/* At most so much of what is alive was recorded before the gap: freed meanwhile or not, nobody saw. */
+	/*
+	 * Upper bound of live bytes that were recorded before the gap, because a free in the gap goes unseen.
+	 */
 	uint64_t bytes, blocks;
 };
 
-/* slowdown_ratio ends here: what is more cannot be told apart, and is "more than". */
+/* slowdown_ratio ends here, because more cannot be measured; printed as "more than". */
 #define SNAP_SLOWDOWN_MAX 9.0
 
 struct snapshot {
@@ -93,7 +96,7 @@ DEFINE_CLEANUP(struct snapshot *, snapshot_free);
 int snapshot_add(struct snapshot *s, enum snap_domain domain, const struct snap_frame *frames,
 		 size_t frame_count, bool truncated, uint64_t bytes, uint64_t blocks);
 
-/** The same with the frames of a stack that is there, which are shared. */
+/* Add with the frames of an existing stack, which are shared. */
 int snapshot_add_like(struct snapshot *s, enum snap_domain domain, size_t like, bool truncated,
 		      uint64_t bytes, uint64_t blocks);
 

@@ -2,7 +2,7 @@
 /*
  * A series of snapshots of one process in one SQLite file, as docs/snapshot-format.md describes it. The
  * writer appends, one transaction a snapshot; the reader takes nothing in a file for granted and never
- * writes to it. Every failure is said here, with its code: callers only pass the errno on.
+ * writes to it. Every failure is logged here, with its code: callers only pass the errno on.
  */
 #ifndef TM_STORE_STORE_H
 #define TM_STORE_STORE_H
@@ -21,7 +21,7 @@
 #define STORE_KEEP_MIN	     3	  /* first, last, and one that the last can be compared with */
 
 /*
- * What is known of the recording as a whole. Strings: borrowed by store_create() for the call; a
+ * Facts about the recording as a whole. Strings: borrowed by store_create() for the call; a
  * reader's live until store_close(). NULL: not known, or not there.
  */
 struct store_meta {
@@ -43,13 +43,13 @@ struct store_meta {
 	unsigned frames;	     /* kept of a stack */
 	double every_s;		     /* asked distance of snapshots; 0: a single one */
 	bool domains[SNAP_DOMAINS];  /* traced */
-	bool threads;		     /* threads are told apart */
+	bool threads;		     /* threads are kept apart */
 };
 
 /* ---- writing ---- */
 
 struct store_opts {
-	bool force;		 /* replace a file that is there */
+	bool force;		 /* replace an existing file */
 	unsigned keep;		 /* snapshots in the file; 0 = STORE_KEEP_DEFAULT */
 	void (*tick)(void *ctx); /* called about every 20 ms while a call of ours lasts; or NULL */
 	/* Asked while a call waits for a reader of the file: true ends the wait. Or NULL. */

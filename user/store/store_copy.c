@@ -18,7 +18,7 @@
 
 #define COPY_CHUNK ((size_t)16 << 20)
 
-/* ---- signals: one that ends us must not leave a copy of somebody's data behind ---- */
+/* ---- signals: one that ends us must not leave a copy of a user's data on disk ---- */
 
 static void hold_signals(struct store_copy *c)
 {
@@ -65,7 +65,7 @@ static int copy_extent(const struct store_copy *c, int from, int to, off_t at, o
 	return 0;
 }
 
-/* Holes stay holes: a file of a stranger may be all of that. */
+/* Preserve holes, because an untrusted file may be almost entirely sparse. */
 static int copy_fd(const struct store_copy *c, int from, int to)
 {
 	off_t at = 0, hole;

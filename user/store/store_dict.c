@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The writer's dictionary: which strings, frames, stacks and traces have a row already. All ids are dense
- * from 1, and a row only names rows with smaller ids: a reader can check that in one pass. Nothing is ever
- * removed: the recorder's own tables bound how many distinct stacks there can be.
+ * from 1, and a row only names rows with smaller ids, so that a reader can check that in one pass. Nothing
+ * is ever removed: the recorder's own tables bound how many distinct stacks there can be.
  */
 #include <errno.h>
 #include <string.h>

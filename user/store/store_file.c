@@ -17,7 +17,7 @@
 #include "store/store_priv.h"
 
 /*
- * The recorder's lock: one byte far behind those that SQLite locks (0x40000000 on), of the open file
+ * The recorder's lock: one byte far after those that SQLite locks (0x40000000 on), of the open file
  * description, so that closing other descriptors of the file does not drop it, and a SIGKILL does.
  */
 #define LOCK_BYTE ((off_t)1 << 62)
@@ -82,7 +82,7 @@ uint64_t store_data_bytes(int fd)
 	for (int i = 0; i < EXTENTS_MAX; i++) {
 		off_t start = lseek(fd, end, SEEK_DATA);
 
-		if (start < 0 && errno == ENXIO) /* only a hole behind it */
+		if (start < 0 && errno == ENXIO) /* only a hole after it */
 			return sum;
 		end = start < 0 ? start : lseek(fd, start, SEEK_HOLE);
 		if (end < 0) /* a file system that does not tell */
@@ -133,7 +133,8 @@ static int file_is_busy(const char *path)
 }
 
 /*
- * What is there must be a file, replaced only with force, and nobody may be recording to it.
+ * An existing path must be a file, is replaced only with force, and must not be in use by a
+ * recorder.
  * Returns: 0 and *fd, open and locked (or -1 when nothing is there); else logged.
  */
 static int look_at_old(const char *path, bool force, int *fd)
@@ -249,7 +250,10 @@ void store_file_remove_journal(const char *file, int fd)
 	struct stat st;
 
 	journal_name(file, journal);
-	/* With contents it belongs to a write that was cut off: the next reader needs it. */
+	/*
+	 * Keep a journal with contents, because it belongs to a write that was cut off and the next
+	 * reader needs it.
+	 */
 	if (!fstat(fd, &st) && !st.st_size)
 		(void)store_file_remove(journal, fd);
 }

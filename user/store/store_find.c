@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From what a person writes behind FILE@ to a snapshot of the series. */
+/* Maps the text after FILE@ to a snapshot of the series. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -215,7 +215,7 @@ static int none_found(const struct store *s, const char *when, const char *local
 			     s->entries[s->count - 1].seq);
 }
 
-/* What was given without a zone was local time, and what we print is UTC: say what it became. */
+/* Print the time in UTC: without a zone it was taken for local time, but all output is UTC. */
 static int none_at(const struct store *s, const char *when, const struct moment *m, time_t t)
 {
 	char utc[40], local[80] = "";

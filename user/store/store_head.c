@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a snapshot says about itself: its row in `snapshot`, its losses and its coverage. */
+/* The head of a snapshot: its row in `snapshot`, its losses and its coverage. */
 #include <errno.h>
 #include <string.h>
 
@@ -44,7 +44,7 @@ uint64_t store_head_checksum(const struct store_head *h)
 		sum = store_mix(sum, (uint64_t)d + 1);
 		sum = store_mix(store_mix(store_mix(sum, c->recorded), c->missed), c->moving);
 	}
-	/* By name: a reason that is added later does not change old sums. */
+	/* Sum by name, so that a reason that is added later does not change old sums. */
 	for (int i = 0; i < TM_DROP_COUNT; i++) {
 		if (h->drops[i])
 			sum = store_mix(store_mix_bytes(sum, drop_keys[i], strlen(drop_keys[i])),
@@ -164,7 +164,7 @@ static void read_row(sqlite3_stmt *st, struct store_head *h)
 	h->checksum = (uint64_t)sqlite3_column_int64(st, 21);
 }
 
-struct reader { /* the three statements behind a list of heads */
+struct reader { /* the three statements that follow a list of heads */
 	sqlite3_stmt *rows, *losses, *coverage;
 };
 

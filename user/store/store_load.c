@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From rows to snapshots: values by trace, from a base and the changes after it, checked against what the
- * snapshot says of itself; one snapshot at a time, or all in order.
+ * From rows to snapshots: values by trace, from a base and the changes after it, checked against the sums
+ * in the snapshot's head; one snapshot at a time, or all in order.
  */
 #include <errno.h>
 #include <string.h>
@@ -38,7 +38,7 @@ static int read_values(struct store *s, sqlite3_stmt *st, uint32_t *id, uint64_t
 	int64_t trace = sqlite3_column_int64(st, 0);
 
 	if (trace <= 0 || (uint64_t)trace >= s->names.trace_count)
-		return store_damaged(&s->db, "a number belongs to a trace that is not there");
+		return store_damaged(&s->db, "a value refers to a trace that does not exist");
 	*id = (uint32_t)trace;
 	for (int k = 0; k < STORE_VALUES; k++) {
 		int64_t value = sqlite3_column_int64(st, k + 1);

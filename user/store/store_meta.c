@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a file knows of its recording as a whole: table `meta`, one row a fact, with a checksum. */
+/* Facts about the recording as a whole: table `meta`, one row a fact, with a checksum. */
 #include <errno.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "store/store_priv.h"
 
-#define META_ROWS_MAX 256 /* newer versions may know more; nobody knows that much */
+#define META_ROWS_MAX 256 /* newer versions may write more rows, but not this many */
 #define CHECKSUM_KEY  "checksum"
 #define COUNT_KEY     "snapshots"
 #define LAST_KEY      "last_snapshot"
@@ -233,7 +233,10 @@ static int read_value(struct reading *r, struct store_meta *m, sqlite3_stmt *st,
 	}
 	text = (const char *)sqlite3_column_text(st, 1);
 	r->at[f - fields] = r->text.len + 1;
-	/* The builder's own NUL is overwritten by the next string: each needs one that counts. */
+	/*
+	 * Append a NUL of its own to each, because the builder's NUL is overwritten by the next
+	 * string.
+	 */
 	return buf_append(&r->text, text ? text : "", text ? strlen(text) + 1 : 1);
 }
 

@@ -45,7 +45,7 @@ static int column_id(struct loader *l, sqlite3_stmt *st, int at, size_t limit, u
 	int64_t v = sqlite3_column_int64(st, at);
 
 	if (v < 0 || (uint64_t)v >= limit)
-		return store_damaged(l->db, "a row names another that is not there");
+		return store_damaged(l->db, "a row refers to a row that does not exist");
 	*id = (uint32_t)v;
 	return 0;
 }
@@ -175,7 +175,7 @@ static int add_trace(struct loader *l, sqlite3_stmt *st)
 	return push_trace(l, t);
 }
 
-/* What id 0 stands for. */
+/* The name for id 0. */
 static int push_nothing(struct loader *l)
 {
 	int err = push_string(l, (str_id_t){0}, store_hash_string("", 0));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What writer and reader of a series share. Private to user/store/store*.c. */
+/* Shared by writer and reader of a series. Private to user/store/store*.c. */
 #ifndef TM_STORE_STORE_PRIV_H
 #define TM_STORE_STORE_PRIV_H
 
@@ -39,7 +39,7 @@ enum store_access {
  */
 int store_db_open(struct store_db *db, const char *file, enum store_access access);
 void store_db_close(struct store_db *db);
-/** Say what a result code of SQLite means for this file. Returns: the errno for it. */
+/* Log a result code of SQLite for this file. Returns: the errno for it. */
 int store_db_error(struct store_db *db, int rc);
 /** "E314: FILE is damaged: ...". Returns: -EBADMSG. */
 int store_damaged(const struct store_db *db, const char *fmt, ...)
@@ -60,7 +60,7 @@ static inline void store_stmt_freep(sqlite3_stmt **st)
 
 /* ---- the file (store_file.c) ---- */
 
-enum store_format { /* what the first bytes say */
+enum store_format { /* file type by the first bytes */
 		    STORE_FORMAT_OURS = 0,
 		    STORE_FORMAT_EMPTY,
 		    STORE_FORMAT_NEWER,	  /* schema */
@@ -171,7 +171,7 @@ static inline uint64_t store_hash_trace(uint64_t stack, uint64_t thread, uint32_
 	return store_mix(store_mix(stack, thread), (uint64_t)domain << 1 | truncated);
 }
 
-/* What a trace adds to the sum of its snapshot; the sum does not depend on an order. Zeros add nothing. */
+/* Share of a trace in the sum of its snapshot, without regard to order. Zeros add nothing. */
 static inline uint64_t store_hash_values(uint64_t trace, const uint64_t v[STORE_VALUES])
 {
 	uint64_t h = trace;

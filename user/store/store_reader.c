@@ -13,7 +13,7 @@
 
 /*
  * Steps of SQLite's virtual machine: some ten a row, half a step a byte of a whole file; far above that. Holes do
- * not count: the size of a file costs nothing.
+ * not count, because the size of a file costs nothing.
  */
 #define BUDGET_MIN	50000000
 #define BUDGET_MAX	(1ull << 34)
@@ -87,7 +87,9 @@ static void budget_reset(struct store *s)
 	s->db.budget = BUDGET_MIN + steps;
 }
 
-/* The name of the copy goes as soon as SQLite has played the journal back: nothing can be left behind. */
+/*
+ * Unlink the copy as soon as SQLite has played the journal back, so that nothing can be left on disk.
+ */
 static int open_repaired(struct store *s)
 {
 	struct store_copy copy;

@@ -2,7 +2,7 @@
 /*
  * Tables and views of a series; docs/snapshot-format.md explains them. A reader of ours touches only
  * tables, and only after their text was found to be the one below: anything else could make it evaluate
- * expressions of a stranger. Any change of a table raises STORE_SCHEMA_VERSION.
+ * untrusted expressions. Any change of a table raises STORE_SCHEMA_VERSION.
  */
 #include <errno.h>
 #include <string.h>

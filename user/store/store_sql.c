@@ -22,8 +22,8 @@
 static sqlite3_vfs *system_vfs;
 
 /*
- * What a failed write failed with. SQLite knows only "full" and "I/O error", and sqlite3_system_errno() is
- * 0 by the time it has rolled back: but a quota or a file size limit is a full disk to a person.
+ * The errno of a failed write. SQLite knows only "full" and "I/O error", and sqlite3_system_errno() is
+ * 0 by the time it has rolled back: but a quota or a file size limit is a full disk to the user.
  */
 static const sqlite3_io_methods *system_io;
 static int write_errno;
@@ -119,8 +119,8 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
 }
 
 /*
- * SQLite takes up a write-ahead log that lies beside any database, whatever its header says, and maps a third
- * file with it. Ours have none: what is there was put there by somebody else.
+ * SQLite takes up a write-ahead log that lies beside any database, whatever its header holds, and maps a
+ * third file with it. Refuse such a log, because our files never have one: another user put it there.
  */
 static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *out)
 {
@@ -177,7 +177,10 @@ static void harden_db(struct store_db *db)
 }
 
 static const char writer_pragmas[] = /* synchronous: see docs/snapshot-format.md, "Durability" */
-	/* TRUNCATE: the name of the journal stays taken, store_file.c: make_journal() */
+	/*
+	 * TRUNCATE instead of DELETE, to keep the name of the journal taken, store_file.c:
+	 * make_journal()
+	 */
 	"PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;"
 	"PRAGMA secure_delete=OFF; PRAGMA mmap_size=0;"
 	/* A full cache that spills takes the file for itself: it would wait for a reader, and lock out all others. */
@@ -234,7 +237,7 @@ int store_damaged(const struct store_db *db, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, ap);
 	va_end(ap);
-	return log_coded_err(-EBADMSG, "E314", "copy the file anew from where it was recorded",
+	return log_coded_err(-EBADMSG, "E314", "copy the file again from where it was recorded",
 			     "%s is damaged: %s", db->path, reason);
 }
 
@@ -256,10 +259,10 @@ static int write_error(struct store_db *db, int rc)
 	if (rc == SQLITE_READONLY_DBMOVED)
 		return log_coded_err(
 			-ESTALE, "E708", "leave the file where it is until the recording has ended",
-			"%s was moved or deleted while it was recorded to: nothing more is written",
+			"%s was moved or deleted during the recording: nothing more is written",
 			db->path);
 	if (primary == SQLITE_BUSY)
-		return log_coded_err(-EBUSY, "E707", "end what reads the file for so long",
+		return log_coded_err(-EBUSY, "E707", "end the process that keeps the file open",
 				     "%s: a reader has kept the file locked; %s", db->path, safe);
 	return log_coded_err(-EIO, "E703", NULL, "cannot write %s: %s%s%s; %s", db->path,
 			     db->sql ? sqlite3_errmsg(db->sql) : sqlite3_errstr(rc),
@@ -279,7 +282,7 @@ int store_db_error(struct store_db *db, int rc)
 		return log_coded_err(-EBUSY, "E316", "try again",
 				     "%s is being written to and stays locked", db->path);
 	case SQLITE_INTERRUPT:
-		return store_damaged(db, "reading it does not come to an end");
+		return store_damaged(db, "reading it takes too many steps");
 	case SQLITE_CANTOPEN:
 	case SQLITE_PERM:
 	case SQLITE_AUTH:

@@ -406,8 +406,8 @@ static int commit_snapshot(struct store_writer *w)
 	if ((rc & 0xff) == SQLITE_BUSY) {
 		if (w->waiting == 1)
 			log_coded_warn(
-				"W701", "end what reads it; \"fuser FILE\" names it",
-				"%s is being read for long: snapshots wait in memory until that ends, and SIGKILL would lose them",
+				"W701", "end the reader; \"fuser FILE\" names it",
+				"%s is locked by a reader: snapshots stay in memory until it ends, and SIGKILL would lose them",
 				w->path);
 		return 0;
 	}
@@ -441,7 +441,7 @@ int store_append(struct store_writer *w, const struct snapshot *s)
 		int rc = sqlite3_exec(w->db.sql, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
 		if ((rc & 0xff) == SQLITE_BUSY) {
-			log_coded_warn("W702", "end what writes to the file",
+			log_coded_warn("W702", "end the other writer",
 				       "snapshot %u is lost: another program writes to %s", s->seq,
 				       w->path);
 			return -EBUSY;

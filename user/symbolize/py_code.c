@@ -2,9 +2,10 @@
 /*
  * A code object, from the living target or from the record of its death -> struct py_code.
  *
- * The living target runs on while we read: every pointer and length may be stale or hostile. A read
- * costs three system calls (object; the headers of its strings; their contents) and the last one
- * reads the object again: when its fields moved meanwhile, the code object died under us.
+ * Every pointer and length may be stale or hostile, because the living target runs on while we
+ * read. A read costs three system calls (object; the headers of its strings; their contents) and
+ * the last one reads the object again: when its fields moved meanwhile, the code object died under
+ * us.
  */
 #include "symbolize/symbolize.h"
 
@@ -26,7 +27,7 @@
 /* The fields of a PyCodeObject that we use, as they stand in it; also a mark of its identity. */
 struct code_fields {
 	uint64_t filename, qualname, linetable; /* PyObject * */
-	uint64_t copies; /* _PyCodeArray *; moves, so it is no part of the identity */
+	uint64_t copies; /* _PyCodeArray *; no part of the identity because it moves */
 	int32_t firstlineno;
 	uint32_t firsttraceable; /* code units */
 };
@@ -115,7 +116,7 @@ static struct iovec remote_range(uint64_t addr, size_t len)
 	return (struct iovec){.iov_base = (void *)(uintptr_t)addr, .iov_len = len};
 }
 
-/* A str subclass keeps its code points elsewhere; nobody but replace(co_filename=...) makes one. */
+/* A str subclass keeps its code points elsewhere; only replace(co_filename=...) makes one. */
 static int find_characters(const struct target *t, struct py_str *s)
 {
 	return s->data_ptr_addr ? target_read_u64(t, s->data_ptr_addr, &s->data_addr) : 0;
@@ -169,7 +170,7 @@ static int read_object(const struct python_target *py, const struct target *t, u
 	return err ? err : code_fields_parse(py, obj, len, out);
 }
 
-/* Contents of file name, name, table and the object again, in this order, one behind the other. */
+/* Contents of file name, name, table and the object again, in this order. */
 static int read_contents(const struct target *t, const struct python_target *py, uint64_t code_addr,
 			 const struct code_fields *f, const struct code_parts *parts, uint8_t *out)
 {
@@ -286,7 +287,7 @@ int py_code_from_death(const struct python_target *py, struct intern *strings, c
 {
 	struct cursor c = cursor_init(rec, len);
 
-	/* struct tm_code_death, field by field: the record need not be aligned. */
+	/* struct tm_code_death, field by field, because the record need not be aligned. */
 	uint32_t type = cursor_u32(&c);
 	uint32_t rec_len = cursor_u32(&c);
 	uint64_t code_addr = cursor_u64(&c);
@@ -371,8 +372,9 @@ bool py_code_frame_is_incomplete(const struct python_target *py, const struct py
 	int64_t offset;
 
 	/*
-	 * _PyFrame_IsIncomplete(), Include/internal/pycore_frame.h. 3.13 says it of every frame on
-	 * the C stack; the ones of 3.12 run a trampoline and stay before its first traceable unit.
+	 * _PyFrame_IsIncomplete(), Include/internal/pycore_frame.h. 3.13 has it true for every
+	 * frame on the C stack; the ones of 3.12 run a trampoline and stay before its first
+	 * traceable unit.
 	 */
 	if (py->offsets->frame_objects)
 		return false;

@@ -30,7 +30,7 @@ enum {
 	LOC_NONE = 15,
 };
 
-/* Moves past one entry; gives a cursor over the bytes behind its first one. */
+/* Advance past one entry; gives a cursor over the bytes after its first one. */
 static struct cursor next_entry(struct cursor *c, uint8_t *first)
 {
 	*first = cursor_u8(c);

@@ -2,9 +2,9 @@
 /*
  * The line tables before 3.11: pairs of an unsigned step of addresses and a signed step of lines.
  *
- *	3.6-3.9  co_lnotab: the line changes behind the step; the last entry at or before the address
+ *	3.6-3.9  co_lnotab: the line changes after the step; the last entry at or before the address
  *		 counts. PyCode_Addr2Line(), Objects/codeobject.c, v3.6.0 and v3.9.18.
- *	3.10     co_linetable: each pair is a range of its own with the line as it is behind the step; -128 is
+ *	3.10     co_linetable: each pair is a range of its own with the line as it is after the step; -128 is
  *		 "no line". Ranges without length only move the line. advance() and _PyCode_CheckLineNumber(),
  *		 Objects/codeobject.c, v3.10.13.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PyUnicodeObject: what its header says, and its code points as UTF-8. Private to this room. The
- * bytes come from a process we do not trust; the output is always valid UTF-8 without NUL.
+ * PyUnicodeObject: the fields of its header, and its code points as UTF-8. Private to this room.
+ * The bytes come from a process we do not trust; the output is always valid UTF-8 without NUL.
  */
 #ifndef TM_SYMBOLIZE_PY_STR_H
 #define TM_SYMBOLIZE_PY_STR_H

@@ -11,8 +11,8 @@
 #include "base/log.h"
 
 /*
- * What a target can make us keep. Far above real programs: 100,000 functions have 20 MiB of names and tables; more
- * than the limit is counted as TM_DROP_NAME_LIMIT.
+ * Limit of the memory that a target can make us use. Far above real programs: 100,000 functions have 20 MiB of
+ * names and tables; more than the limit is counted as TM_DROP_NAME_LIMIT.
  */
 #define TABLES_MAX  ((size_t)128 << 20) /* bytes of line tables, equal ones once */
 #define STRINGS_MAX ((size_t)256 << 20) /* bytes of names, with those of the snapshots */
@@ -36,7 +36,7 @@ struct raw_frame {
 
 struct stack {
 	uint32_t first_frame, frame_count;
-	uint32_t frame_room; /* from first_frame on: an id may be given out again */
+	uint32_t frame_room; /* from first_frame on, because an id may be given out again */
 	uint64_t native_ip;
 	uint32_t tid;
 	uint8_t domain;
@@ -65,7 +65,7 @@ struct stack_cache {
 	struct idmap *by_id; /* stack id -> index into stacks */
 	struct sym_frame out[TM_FRAMES_WALK + 1];
 	str_id_t unknown;
-	uint32_t deaths_lost; /* the most that a record has said */
+	uint32_t deaths_lost; /* highest value in a record */
 	uint64_t unresolved, limited;
 	uint32_t limit_ref;  /* index + 1 of the ref that stands for all past REFS_MAX */
 	size_t native_done;  /* stacks before it have their native name */
@@ -121,7 +121,7 @@ uint64_t stack_cache_limited(const struct stack_cache *c)
 	return c->limited;
 }
 
-/* Each loss is counted; the limit is named once. */
+/* Count each loss, but log only once, since the limit is the same. */
 static void note_limit(struct stack_cache *c, const char *what)
 {
 	if (!c->limited++)
@@ -222,9 +222,9 @@ static int add_frames(struct stack_cache *c, const struct tm_stack_rec *rec, siz
 }
 
 /*
- * Records say how many deaths were lost before them. Whose they were we do not know: when there are more, no
- * address is believed to hold the code object that it held before. An older record may come behind a newer
- * one: its code objects were alive when it was written, so what it says of addresses holds.
+ * Records carry how many deaths were lost before them. Because the lost ones are unknown, no address is
+ * believed to hold its previous code object once there are more. An older record may come after a newer one:
+ * its code objects were alive when it was written, so its addresses hold.
  */
 static int note_losses(struct stack_cache *c, uint32_t deaths_lost)
 {
@@ -438,7 +438,7 @@ int stack_cache_resolve(struct stack_cache *c, int (*drain_ring)(void *ctx), voi
 			c->unresolved++;
 		}
 	}
-	/* What the second look at the ring brought waits for the next round. */
+	/* Resolve code objects of the second ring read in the next round. */
 	c->pending_count -= count;
 	memmove(c->pending, c->pending + count, c->pending_count * sizeof(*c->pending));
 	return err;

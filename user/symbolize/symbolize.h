@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Raw frames -> file, function, line. Python frames are resolved from code objects, read from the
- * living target or taken from the record a dying code object left behind; native addresses from ELF
+ * living target or taken from the record of a dying code object; native addresses from ELF
  * symbols. Strings go to the caller's intern pool.
  *
- * A code object is identified by (address, generation): the address is re-used after death.
+ * A code object is identified by (address, generation), because the address is re-used after death.
  */
 #ifndef TM_SYMBOLIZE_SYMBOLIZE_H
 #define TM_SYMBOLIZE_SYMBOLIZE_H
@@ -13,7 +13,7 @@
 #include "target/python_target.h"
 #include "target/target.h"
 
-/* What a code object says, copied out of the target or of a death record; all strings UTF-8. */
+/* Fields of a code object, copied out of the target or of a death record; all strings UTF-8. */
 struct py_code {
 	str_id_t filename, qualname;
 	int32_t firstlineno;
@@ -50,7 +50,7 @@ int py_code_from_death(const struct python_target *py, struct intern *strings, c
 		       size_t len, struct py_code *out);
 
 /**
- * Line of an instruction, as PyCode_Addr2Line. instr is what the frame says: prev_instr or instr_ptr, up to
+ * Line of an instruction, as PyCode_Addr2Line. instr is from the frame: prev_instr or instr_ptr, up to
  * 3.10 the index f_lasti. copy: which copy of the bytecode runs, 0 = the code object's own.
  * Returns: the line; 0 when the table has none for it, as tracemalloc prints it.
  */
@@ -72,7 +72,7 @@ bool py_code_frame_is_incomplete(const struct python_target *py, const struct py
  * Returns: line, -1 for none. Bounded; a malformed table gives -1. For tests and fuzzing too.
  */
 int32_t py_linetable_line(const uint8_t *table, size_t len, int32_t firstlineno, int64_t addrq);
-/** The same for co_lnotab (3.6 to 3.9) and for the ranges of 3.10. */
+/* Line for co_lnotab (3.6 to 3.9) and for the ranges of 3.10. */
 int32_t py_lnotab_line(const uint8_t *table, size_t len, int32_t firstlineno, int64_t lasti);
 /** Offset of the last change of a co_lnotab. */
 int64_t py_lnotab_end(const uint8_t *table, size_t len);

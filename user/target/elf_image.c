@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Opening an ELF file and finding one's way in it: header, segments, sections, build-id.
- * A lying section table is treated as absent (stripped files have none); a lying header or program
+ * Opening an ELF file and locating its parts: header, segments, sections, build-id.
+ * A malformed section table is treated as absent (stripped files have none); a malformed header or program
  * table makes the file -EBADMSG. Layouts: <elf.h>, System V ABI chapter 4 and 5.
  */
 #include "target/elf_image.h"
@@ -18,8 +18,8 @@
 
 #define FILE_MAX ((uint64_t)4 << 30)
 /*
- * What is read of a file, and only that, is copied into a reserved range as large as the file: touching an mmap of
- * a file that somebody truncates is SIGBUS, and targets do get their binaries replaced under us.
+ * Copy the parts that are read into a reserved range as large as the file instead of mapping it, because touching
+ * an mmap of a truncated file is SIGBUS, and running targets do get their binaries replaced.
  */
 #define BLOCK_BYTES ((size_t)16 << 10)
 
@@ -379,7 +379,7 @@ int elf_image_open_fd(int fd, struct elf_image **out)
 {
 	struct statx st;
 
-	/* Of what the open has brought: a dead server is not asked. */
+	/* From the bytes read at open, because a dead server would block another read. */
 	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE | STATX_UID,
 		  &st) < 0)
 		return -errno;

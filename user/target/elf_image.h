@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One ELF file, opened read-only and checked: segments, sections, symbols, build-id. The file is
- * hostile: every offset and count is checked through base/cursor; nothing is trusted twice.
- * 64-bit little-endian x86-64 only. Layouts: <elf.h>, System V ABI. Only the parts that are asked for are read,
- * each with the time limit of base/timed_io.h.
+ * hostile: every offset and count is checked through base/cursor, and nothing is read until it is
+ * bounds-checked. 64-bit little-endian x86-64 only. Layouts: <elf.h>, System V ABI. Only the parts that are
+ * asked for are read, each with the time limit of base/timed_io.h.
  */
 #ifndef TM_TARGET_ELF_IMAGE_H
 #define TM_TARGET_ELF_IMAGE_H
@@ -71,7 +71,7 @@ const struct elf_symbol *elf_image_symbol_at(const struct elf_image *img, uint64
 
 /**
  * Section by name. Returns: true and its vaddr/file offset/length (checked against the file); false
- * also for one without bytes in the file (.bss) and when the section table is absent or a lie.
+ * also for one without bytes in the file (.bss) and when the section table is missing or malformed.
  */
 bool elf_image_section(const struct elf_image *img, const char *name, uint64_t *vaddr,
 		       uint64_t *file_off, uint64_t *len);

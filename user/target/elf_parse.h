@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shared by elf_image.c (segments, sections, notes) and elf_symtab.c (symbols); for nobody else. */
+/* Private to elf_image.c (segments, sections, notes) and elf_symtab.c (symbols). */
 #ifndef TM_TARGET_ELF_PARSE_H
 #define TM_TARGET_ELF_PARSE_H
 
@@ -8,7 +8,7 @@
 
 struct elf_section {	  /* one section header whose bytes lie in the file */
 	const char *name; /* borrowed from the file; "" unknown */
-	uint32_t type;	  /* SHT_*; SHT_NULL when its range is a lie */
+	uint32_t type;	  /* SHT_*; SHT_NULL when its range is malformed */
 	uint32_t link;	  /* index of the string table */
 	uint64_t vaddr, file_off, len;
 };

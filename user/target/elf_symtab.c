@@ -61,7 +61,7 @@ static const char *own_name(struct elf_priv *priv, const char *s, size_t len, si
 	return copy;
 }
 
-/* The name at off, without the "@VERSION" that linkers put behind it in .symtab. */
+/* The name at off, without the "@VERSION" that linkers append in .symtab. */
 static const char *symbol_name(struct elf_image *img, const struct table *t, uint32_t off)
 {
 	if (off == 0 || off >= t->strings.len)

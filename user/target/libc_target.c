@@ -31,7 +31,7 @@ static bool defines_any(const struct target_object *o, const char *const *names,
 	return false;
 }
 
-/* The string behind a marker that is in the text once; version ends at the first other character. */
+/* The string after a marker that is in the text once; version ends at the first other character. */
 static void version_after(const struct elf_image *img, const char *marker, char out[32])
 {
 	uint64_t vaddr = 0, off = 0, len = 0;

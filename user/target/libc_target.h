@@ -16,7 +16,7 @@ struct libc_target {
 /** Returns: 0, -ENOENT (static binary without exported malloc), -errno. */
 int libc_target_find(struct target *t, struct libc_target *out);
 
-/** Does the target run on glibc (whoever provides its malloc)? Needed for the layout of thread data. */
+/* Does the target run on glibc, with any malloc? Needed for the layout of thread data. */
 bool libc_is_glibc(struct target *t);
 
 #endif

@@ -13,7 +13,7 @@
 #include "target/proc_fs.h"
 
 #define CGROUP_ROOT	"/sys/fs/cgroup"
-#define NO_LIMIT	(1ull << 60) /* v1 says "none" as LONG_MAX rounded down to pages */
+#define NO_LIMIT	(1ull << 60) /* v1 writes "none" as LONG_MAX rounded down to pages */
 #define NUMBER_BYTES	64
 #define STAT_FILE_BYTES 8192
 

@@ -23,7 +23,10 @@ int proc_read(pid_t pid, const char *name, struct buf *out)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
-	/* The rest is kept by the kernel; these are in the memory of the process, which can block a reader. */
+	/*
+	 * Read these with a time limit, because they are in the memory of the process, which can block a
+	 * reader. The kernel keeps the rest.
+	 */
 	if (!strcmp(name, "cmdline") || !strcmp(name, "environ")) {
 		int err = timed_read_file(path, PROC_FILE_MAX, TIMED_IO_MS, out);
 

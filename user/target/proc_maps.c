@@ -14,7 +14,9 @@
 #include "base/search.h"
 #include "base/timed_io.h"
 
-/* A process may have vm.max_map_count (up to 2^31) mappings; this is about one million of them. */
+/*
+ * Limit of mappings, about one million, because a process may have vm.max_map_count (up to 2^31).
+ */
 #define MAPS_TEXT_MAX  ((size_t)128 << 20)
 
 #define DELETED_SUFFIX " (deleted)"
@@ -78,7 +80,7 @@ static bool take_perms(struct line *l, struct mapping *m)
 
 /*
  * The kernel escapes the newline, and only that, as \012 (fs/proc/task_mmu.c: seq_path(m, path, "\n")).
- * A file whose name holds these four characters looks the same; comparing dev:inode tells.
+ * A file whose name holds these four characters looks the same, so that only dev:inode decides.
  */
 static size_t unescape_newlines(char *s, size_t len)
 {

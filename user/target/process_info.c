@@ -51,7 +51,7 @@ uint64_t process_memory_limit(pid_t pid)
 	return group.limit_bytes;
 }
 
-/* The argument behind `arg`, or NULL. */
+/* The argument after `arg`, or NULL. */
 static const char *next_arg(const char *arg, const char *end)
 {
 	arg += strlen(arg) + 1;
@@ -85,7 +85,7 @@ const char *command_parse(const char *cmdline, size_t len, char *out, size_t cap
 			snprintf(out, cap, "%s -c", program);
 			break;
 		}
-		if (!strcmp(arg, "-X") || !strcmp(arg, "-W")) { /* with a value behind it */
+		if (!strcmp(arg, "-X") || !strcmp(arg, "-W")) { /* takes a value */
 			if (!module)
 				break;
 			arg = module;

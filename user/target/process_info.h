@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What /proc tells anyone about a process: container, memory limit, command. Nothing is opened of it. */
+/*
+ * Facts that /proc shows any user about a process: container, memory limit, command. Opens nothing of
+ * it.
+ */
 #ifndef TM_TARGET_PROCESS_INFO_H
 #define TM_TARGET_PROCESS_INFO_H
 
@@ -17,7 +20,7 @@
  * Returns: true and the id; false when there is none to be seen (also from inside the container).
  */
 bool process_container(pid_t pid, char id[CONTAINER_ID_LEN + 1]);
-/** The same of the text of /proc/PID/cgroup. */
+/* Parse the text of /proc/PID/cgroup. */
 bool container_id_parse(const char *cgroup, char id[CONTAINER_ID_LEN + 1]);
 
 /** The lowest memory limit of its control group and those above it; 0: none, or not to be seen. */
@@ -28,7 +31,7 @@ uint64_t process_memory_limit(pid_t pid);
  * hold passwords. Returns: out; "" when it cannot be read or has none (a kernel thread).
  */
 const char *process_command(pid_t pid, char *out, size_t cap);
-/** The same of the len bytes of /proc/PID/cmdline. */
+/* Parse the len bytes of /proc/PID/cmdline. */
 const char *command_parse(const char *cmdline, size_t len, char *out, size_t cap);
 
 /** RSS in bytes; 0: not to be seen, or a kernel thread. */

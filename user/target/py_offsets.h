@@ -78,7 +78,7 @@ struct py_offsets {
 #define PY_OWNER_GENERATOR	  1 /* FRAME_OWNED_BY_GENERATOR */
 #define PY_OWNER_FIRST_NOT_PYTHON 3 /* have FRAME_OWNED_BY_CSTACK, 3.14 on two; 3.11 has none */
 
-/* PyTypeObject behind its PyVarObject head, Include/cpython/object.h, 3.6 to 3.15. */
+/* PyTypeObject after its PyVarObject head, Include/cpython/object.h, 3.6 to 3.15. */
 #define PY_TYPE_BASICSIZE 32  /* tp_basicsize, with a head of 24 bytes */
 #define PY_TYPE_DEALLOC	  48  /* tp_dealloc */
 #define PY_TYPE_MEMBERS	  240 /* tp_members */

@@ -11,7 +11,7 @@
 	.frame_code_mask = 0,	/* a plain pointer */
 	.align_by_patch = true,	/* ALIGNMENT of Objects/obmalloc.c: 8, and 16 in later patch releases */
 	.inline_pool_init = true,	/* pymalloc_alloc() of Objects/obmalloc.c sets up pools itself */
-	.trace_word = PY_TRACE_NONE,	/* _Py_NewReference() looks at no word of tracemalloc */
+	.trace_word = PY_TRACE_NONE,	/* _Py_NewReference() does not read a word of tracemalloc */
 	.thread_slot = PY_THREAD_KEY,	/* autoTLSkey, an int, Python/pystate.c */
 	.alloc_in_runtime = false,	/* _PyMem_Raw and the like are static in Objects/obmalloc.c */
 	.has_mimalloc = false,	/* pymalloc or malloc */
@@ -54,7 +54,7 @@
 	.frame_code_mask = 0,	/* a plain pointer */
 	.align_by_patch = true,	/* ALIGNMENT of Objects/obmalloc.c: 8, and 16 in later patch releases */
 	.inline_pool_init = true,	/* pymalloc_alloc() of Objects/obmalloc.c sets up pools itself */
-	.trace_word = PY_TRACE_NONE,	/* _Py_NewReference() looks at no word of tracemalloc */
+	.trace_word = PY_TRACE_NONE,	/* _Py_NewReference() does not read a word of tracemalloc */
 	.thread_slot = PY_THREAD_TSS,	/* autoTSSkey, a Py_tss_t, Python/pystate.c */
 	.alloc_in_runtime = false,	/* _PyMem_Raw and the like are static in Objects/obmalloc.c */
 	.has_mimalloc = false,	/* pymalloc or malloc */

@@ -5,11 +5,11 @@
  * doubt the answer is PY_ALLOC_UNKNOWN, never a guess; the environment is not asked, a program may have set
  * another allocator since.
  *
- * The tables are found by what stands beside them: the state of the debug hooks, {'r', raw} {'m', mem}
+ * The tables are found by their neighbour: the state of the debug hooks, {'r', raw} {'m', mem}
  * {'o', obj}, which no other data looks like. From 3.12 on both are in _PyRuntime, the tables right in front
  * (raw at 96 in 3.12, 704 in 3.13, 880 in 3.14, 1008 in 3.15). Up to 3.11 they are static variables near it,
  * where depends on the compiler: gcc -O2 has {obj, mem, raw} in front, Debian's have {obj, mem} in front and
- * raw behind.
+ * raw after.
  */
 #include <string.h>
 
@@ -125,7 +125,7 @@ static enum py_allocator find_in_runtime(struct alloc_place *p, struct python_ta
 	return judge_allocator(p, &a);
 }
 
-/* What looks like an entry near the debug state. Returns: how many, at most NEAR_MAX. */
+/* Candidates for entries near the debug state. Returns: how many, at most NEAR_MAX. */
 static size_t list_near(const struct target *t, const uint64_t *words, size_t count,
 			size_t debug_at, const struct alloc_entry *out[NEAR_MAX])
 {
@@ -145,7 +145,8 @@ static size_t list_near(const struct target *t, const uint64_t *words, size_t co
 
 /*
  * Up to 3.11: the entries near the debug state that lead where it leads. Which is mem and which obj is not
- * known and does not matter, both have the same allocator; of three of malloc none is told from the others.
+ * known and does not matter, both have the same allocator; three entries of malloc cannot be
+ * distinguished.
  */
 static enum py_allocator find_near(struct alloc_place *p, const uint64_t *words, size_t count,
 				   size_t debug_at, struct py_hooks *hooks)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A hook is a table entry that was put in place of another one: its context is, or holds, the entry that it
- * replaced. So every hook that wants to call on leads to what stands behind it. The tables are the target's,
- * hostile like all of it: what is followed lies in its maps, and the number of hops is bounded.
+ * replaced. So every hook that calls on leads to the entry that it replaced. Because the tables are the
+ * target's and hostile, every followed address must lie in its maps, and the number of hops is bounded.
  */
 #include "target/python_alloc_chain.h"
 
@@ -35,7 +35,9 @@ bool alloc_entry_is_sane(const struct target *t, const struct alloc_entry *e)
 	       code_at(t, e->free) && (!e->ctx || (data && data->read));
 }
 
-/* Whose functions; *other: the code that is not the interpreter's. An entry with both is a foreign one. */
+/*
+ * Owner of the functions; *other: the code outside the interpreter. An entry with both is foreign.
+ */
 static enum owner owner_of(const struct alloc_place *p, const struct alloc_entry *e,
 			   const struct mapping **other)
 {
@@ -118,7 +120,7 @@ static bool is_debug_domain(const struct alloc_place *p, uint64_t ctx)
 	return off < sizeof(struct alloc_debug) && off % sizeof(struct alloc_debug_domain) == 0;
 }
 
-/* The entry behind e, which has a context. False: none that can be believed. */
+/* The entry that e replaced, with a context. Returns: false when none can be believed. */
 static bool chain_step(const struct alloc_place *p, enum owner owner, const struct alloc_entry *e,
 		       struct py_hooks *hooks, struct alloc_entry *next)
 {

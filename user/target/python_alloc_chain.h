@@ -5,7 +5,7 @@
 
 #include "target/python_target.h"
 
-#define ALLOC_HOPS_MAX	 8 /* hooks behind each other; more are a circle */
+#define ALLOC_HOPS_MAX	 8 /* hooks in a chain; more are a circle */
 #define ALLOC_FENCES_MAX 20
 
 struct alloc_entry { /* PyMemAllocatorEx, Include/cpython/pymem.h */
@@ -13,7 +13,7 @@ struct alloc_entry { /* PyMemAllocatorEx, Include/cpython/pymem.h */
 };
 
 /*
- * What the debug hooks keep of each domain, static data of the interpreter also while they are not set:
+ * State of the debug hooks for each domain, static data of the interpreter also while they are not set:
  * struct _pymem_allocators.debug, Include/internal/pycore_pymem.h; up to 3.11 _PyMem_Debug, Objects/obmalloc.c.
  */
 struct alloc_debug {
@@ -49,13 +49,13 @@ bool alloc_entry_is_sane(const struct target *t, const struct alloc_entry *e);
 /** Add the context of e to the fences, while there is room. */
 void alloc_fence_add(struct alloc_place *p, const struct alloc_entry *e);
 
-/** Follow e to its end; never fails, never loops: out->known says whether there is one. */
+/** Follow e to its end; never fails, never loops: out->known: the end was found. */
 void alloc_follow(const struct alloc_place *p, const struct alloc_entry *e, struct alloc_end *out);
 
 /** Do both lead to the same functions? False when one is not known. */
 bool alloc_same(const struct alloc_end *a, const struct alloc_end *b);
 
-/** Do both pass the same context? Then it says nothing of one domain. */
+/* Do both pass the same context? Then it does not identify a domain. */
 bool alloc_share_context(const struct alloc_end *a, const struct alloc_end *b);
 
 /** Add the hooks of b to a. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where an interpreter itself says what its structures have where: _Py_DebugOffsets in the file (3.13
+ * Offsets that an interpreter itself publishes: _Py_DebugOffsets in the file (3.13
  * on), and the member tables of its types in memory (every version; Objects/codeobject.c
  * code_memberlist, Objects/frameobject.c frame_memberlist). All of it is checked: a wrong offset
  * would give wrong stacks without any error.
@@ -152,7 +152,7 @@ int python_debug_offsets_check(struct target *t, uint64_t runtime_vaddr, struct 
 		const struct debug_field *f = &debug_fields[i];
 		uint64_t value = f->at[version] ? table_u64(table, len, f->at[version]) : 0;
 
-		/* 0 says "not in this build" of a field that a build may have or not. */
+		/* 0 means "not in this build" for a field that not every build has. */
 		if (!f->at[version] || (!value && row_get(py->offsets, f->row) == PY_NONE))
 			continue;
 		int err = take_field(t, py, f->row, f->name, value);
@@ -163,7 +163,7 @@ int python_debug_offsets_check(struct target *t, uint64_t runtime_vaddr, struct 
 	return 0;
 }
 
-/* ---- what types say ---- */
+/* ---- tables of types ---- */
 
 #define MEMBERS_MAX	  48
 #define MEMBER_NAME_MAX	  32
@@ -197,7 +197,9 @@ static const struct named_field {
 	{"PyFrame_Type", "f_lasti", offsetof(struct py_offsets, frame_instr)},
 };
 
-/* From 3.11 on a frame object is a shell around the frame: its members say nothing of that. */
+/*
+ * Skip frame objects from 3.11 on, because they are a shell around the frame without its members.
+ */
 static bool is_asked(const struct python_target *py, const struct named_field *f, const char *type)
 {
 	return strcmp(f->type, type) == 0 &&
@@ -253,8 +255,8 @@ static bool basic_size(const struct target *t, const struct python_target *py, c
 }
 
 /*
- * From 3.11 on tp_basicsize of code objects is where the bytecode begins (Objects/codeobject.c). What stands
- * before it has moved with it: _co_firsttraceable is two words in front in every version.
+ * From 3.11 on tp_basicsize of code objects is where the bytecode begins (Objects/codeobject.c). Fields
+ * before it have moved with it: _co_firsttraceable is two words in front in every version.
  */
 static int compare_code_size(struct target *t, struct python_target *py)
 {
@@ -276,7 +278,8 @@ static int compare_code_size(struct target *t, struct python_target *py)
 
 /*
  * 3.11 and 3.12 have no table of offsets, but the size of a frame object is its head and the fixed fields of
- * the frame in it (Objects/frameobject.c). A frame of another size has its fields elsewhere: where, nothing says.
+ * the frame in it (Objects/frameobject.c). Reject a frame of another size, because its fields are at unknown
+ * offsets.
  */
 static bool frame_size_is_known(const struct target *t, const struct python_target *py)
 {

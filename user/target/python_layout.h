@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Parts of python_target.c: what a Python file and a living interpreter say of themselves. For this room only. */
+/*
+ * Parts of python_target.c: facts that a Python file and a living interpreter publish. For this room only.
+ */
 #ifndef TM_TARGET_PYTHON_LAYOUT_H
 #define TM_TARGET_PYTHON_LAYOUT_H
 
@@ -7,7 +9,7 @@
 #include "target/python_target.h"
 
 #define PY_SUPPORTED "CPython 3.6 to 3.15"
-/* The C allocator of the process can be traced all the same. */
+/* The C allocator of the process can still be traced. */
 #define PY_NATIVE_STILL command_to_trace("--domains", "native")
 
 /**
@@ -29,7 +31,7 @@ bool python_is_free_threaded(const struct elf_image *img, uint64_t runtime_vaddr
 int python_debug_offsets_check(struct target *t, uint64_t runtime_vaddr, struct python_target *py);
 
 /**
- * The same with what the types of the living interpreter say: tp_members of code and frame objects and
+ * Check and complete it with the types of the living interpreter: tp_members of code and frame objects and
  * tp_basicsize. Needs code_type_addr. Returns: 0, -EBADMSG (strings of an unknown layout), -ENOMEM, -errno.
  */
 int python_members_check(struct target *t, struct python_target *py);

@@ -38,7 +38,9 @@ enum python_kind python_name(const char *path, char version[PYTHON_NAME_VERSION]
 	return kind;
 }
 
-/* The program as it was started, argv[0], and the name it gave itself: both can be seen by everybody. */
+/*
+ * The program as it was started, argv[0], and the name it gave itself, since every user may see both.
+ */
 static enum python_kind by_command(pid_t pid, char version[PYTHON_NAME_VERSION])
 {
 	_cleanup_(buf_release) struct buf command = {0};

@@ -15,16 +15,19 @@ enum python_kind { PYTHON_NONE = 0, PYTHON_CPYTHON = 1, PYTHON_PYPY = 2 };
 
 #define PYTHON_NAME_VERSION 8 /* "3.11", "" when the name has none */
 
-/** What a path or name says: "python3.11", "/usr/lib/libpython3.12.so.1.0", "pypy3"; not "pythonista". */
+/*
+ * Version in a path or name: "python3.11", "/usr/lib/libpython3.12.so.1.0", "pypy3"; not "pythonista".
+ */
 enum python_kind python_name(const char *path, char version[PYTHON_NAME_VERSION]);
 
 /** Has this program CPython in it, though nothing of it is exported? By a text of the interpreter. */
 bool python_texts_in(const struct elf_image *img);
 
 /**
- * What a process runs: by its command, its executable and its libraries, last by the symbols
+ * Program of a process: by its command, its executable and its libraries, last by the symbols
  * and texts of an executable that has CPython linked in. version: by name, else "".
- * Returns: enum python_kind, or -EACCES when its files cannot be seen and its command says nothing.
+ * Returns: enum python_kind, or -EACCES when its files cannot be seen and its command is
+ * inconclusive.
  */
 int python_process_kind(pid_t pid, char version[PYTHON_NAME_VERSION]);
 

@@ -2,7 +2,7 @@
 /*
  * Finding CPython in a target. In: the mapped files and the target's memory. Out: the addresses and
  * offsets by which BPF finds the running thread's frames. Everything is found through exported
- * symbols and checked against a second source; file names never decide.
+ * symbols, without file names, and checked against a second source.
  */
 #include "target/python_target.h"
 
@@ -24,7 +24,7 @@ static int version_unsupported(const struct target *t, const char *what)
 
 /*
  * _PyRuntime by symbol, else by the section of that name (static embedding without exports, 3.11 on). 3.6
- * has none: there the global thread state, which no other version exports, says that it is that one.
+ * has none: there the global thread state, which no other version exports, identifies it.
  */
 static struct target_object *find_runtime(struct target *t, uint64_t *vaddr)
 {
@@ -72,7 +72,10 @@ static bool has_python_texts(struct target *t)
 	return exe && exe->exec && target_object_open(t, exe) == 0 && python_texts_in(exe->image);
 }
 
-/* An interpreter without _PyRuntime: say which. Returns: -ENOTSUP, -ENOENT (no Python at all). */
+/*
+ * Log which version an interpreter without _PyRuntime has. Returns: -ENOTSUP, -ENOENT (no Python at
+ * all).
+ */
 static int report_other_python(struct target *t)
 {
 	struct target_object *o = target_object_defining(t, "Py_Initialize");
@@ -113,7 +116,7 @@ static int read_version(struct target *t, uint64_t runtime_vaddr, struct python_
 
 	if (err == -EBADMSG)
 		return log_coded_err(err, "E304", PY_NATIVE_STILL,
-				     "%s says it is CPython %s, but its _Py_DebugOffsets table "
+				     "%s reports CPython %s, but its _Py_DebugOffsets table "
 				     "(at _PyRuntime) is missing or damaged",
 				     out->object->path, out->version);
 	return err ? log_err(err, "cannot read the layout of CPython %s", out->version) : 0;

@@ -6,7 +6,7 @@
 #include "target/py_offsets.h"
 #include "target/target.h"
 
-/* Which allocator serves Python objects now, behind all hooks. */
+/* Allocator that serves Python objects now, below all hooks. */
 enum py_allocator {
 	PY_ALLOC_PYMALLOC = 0,
 	PY_ALLOC_MALLOC = 1, /* PYTHONMALLOC=malloc */
@@ -15,7 +15,7 @@ enum py_allocator {
 	PY_ALLOC_UNKNOWN = 3, /* not proven */
 };
 
-/* What is called in place of the allocator, and calls it in turn. */
+/* Hook that is called in place of the allocator, and calls it in turn. */
 struct py_hooks {
 	uint8_t debug_bytes; /* PYTHONMALLOC=debug: bytes by which each block is longer; 0 = none */
 	bool tracemalloc;    /* it runs in the target */

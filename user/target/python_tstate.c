@@ -10,7 +10,7 @@
 #include "target/libc_target.h"
 #include "target/python_layout.h"
 
-/* glibc x86-64: offsetof(struct pthread, specific_1stblock), and of specific[] behind it */
+/* glibc x86-64: offsetof(struct pthread, specific_1stblock), and of specific[] after it */
 #define GLIBC_FIRST_BLOCK 0x310
 #define GLIBC_BLOCK_KEYS  32 /* PTHREAD_KEY_2NDLEVEL_SIZE */
 #define GLIBC_ENTRY_BYTES 16 /* struct pthread_key_data {uintptr_t seq; void *data;} */
@@ -39,7 +39,7 @@ static uint64_t glibc_level2(struct target *t)
 	uint32_t count = cursor_u32(&c);
 	uint32_t off = cursor_u32(&c);
 
-	/* 32 pointers, told as one element of 2048 bits or as 32 of 64 */
+	/* 32 pointers, reported as one element of 2048 bits or as 32 of 64 */
 	if ((uint64_t)bits * (count ? count : 1) < 2048 ||
 	    off < GLIBC_BLOCK_KEYS * GLIBC_ENTRY_BYTES || off > 1 << 16)
 		return 0;
@@ -62,7 +62,7 @@ static int path_by_key(struct target *t, struct python_target *py, uint32_t key)
 	if (key >= GLIBC_KEYS)
 		return log_coded_err(
 			-EBADMSG, "E304", PY_NATIVE_STILL,
-			"CPython %s in process %d says its thread key is %u: no such key",
+			"CPython %s in process %d reports thread key %u, which cannot exist",
 			py->version, t->pid, key);
 	if (key < GLIBC_BLOCK_KEYS)
 		py->tstate = (struct py_tstate_path){
@@ -128,7 +128,9 @@ static int path_by_tls_index(struct target *t, struct python_target *py, uint64_
 	return 0;
 }
 
-/* Decoding has the last word; where it knows nothing, the row, if this version has a fixed place. */
+/*
+ * Decoding decides; the row is used only when it finds nothing and this version has a fixed place.
+ */
 static int place_of(struct target *t, const struct python_target *py, const struct py_slot *slot,
 		    uint64_t *addr)
 {
@@ -151,12 +153,12 @@ static void compare_with_row(const struct python_target *py, uint64_t addr)
 {
 	uint16_t ours = py->offsets->runtime_tsskey;
 
-	/* Once: a living interpreter is asked again and again. */
+	/* Log once, because a living interpreter is asked again and again. */
 	if (ours != PY_NONE && py->runtime_addr && addr != py->runtime_addr + ours &&
 	    log_ratelimit(1))
 		log_warn(
 			"the thread key is at _PyRuntime+%lld in CPython %s, at +%u as we know it: "
-			"using what the code of the interpreter reads",
+			"using the place that the interpreter's code reads",
 			(long long)(addr - py->runtime_addr), py->version, ours);
 }
 
@@ -173,7 +175,7 @@ int python_target_set_slot(struct target *t, struct python_target *py, const str
 	if (err == -ENOENT)
 		return log_coded_err(
 			-ENOTSUP, "E303", PY_NATIVE_STILL,
-			"%s does not say how CPython %s finds its threads (PyGILState_GetThisThreadState "
+			"%s does not show how CPython %s finds its threads (PyGILState_GetThisThreadState "
 			"is of an unknown shape)",
 			py->object->path, py->version);
 	if (err)

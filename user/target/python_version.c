@@ -49,8 +49,8 @@ static bool exported_version(const struct elf_image *img, uint32_t *hex)
 }
 
 /*
- * The minor that the file names as "python3.N". One only: a file that speaks of several does not say
- * which it is. Returns: 0 when there is none, or not one.
+ * The minor that the file names as "python3.N". Only one, because a file that names several does not
+ * identify itself. Returns: 0 when there is none, or not one.
  */
 static unsigned minor_in_file(const struct elf_image *img)
 {
@@ -207,7 +207,10 @@ bool python_version_read(const struct target *t, const struct target_object *obj
 				 obj->path, minor, out->version);
 		return true;
 	}
-	/* Not initialised yet, or its text was not found: the minor version is enough. */
+	/*
+	 * Use the minor version, because the interpreter is not initialised yet or its text was not
+	 * found.
+	 */
 	out->major = 3;
 	out->minor = minor;
 	out->micro = 0;

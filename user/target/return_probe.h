@@ -14,7 +14,7 @@
 /** By the kernel's release ("6.12.9-amd64") and the text of /proc/PID/status. */
 bool return_probe_kills(const char *release, const char *status);
 
-/** The same for a process; true also when its status cannot be read on such a kernel. */
+/* Check for a process; true also when its status cannot be read on such a kernel. */
 bool return_probe_kills_process(pid_t pid);
 
 #endif

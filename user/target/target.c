@@ -256,7 +256,10 @@ bool target_same_image(const struct target *t)
 
 	if (!read_task_stat(t, &ps))
 		return false;
-	/* Running the same file again leaves dev:inode equal. Mappings tell nothing: a program may make lower ones. */
+	/*
+	 * Compare the stack, because running the same file again leaves dev:inode equal, and mappings prove nothing:
+	 * a program may make lower ones.
+	 */
 	if (t->start_stack && ps.start_stack && t->start_stack != ps.start_stack)
 		return false;
 	if (!t->exe_inode)
@@ -289,7 +292,7 @@ int target_refresh_maps(struct target *t)
 
 	t->maps = now;
 	err = target_objects_update(t);
-	if (err) { /* nothing points into the new maps: the update failed before it moved anything */
+	if (err) { /* nothing points into the new maps, since the update failed first */
 		t->maps = old;
 		proc_maps_release(&now);
 		return err;

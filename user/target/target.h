@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A process we look at from outside: who it is (start time, so a re-used pid is noticed), what is
- * mapped, how to read its memory and open its files. Nothing here writes to it or stops it.
+ * A process we look at from outside: identity (start time, so that a re-used pid is noticed), what
+ * is mapped, how to read its memory and open its files. Nothing here writes to it or stops it.
  */
 #ifndef TM_TARGET_TARGET_H
 #define TM_TARGET_TARGET_H
@@ -89,7 +89,7 @@ DEFINE_CLEANUP(struct target *, target_free);
 bool target_is_alive(const struct target *t);
 /**
  * Still the same program? False after exec (the stack or exe's dev:inode changed), and while it ends. Without
- * address randomization an exec of the same file is not seen here; bpf/ is told by the kernel.
+ * address randomization an exec of the same file is not seen here; the kernel reports it to bpf/.
  */
 bool target_same_image(const struct target *t);
 
@@ -99,8 +99,8 @@ bool target_same_image(const struct target *t);
  */
 int target_refresh_maps(struct target *t);
 /**
- * May the maps be read again now? Each read holds a lock that the target's mmap() waits for: it may take 1/50 of
- * the time.
+ * May the maps be read again now? Limited to 1/50 of the time, because each read holds a lock that the target's
+ * mmap() waits for.
  */
 bool target_maps_due(const struct target *t);
 

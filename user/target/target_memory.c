@@ -58,7 +58,7 @@ void target_note_blocked(const struct target *t, const char *what)
 		log_info("reading %s of process %d blocked and was given up", what, (int)t->pid);
 	if (t->blocked->count == BLOCKS_MAX)
 		log_coded_warn("W132", NULL,
-			       "process %d blocked %d reads, the most that are tried: nothing "
+			       "process %d blocked %d reads, the maximum: nothing "
 			       "more is read from it",
 			       (int)t->pid, BLOCKS_MAX);
 }
@@ -142,7 +142,10 @@ static size_t fill_batch(const struct target *t, struct iovec *l, struct iovec *
 		return 0;
 	l[0].iov_base = (char *)l[0].iov_base + off;
 	l[0].iov_len -= off;
-	/* The target's address, not ours: no pointer arithmetic. */
+	/*
+	 * The address stays an integer, because it is the target's: pointer arithmetic would be
+	 * undefined.
+	 */
 	r[0].iov_base = (void *)((uintptr_t)r[0].iov_base + off);
 	r[0].iov_len -= off;
 	return n;
@@ -187,7 +190,10 @@ ssize_t target_readv(const struct target *t, const struct iovec *local, const st
 		if (got <= 0)
 			return total ? (ssize_t)total : got ? got : -EFAULT;
 		total += (size_t)got;
-		/* The kernel stops at the first bad page; the helper at the size of its buffer. */
+		/*
+		 * Read again from the end of the last part, because the kernel stops at the first
+		 * bad page, the helper at the size of its buffer.
+		 */
 		for (size_t left = (size_t)got; left;) {
 			size_t here = local[idx].iov_len - off;
 

@@ -47,7 +47,10 @@ void target_objects_release(struct target *t)
 	free(t->objects);
 }
 
-/* maps shows paths from our own root; inside a chroot of our mount namespace the target sees less. */
+/*
+ * Strip the target's root, because maps shows paths from ours; inside a chroot of our mount
+ * namespace the target sees less.
+ */
 static const char *path_inside(const struct target *t, const char *path)
 {
 	size_t len = t->root ? strlen(t->root) : 0;
@@ -81,7 +84,10 @@ static struct target_object *new_object(const struct target *t, const struct map
 	return o->path ? take_ptr(o) : NULL;
 }
 
-/* The file of exe comes first. On overlay and btrfs stat() gives another device: the path decides. */
+/*
+ * The file of exe comes first. Compare the path instead of the device, which stat() gives differently
+ * on overlay and btrfs.
+ */
 static bool is_exe(const struct target *t, const struct target_object *o)
 {
 	if (t->exe_inode)
@@ -223,8 +229,8 @@ int target_objects_update(struct target *t)
 
 /*
  * Is this the mapped file? overlayfs and btrfs report another device through stat() than through maps
- * (measured on overlay: 44 and 65024, inode equal), so there, and behind map_files, which cannot
- * lead astray, the inode decides.
+ * (measured on overlay: 44 and 65024, inode equal), so there, and through map_files, which cannot
+ * mislead, the inode decides.
  */
 static bool is_mapped_file(const struct target_object *o, const struct timed_file *file,
 			   bool trusted)
@@ -302,7 +308,10 @@ static int open_any_way(const struct target *t, struct target_object *o)
 	return err;
 }
 
-/* From an executable mapping: a file may also be mapped as plain data, at offset 0 and lower. */
+/*
+ * Only from an executable mapping, because a file may also be mapped as plain data, at offset 0 and
+ * lower.
+ */
 static int find_bias(struct target_object *o)
 {
 	const struct elf_image *img = o->image;

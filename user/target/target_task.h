@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The threads of a target. A process lives as long as one of its threads: when the main thread has ended,
- * /proc/PID and process_vm_readv(PID) show no memory any more, those of another thread do.
+ * The threads of a target. Needed because a process lives as long as one of its threads: when the main
+ * thread has ended, /proc/PID and process_vm_readv(PID) show no memory any more, those of another thread
+ * do.
  */
 #ifndef TM_TARGET_TARGET_TASK_H
 #define TM_TARGET_TARGET_TASK_H

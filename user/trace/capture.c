@@ -28,7 +28,7 @@ static int on_record(void *ctx, void *data, size_t len)
 	if (len >= sizeof(*hdr) && hdr->type == TM_REC_PROCESS) /* it only wakes us up */
 		return 0;
 	err = stack_cache_feed(c->stacks, data, len);
-	/* A record we cannot read must not stop the ones behind it. */
+	/* Skip a record that cannot be read, because it must not stop later ones. */
 	if (err == -EBADMSG && log_ratelimit(3))
 		log_err(err, "unreadable ring record");
 	return err == -ENOMEM ? err : 0;
@@ -42,7 +42,7 @@ static int consume_ring(void *ctx)
 	return n < 0 ? n : 0;
 }
 
-/* What is in the target, for all that ask later. */
+/* Facts about the target, for all later users. */
 static int find_allocators(struct capture *c)
 {
 	bool perf_links = c->opts->perf_links || target_main_thread_ended(c->target);
@@ -102,7 +102,7 @@ static int start_learning(struct capture *c)
 	return learn_new(c->probes, c->session, &c->alloc->probes, known, count, &c->learn);
 }
 
-/* Before the probes that cost: the census of a large heap takes seconds. */
+/* Start it before the costly probes, because the census of a large heap takes seconds. */
 static int start_governor(struct capture *c)
 {
 	const struct options *o = c->opts;
@@ -144,7 +144,9 @@ static int attach_all(struct capture *c)
 		err = start_learning(c);
 	if (!err)
 		err = probes_set_role(c->probes, c->pools_mode ? PROBE_GROWTH : PROBE_EXACT);
-	/* Only now: no block is seen before all that follows it is attached. */
+	/*
+	 * Start only now, so that no block is seen before all probes that follow it are attached.
+	 */
 	bpf_session_set_stop(c->session, c->opts->stop);
 	return err;
 }

@@ -21,14 +21,14 @@
 #include "trace/tracer_watch.h"
 #include "trace/unfollowed.h"
 
-struct guard_verdict {		   /* what the trial window said; the seam for a governor */
+struct guard_verdict {		   /* result of the trial window; input of the governor */
 	bool pools;		   /* run in pools mode */
 	bool measured;		   /* there was a trial */
 	double trial_s;		   /* its length */
 	double events_per_s;	   /* at pop sites and malloc */
 	double projected_ratio;	   /* of one CPU; < 0 unknown */
 	double projected_slowdown; /* as snapshot.h: slowdown_ratio */
-	char reason[256];	   /* why, for the header; "" = nothing to say */
+	char reason[256];	   /* cause, for the header; "" = none */
 };
 
 struct capture {
@@ -81,7 +81,7 @@ void capture_close(struct capture *c);
 /** The target is free again, before the last words are written; nothing new is recorded. */
 void capture_detach(struct capture *c);
 
-/** What must happen every 100 ms: storage, ring, names, learning. Returns: 0, -errno. */
+/* Periodic work, every 100 ms: storage, ring, names, learning. Returns: 0, -errno. */
 int capture_step(struct capture *c);
 /**
  * Has an interpreter appeared, or become ready, in a target that had none, or started again with other thread
@@ -103,7 +103,10 @@ int capture_refresh(struct capture *c);
  * Returns: 0, -ECANCELED, -ESRCH (nothing was measured: E301), -ENOMEM. Owns: *out.
  */
 int capture_snapshot(struct capture *c, bool final, struct snapshot **out);
-/** Of the last drain, without a look at the target. Returns: 0, -ECANCELED (there is none), -ENOMEM. */
+/*
+ * Snapshot of the last drain, without reading the target. Returns: 0, -ECANCELED (there is none),
+ * -ENOMEM.
+ */
 int capture_snapshot_of_last(struct capture *c, struct snapshot **out);
 
 /**

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is known of an open capture, for headers of reports and for files. */
+/* Facts about an open capture, for headers of reports and for files. */
 #ifndef TM_TRACE_CAPTURE_FACTS_H
 #define TM_TRACE_CAPTURE_FACTS_H
 
@@ -17,11 +17,11 @@ const char *capture_libc_text(const struct capture *c, char *out, size_t cap);
 /** The header of a report. Strings are borrowed from the capture and from *facts. */
 void capture_hello(const struct capture *c, struct capture_facts *facts, struct report_hello *out);
 
-/** Of the recording as a whole; strings are borrowed from the capture and from *facts. */
+/* Facts about the recording as a whole; strings are borrowed from the capture and from *facts. */
 void capture_meta(const struct capture *c, double every_s, struct capture_facts *facts,
 		  struct store_meta *meta);
 
-/** Say once (*said) that tracing costs more than --overhead. */
+/* Log once, when the flag is clear, that tracing costs more than --overhead. */
 void capture_warn_cost(const struct capture *c, const struct snapshot *s, bool *said);
 
 #endif

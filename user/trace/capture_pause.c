@@ -60,7 +60,10 @@ static void report_departure(const struct capture *c, const struct governor_stat
 			clock, c->pools_mode ? "pools" : "exact", slower, c->opts->overhead * 100);
 }
 
-/* Before the price of a trap is measured again: each millisecond more addresses change hands unseen. */
+/*
+ * Mark the gap before the price of a trap is measured again, because each millisecond more addresses change
+ * hands unseen.
+ */
 static int mark_gap(struct capture *c, const struct governor_state *s)
 {
 	int err;

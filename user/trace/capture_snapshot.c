@@ -17,7 +17,7 @@
 #include "trace/trap_cost.h"
 
 #define CANCEL_STACKS  64	     /* between two looks at the cancel */
-#define FULL_EVERY_NS  60000000000LL /* search for pools nobody told us of */
+#define FULL_EVERY_NS  60000000000LL /* search for pools that no probe reported */
 #define REFRESH_SHARE  50	     /* a refresh may take 1/50 of the time */
 #define REFRESH_MIN_NS 1000000000LL
 #define REFRESH_GROWTH 200 /* near a limit: when it has grown by 1/200 since the last read */
@@ -27,7 +27,7 @@
 #define EXIT_LOOK_MS 30
 #define OOM_KILL_NS  3000000000LL /* from the choice of a victim to its end */
 
-/* Not for ever: a process may be chosen for another's sake and survive. */
+/* Limited in time, because a process may be chosen for another's sake and survive. */
 static bool is_oom_victim(const struct capture *c)
 {
 	struct tm_proc_state p = bpf_session_process(c->session);
@@ -110,7 +110,7 @@ int capture_drain(struct capture *c, bool full)
 	if (err)
 		return err;
 	log_debug("drain: %.1f ms, %s", (double)c->result->duration_ns / 1e6,
-		  c->near_limit ? "near the limit" : "far from a limit");
+		  c->near_limit ? "near the limit" : "not near a limit");
 	c->good_drain_ns = now;
 	c->unread_at_drain = stack_cache_unresolved(c->stacks);
 	(void)target_rss(c->target, &c->rss_at_drain);
@@ -123,7 +123,9 @@ int capture_drain(struct capture *c, bool full)
 	return 0;
 }
 
-/* Close to the limit it may end any moment: then numbers age by growth, not by time. */
+/*
+ * Limit the age by growth instead of time near the limit, where the process may end at any moment.
+ */
 static bool refresh_is_due(struct capture *c, int64_t since)
 {
 	uint64_t rss = 0;
@@ -234,7 +236,7 @@ static int add_freed(struct capture *c, struct snapshot *s)
 	return 0;
 }
 
-/* What children have paid for copied breakpoints since the last snapshot. */
+/* Cost of copied breakpoints to children since the last snapshot. */
 static double new_children_ns(struct capture *c)
 {
 	struct governor_state state = {0};

@@ -32,7 +32,7 @@ struct governor {
 	double trap_ns;
 	struct governor_state state;
 
-	/* Of the last look; only the thread that looks. */
+	/* State at the last look; used only by the thread that looks. */
 	struct tm_cpu_stats stats;
 	uint64_t cpu_ns, forks;
 	int64_t look_ns;
@@ -52,7 +52,7 @@ static double objects_cost(const struct tm_cpu_stats *before, const struct tm_cp
 	return trap_cost_ns(before, &only, trap_ns);
 }
 
-/* What has happened since the last look. Returns: false when the counters cannot be read. */
+/* Changes since the last look. Returns: false when the counters cannot be read. */
 static bool read_span(struct governor *g, struct ledger_span *span)
 {
 	struct tm_cpu_stats now;

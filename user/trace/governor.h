@@ -5,7 +5,7 @@
  * seconds, and none of them may delay it. It takes away and never attaches; the main thread brings back.
  *
  * While a debugger is attached nothing is taken away: it may have taken our breakpoints for the program's code,
- * and would put them back when it leaves, with nobody to handle them.
+ * and would put them back when it leaves, with no handler for them.
  */
 #ifndef TM_TRACE_GOVERNOR_H
 #define TM_TRACE_GOVERNOR_H
@@ -23,7 +23,7 @@ struct governor_opts {
 	double overhead;
 	double trap_ns;	 /* of this machine; < 0: not known, nothing is ever taken away */
 	bool only_count; /* keep the account, take nothing away: --mode exact */
-	bool malloc_first; /* take malloc's probes away first, the others when these alone are too dear */
+	bool malloc_first; /* take malloc's probes away first, the others when these alone cost too much */
 };
 
 struct governor_state {
@@ -32,10 +32,10 @@ struct governor_state {
 	bool leaving;	       /* being taken away right now: up to 100 ms */
 	unsigned departures; /* how many times */
 	int64_t gone_ns;     /* the last time; monotonic */
-	double slower; /* the last time: what ledger_slower() says of the time that they were live */
-	bool has_room;	    /* governor_back() would be granted */
-	uint64_t children;  /* forked with our breakpoints */
-	double children_ns; /* CPU time of theirs until they were cleaned */
+	double slower;	     /* the last time: ledger_slower() of the time that they were live */
+	bool has_room;	     /* governor_back() would be granted */
+	uint64_t children;   /* forked with our breakpoints */
+	double children_ns;  /* CPU time of theirs until they were cleaned */
 };
 
 /** Call when the first probe is live. Returns: 0, -errno. Owns: *out, governor_stop(). */

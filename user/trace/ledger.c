@@ -4,15 +4,18 @@
 
 #define SECOND_NS 1e9
 
-/* Own CPU time whose share can be saved up: a longer quiet time does not pay for a storm. */
+/*
+ * Own CPU time whose share can be saved up. Bounded, because a longer quiet time must not pay for a
+ * storm.
+ */
 #define CREDIT_NS (2 * SECOND_NS)
 /*
- * A target that sleeps earns nothing, yet its few traps harm nobody: it earns as if it used this share of one
+ * A target that sleeps earns nothing, yet its few traps do no harm: it earns as if it used this share of one
  * CPU, and can save up this much of it.
  */
 #define IDLE_SHARE     0.2
 #define IDLE_CREDIT_NS (0.5 * SECOND_NS)
-/* The same while probes are away and a debt is paid off: small, so that bursts in an idle process pay it. */
+/* Income while probes are away and a debt is paid off: small, so that bursts in an idle process pay it. */
 #define AWAY_SHARE  0.02
 
 #define WAIT_MIN_NS 1000000000LL  /* away at least so long, twice as long each time ... */
@@ -63,7 +66,7 @@ void ledger_add(struct ledger *l, const struct ledger_span *span)
 	l->leaving_ns += span->cost_ns + span->other_ns;
 	if (!l->probes_live)
 		return;
-	/* Of the last second or so: a quiet hour says nothing of the storm. */
+	/* Measure the last second or so only, because a quiet hour would hide the storm. */
 	keep = SECOND_NS / (SECOND_NS + span->wall_ns);
 	l->live_cost_ns = l->live_cost_ns * keep + span->cost_ns + span->other_ns;
 	l->live_cpu_ns = l->live_cpu_ns * keep + span->cpu_ns + span->other_ns;
@@ -81,7 +84,7 @@ void ledger_leaving(struct ledger *l)
 
 void ledger_gone(struct ledger *l, int64_t now_ns)
 {
-	/* The last one counts, but one that went cheaply does not forget the dear ones at once. */
+	/* The last one counts, but a cheap one does not reset costly ones at once. */
 	l->reserve_ns = l->leaving_ns > l->reserve_ns / 2 ? l->leaving_ns : l->reserve_ns / 2;
 	l->wait_ns = !l->departures || now_ns - l->live_since_ns >= STABLE_NS ? WAIT_MIN_NS
 									      : l->wait_ns * 2;

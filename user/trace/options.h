@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a tracing session is asked to do. */
+/* Options of a tracing session. */
 #ifndef TM_TRACE_OPTIONS_H
 #define TM_TRACE_OPTIONS_H
 

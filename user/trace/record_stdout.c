@@ -40,7 +40,7 @@ int record_stdout_begin(char **path)
 	return 0;
 }
 
-/* The first signal ended the recording; a second one ends the wait for a reader that does not read. */
+/* Wait for a slow reader until a second signal, because the first one ended the recording only. */
 static bool asked_twice(void *ctx)
 {
 	(void)ctx;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `-o -`: a recording for a pipe. A database is written at many places, so it is made in a directory of its
- * own and copied to stdout when it is complete.
+ * `-o -`: a recording for a pipe. Made in a directory of its own and copied to stdout when complete,
+ * because a database is written at many places.
  */
 #ifndef TM_TRACE_RECORD_STDOUT_H
 #define TM_TRACE_RECORD_STDOUT_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Attach, append a snapshot every so often, and a last one when it ends. stderr is talk; there is no data
- * on stdout. Whether the file can be made is asked before the attach, and it is made after it: an attach
- * that fails leaves everything as it was.
+ * Attach, append a snapshot every so often, and a last one when it ends. Messages go to stderr, no data
+ * to stdout. The file is checked before the attach and made after it, so that an attach that fails leaves
+ * everything as it was.
  */
 #include "trace/recorder.h"
 
@@ -81,7 +81,7 @@ static int name_next_file(struct recorder *r)
 			     "%s exists, and so do all that are numbered after it", old);
 }
 
-/* A name that we made has seconds: there may be a file of the same second. */
+/* Add a number, because a generated name has seconds and a file of the same second may exist. */
 static int leave_others(struct recorder *r)
 {
 	struct stat st;
@@ -148,7 +148,7 @@ static int open_file(struct recorder *r)
 	return store_create(r->path, &meta, &so, &r->writer);
 }
 
-/* ---- the talk ---- */
+/* ---- messages ---- */
 
 static const char *shown_path(const struct recorder *r)
 {

@@ -154,7 +154,10 @@ static int session_snapshot(struct trace_session *s, bool final)
 		return 0;
 	err = s->sink->ops->snapshot(s->sink->ctx, c, now, s->last);
 	s->report_s = (double)(monotonic_ns() - start) / 1e9;
-	/* Another program locks the file, and the next one may get through; or the rest was not written. */
+	/*
+	 * Continue, because another program locks the file and the next one may get through; or the rest
+	 * was not written.
+	 */
 	if (err == -EBUSY || err == -ECANCELED) {
 		s->end.interrupted |= err == -ECANCELED;
 		snapshot_free(now);
@@ -179,9 +182,10 @@ static int session_reattach(struct trace_session *s)
 	const struct trace_end end = {.reason = TRACE_END_PYTHON_APPEARED};
 	int err = s->plan->saves && s->delivered ? session_snapshot(s, true) : 0;
 
-	log_coded_warn("W124", NULL,
-		       "an interpreter has started in process %d: tracing starts anew, now with it",
-		       (int)s->plan->capture->pid);
+	log_coded_warn(
+		"W124", NULL,
+		"an interpreter has started in process %d: tracing starts again, now with it",
+		(int)s->plan->capture->pid);
 	if (!err)
 		err = s->sink->ops->end(s->sink->ctx, &end, s->last, 0);
 	s->header_done = false;
@@ -374,7 +378,7 @@ int trace_session_run(const struct trace_plan *plan, const struct trace_sink *si
 		return log_err(s.signals, "cannot handle signals"), log_exit_status(1);
 	log_set_sink(on_message, &s);
 	err = session_attach(&s);
-	/* Also when there was no header: then the errors are all there is. */
+	/* Print errors without a header too, because then they are all there is. */
 	release_held(&s);
 	if (!err)
 		status = session_finish(&s, session_loop(&s));

@@ -23,7 +23,10 @@ static enum site_memory spec_memory(const struct capture *c, const struct probe_
 	return m == SITE_BREAKPOINT && !tracer_sets_breakpoints(c) ? SITE_AS_FILE : m;
 }
 
-/* Of what is left out: the end of a block, which makes all births of its allocator worthless. */
+/*
+ * Names the end of a block when one is left out, because it makes all births of its allocator
+ * worthless.
+ */
 static unsigned parts_without_end(const struct capture *c, const struct probe_list *l)
 {
 	unsigned parts = 0;

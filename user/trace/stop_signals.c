@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Handlers, not a signalfd: a second signal must end the process while it is in a system call or in a library.
- * They only touch atomics, an eventfd, a timer and _exit(2).
+ * Handlers instead of a signalfd, because a second signal must end the process while it is in a system call or
+ * in a library. They only touch atomics, an eventfd, a timer and _exit(2).
  */
 #include "trace/stop_signals.h"
 
@@ -16,7 +16,10 @@
 #include "base/clock.h"
 
 #define MS_NS 1000000LL
-/* timeout(1) signals the process and then its group: two that come together are one. */
+/*
+ * Count two signals that come together as one, because timeout(1) signals the process and then its
+ * group.
+ */
 #define SAME_MS 100
 
 static const struct {
@@ -47,7 +50,7 @@ static void on_last_timer(int number)
 	_exit(128 + second_number);
 }
 
-/* Work that looks for it may still tidy up; the timer ends the rest. */
+/* Let the work that was interrupted tidy up; the timer ends it otherwise. */
 static void second_signal(int number)
 {
 	struct itimerval last = {.it_value.tv_usec = STOP_LAST_MS * 1000};

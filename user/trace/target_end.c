@@ -36,7 +36,9 @@ struct target_end target_end_now(const struct target *t, const struct bpf_sessio
 		end = end_from_kernel(s);
 	if (end.state != TARGET_RUNS)
 		return end;
-	/* The image in /proc is asked only where the kernel does not tell of an exec: it can look changed. */
+	/*
+	 * Ask the image in /proc only where the kernel does not report an exec, because it can look changed.
+	 */
 	if (!target_is_alive(t))
 		end.state = TARGET_ENDED;
 	else if ((!s || !s->sees_end) && !target_same_image(t))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the traps of a span have cost the target, from their counters. */
+/* Cost of the traps of a span to the target, from their counters. */
 #ifndef TM_TRACE_TRAP_COST_H
 #define TM_TRACE_TRAP_COST_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Which mode to begin with: before everything is attached, 20 ms on the pop sites and malloc tell the event
- * rate, and with the cost of a trap on this machine the cost of exact mode. 20 ms of a target that idles say
- * nothing of its load: from then on the governor holds the budget.
+ * Chooses the first mode: before everything is attached, 20 ms on the pop sites and malloc give the event
+ * rate, and with the cost of a trap on this machine the cost of exact mode. Because 20 ms of an idle target
+ * do not show its load, the governor holds the budget from then on.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -61,7 +61,7 @@ static void choose_without_multi(const struct options *o, struct guard_verdict *
 			command_with("--mode", "exact"));
 }
 
-/* The same span, had it been traced exactly. The trial itself has cost a trap an event. */
+/* The cost of the span, had it been traced exactly. The trial itself has cost a trap an event. */
 static struct ledger_span span_in_exact(const struct guard_verdict *v, double cpu_ns,
 					double trap_ns)
 {

@@ -42,7 +42,7 @@ void unfollowed_release(struct unfollowed *u)
 	*u = (struct unfollowed){0};
 }
 
-/* It only ever shrinks: what has once been seen gone does not come back. */
+/* Only ever shrink it, because memory that was seen gone does not come back. */
 static void shrink_to(const struct unfollowed *u, struct stack_total *most,
 		      const struct stack_total *now)
 {
@@ -56,7 +56,7 @@ void unfollowed_restart(struct unfollowed *u, const struct drain_result *r)
 	static const struct stack_total nothing;
 
 	u->gap.bytes = u->gap.blocks = 0;
-	/* Also of stacks that hold nothing now, which nobody is going to ask for. */
+	/* Also stacks without live bytes now, since no snapshot would ask for them. */
 	for (size_t id = 0; id < u->count; id++)
 		shrink_to(u, &u->most[id], id < r->stack_cap ? &r->by_stack[id] : &nothing);
 }

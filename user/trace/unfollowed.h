@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What was recorded before the probes were taken away. Afterwards a block of malloc that is freed keeps its
- * record, and a small object's address may be handed out again unseen. So for each stack the numbers of that
- * moment are kept: no more than that can still be held of it, and no stack seems to grow while nothing looks.
+ * Records made before the probes were taken away. Afterwards a block of malloc that is freed keeps its
+ * record, and a small object's address may be handed out again unseen. Because of that the numbers of that
+ * moment are kept for each stack: no more than that can still be live, and no stack seems to grow while
+ * nothing looks.
  */
 #ifndef TM_TRACE_UNFOLLOWED_H
 #define TM_TRACE_UNFOLLOWED_H
@@ -26,7 +27,7 @@ void unfollowed_release(struct unfollowed *u);
 /** Before the stacks of a new drain are applied, one call each. */
 void unfollowed_restart(struct unfollowed *u, const struct drain_result *r);
 /**
- * What to show of a stack that holds *now, changed in place while the gap goes on.
+ * Corrects the value of a stack that holds *now, changed in place while the gap goes on.
  * Returns: bytes of it that are not followed, also added to u->gap.
  */
 uint64_t unfollowed_apply(struct unfollowed *u, uint32_t id, struct stack_total *now);

@@ -365,7 +365,7 @@ static void nothing_is_called(void **state)
 		assert_refused(read_bytes(text, (size_t)len), -EBADMSG, "has no place");
 	}
 	assert_refused(READ(HEAD "\x8c\x0btracemalloc\x8c\x08Snapshot\x93K\x01\x85\x81."), -EBADMSG,
-		       "made of something else");
+		       "made of an unexpected value");
 }
 
 static void other_pickles_are_told_apart(void **state)
@@ -403,7 +403,7 @@ static void a_snapshot_needs_its_parts(void **state)
 	assert_refused(READ(HEAD CLASS("Snapshot", "\x08") "K\x01"
 							   "b."),
 		       -EBADMSG, "a state of another kind");
-	assert_refused(READ(HEAD "K\x01)\x81."), -EBADMSG, "made of something else");
+	assert_refused(READ(HEAD "K\x01)\x81."), -EBADMSG, "made of an unexpected value");
 }
 
 static void the_stack_is_not_left(void **state)

@@ -278,10 +278,10 @@ static void every_reason_of_unknown_has_its_words(void **state)
 		enum leak_why why;
 		const char *words;
 	} reasons[] = {
-		{LEAK_WHY_SHORT, "too short a time to tell"},
-		{LEAK_WHY_FEW, "in steps too few or too uneven to tell"},
-		{LEAK_WHY_PAUSED, "stands still for longer than before: stopped?"},
-		{LEAK_WHY_SLOWING, "slower and slower: a cache that fills?"},
+		{LEAK_WHY_SHORT, "too short to decide"},
+		{LEAK_WHY_FEW, "steps too few or too uneven to decide"},
+		{LEAK_WHY_PAUSED, "flat for longer than before: stopped?"},
+		{LEAK_WHY_SLOWING, "growth slows down: a cache that fills?"},
 		{LEAK_WHY_LOSSES, "growth is within the "},
 	};
 	struct leaks_report r = report_of(10);
