@@ -21,8 +21,10 @@
 	(TM_FRAMES_MAX + 1) /* one more: the innermost may be incomplete and skipped */
 #define TM_SIZE_CLASSES 64  /* 3.6, 3.7 have 64 classes of 8 bytes, later ones 32 of 16 */
 #define TM_POOL_HEADER	48  /* sizeof(struct tm_pool_head) */
-#define TM_SLOW_CALLS	16  /* of _int_malloc() in malloc and calloc; the others have no leaf */
-#define TM_SITES_MAX	4096
+/* Mode pools: of malloc's blocks only those from here on. glibc's tcache serves up to 1032 without the slow path. */
+#define TM_GROWTH_MIN_BYTES 1033
+#define TM_SLOW_CALLS	    16 /* of _int_malloc() in malloc and calloc; the others have no leaf */
+#define TM_SITES_MAX	    4096
 
 /*
  * ---- losses: enum, JSON key, explanation and remedy come from this one list; docs/codes.md is generated ----

@@ -106,6 +106,18 @@ def test_perf_links_give_the_same_ledger(native_leak, program, tool):
     assert interval["live_bytes"] == sum(size for _, size in want.values())
 
 
+@pytest.mark.parametrize("options", [("--mode", "pools"), ("--links", "perf")], ids=["pools", "perf"])
+def test_a_process_without_pools_is_followed_whole(options, native_leak, program, tool):
+    """Mode pools would leave out all of its small blocks, and "nothing lost" would be printed beside it."""
+    p = program(native_leak)
+    t = tool("-p", p.pid, "-T", 0, *options, "--overhead", "900%", 600)
+    assert t.hello()["mode"] == "exact"
+    want = ledger(p)
+    interval, _, _ = t.stop()
+    assert interval["live_blocks"] == sum(b for b, _ in want.values())
+    assert harness.lost(interval) == {}
+
+
 def test_perf_links_choose_pools_for_python(debian, program, tool, target_script):
     p = program(debian, target_script("leaky_cache.py"), 60)
     t = tool("-p", p.pid, "--links", "perf", 1, 1)

@@ -26,6 +26,7 @@ struct alloc_set {	       /* what was found in a target; read only */
 
 struct alloc_facts {
 	bool objects_in_live_table; /* small objects are there, too: make room */
+	bool has_pools;		    /* mode pools has something to follow */
 	bool learns;		    /* the hits of choices tell fresh blocks from re-used ones */
 	uint64_t growth_min_bytes;  /* of blocks in the live table, when only growth is followed */
 	size_t pop_sites, libc_functions;

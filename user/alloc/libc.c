@@ -8,9 +8,6 @@
 #include "base/text.h"
 #include "target/return_probe.h"
 
-/* glibc's tcache serves chunks up to 1032 bytes without the slow path. */
-#define GROWTH_MIN_BYTES 1033
-
 static int not_found(const struct alloc_set *set, int err)
 {
 	if (set->python.found) {
@@ -198,7 +195,7 @@ static void libc_facts(const struct alloc_set *set, const void *state, struct al
 
 	for (int fn = 0; fn < TM_FN_COUNT; fn++)
 		out->libc_functions += libc->fn[fn].present;
-	out->growth_min_bytes = GROWTH_MIN_BYTES;
+	out->growth_min_bytes = TM_GROWTH_MIN_BYTES;
 	/* The interpreter's objects, or what tracemalloc keeps of each. */
 	if (in->found && (in->py.allocator == PY_ALLOC_MALLOC || in->py.hooks.tracemalloc))
 		out->objects_in_live_table = true;

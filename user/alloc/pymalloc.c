@@ -142,6 +142,7 @@ static int pymalloc_liveness(const struct alloc_set *set, struct heap_reader **o
 
 static void pymalloc_facts(const struct alloc_set *set, const void *state, struct alloc_facts *out)
 {
+	out->has_pools = true;
 	out->pop_sites += set->python.sites.pop_count;
 	out->learns = set->python.sites.newref_count > 0;
 }

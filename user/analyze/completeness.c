@@ -57,6 +57,11 @@ bool completeness_is_full(const struct snapshot *s)
 	return !s->gap.from_ns && !completeness_without_line(s).blocks;
 }
 
+bool completeness_leaves_out(const struct snapshot *s)
+{
+	return s->gap.from_ns || trace_mode_of(s->mode) == TRACE_MODE_POOLS;
+}
+
 /* The share among allocations since attach, or among live blocks where allocations are not counted. */
 static double lost_events_ratio(const struct snapshot *s)
 {

@@ -9,6 +9,8 @@
 bool completeness_is_measured(const struct snapshot *s);
 /** True when no block and no event is known to be missing. */
 bool completeness_is_full(const struct snapshot *s);
+/** True when some blocks are left out on purpose: by the mode, or to hold the budget. */
+bool completeness_leaves_out(const struct snapshot *s);
 struct lost_lines { /* live blocks whose stack is not known: attributed to <lost> */
 	uint64_t bytes, blocks;
 };

@@ -2,6 +2,7 @@
 /* The live report: a sink that prints every snapshot. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -54,7 +55,7 @@ static int write_failed(int err)
 {
 	if (!err || err == -EPIPE || err == -ECANCELED)
 		return err;
-	return log_coded_err(err, "E701", NULL, "cannot write the report");
+	return log_coded_err(err, "E701", NULL, "cannot write the report: %s", strerror(-err));
 }
 
 static int on_header(void *ctx, struct capture *c)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "report/report.h"
@@ -37,7 +38,8 @@ int stats_output_check(int err)
 	if (!err && fflush(stdout))
 		err = errno ? -errno : -EIO;
 	if (err && err != -EPIPE && err != -ENOMEM)
-		return log_coded_err(err, "E701", NULL, "cannot write the report");
+		return log_coded_err(err, "E701", NULL, "cannot write the report: %s",
+				     strerror(-err));
 	return err == -ENOMEM ? log_err(err, "cannot write the report") : err;
 }
 

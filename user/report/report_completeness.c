@@ -8,6 +8,7 @@
 #include "analyze/completeness.h"
 #include "base/codes.h"
 #include "report/report_cost.h"
+#include "snapshot/trace_end.h"
 
 #define COVERAGE_GOOD 0.99 /* below this the numbers are called too low */
 
@@ -69,6 +70,9 @@ void completeness_write(struct buf *out, const struct snapshot *s, unsigned fram
 			(void)buf_append_str(out, ", ");
 		write_coverage(out, (enum snap_domain)d, &s->coverage[d]);
 	}
+	if (trace_mode_of(s->mode) == TRACE_MODE_POOLS)
+		(void)buf_printf(out, " (blocks of malloc below %d B left out)",
+				 TM_GROWTH_MIN_BYTES);
 	write_losses(out, s);
 	if (lost.blocks)
 		(void)buf_printf(out, "; no line for %.1f%% of the live bytes (<lost>)",

@@ -7,6 +7,8 @@
 #include "base/text.h"
 #include "base/units.h"
 
+#define IDLE_SHARE 0.001 /* of elapsed time */
+
 void cost_put_slowdown(struct buf *out, const struct snapshot *s)
 {
 	/*
@@ -17,6 +19,13 @@ void cost_put_slowdown(struct buf *out, const struct snapshot *s)
 
 	if (s->slowdown_ratio < 0) {
 		(void)buf_append_str(out, "cost unknown");
+		return;
+	}
+	/* A few traps are many times what an idle target uses itself, and do no harm. */
+	if (s->slowdown_ratio > IDLE_SHARE && s->cost_cpu_ratio < IDLE_SHARE) {
+		(void)buf_printf(out,
+				 "slows the target for less than %.1f%% of the time (it is idle)",
+				 IDLE_SHARE * 100);
 		return;
 	}
 	if (s->slowdown_ratio >= SNAP_SLOWDOWN_MAX) {

@@ -327,7 +327,8 @@ static void write_interval(struct report *r, const struct snapshot *now,
 	}
 	write_other_sites(r, groups);
 	if (!groups->count)
-		(void)buf_append_str(&r->text, "  nothing allocated since attach is alive\n");
+		(void)buf_printf(&r->text, "  nothing %s since attach is alive\n",
+				 completeness_leaves_out(now) ? "recorded" : "allocated");
 	completeness_write(&r->text, now, r->frames);
 }
 
@@ -455,7 +456,10 @@ static void write_summary(struct report *r, const struct snapshot *last,
 
 	(void)buf_printf(b, "%d: %s still alive from %.1f s of tracing; %s.", r->pid,
 			 units_format_size(size, (int64_t)last->live_bytes, false), last->elapsed_s,
-			 complete ? "nothing lost" : "not everything was recorded, see below");
+			 !complete ? "not everything was recorded, see below"
+			 : completeness_leaves_out(last)
+				 ? "nothing lost, small blocks of malloc left out"
+				 : "nothing lost");
 	if (!r->opts.verbose)
 		learn_paths(r, groups);
 	write_suspect(r, groups);

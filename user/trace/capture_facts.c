@@ -91,10 +91,12 @@ void capture_warn_cost(const struct capture *c, const struct snapshot *s, bool *
 {
 	/* In the other modes the governor has taken the probes away. */
 	if (*said || c->opts->mode != MODE_EXACT || c->opts->overhead_given ||
-	    s->slowdown_ratio <= c->opts->overhead)
+	    s->slowdown_ratio <= c->opts->overhead ||
+	    s->cost_cpu_ratio <= c->opts->overhead * LEDGER_IDLE_SHARE)
 		return;
 	*said = true;
-	log_coded_warn("W140", command_with("--mode", "pools"),
+	log_coded_warn("W140",
+		       command_with("--mode", alloc_facts(c->alloc).has_pools ? "pools" : "auto"),
 		       "tracing slows the target %s %.0f%%, more than the budget of %.3g%%, which "
 		       "--mode exact does not hold unless --overhead is given",
 		       s->slowdown_ratio >= SNAP_SLOWDOWN_MAX ? "by more than" : "about",

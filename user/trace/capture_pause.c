@@ -11,9 +11,11 @@
 #include "base/log.h"
 #include "base/text.h"
 
-#define LEAVING_LOOKS	20
-#define LEAVING_LOOK_MS 5
-#define WARN_MAX	5 /* later changes are in the reports, and in the log with -v */
+#define FIX_OVERHEAD	  0.5 /* what a fix asks for, where that is enough */
+#define FIX_OVERHEAD_TEXT "50%"
+#define LEAVING_LOOKS	  20
+#define LEAVING_LOOK_MS	  5
+#define WARN_MAX	  5 /* later changes are in the reports, and in the log with -v */
 
 static int64_t realtime_of(int64_t monotonic)
 {
@@ -38,7 +40,7 @@ bool capture_is_paused(const struct capture *c)
 
 static void report_departure(const struct capture *c, const struct governor_state *s)
 {
-	const char *fix = command_with("--mode", "exact");
+	bool affordable = s->slower <= FIX_OVERHEAD && c->opts->overhead < FIX_OVERHEAD;
 	char clock[16], slower[48];
 
 	clock_of(c->unfollowed.gap.from_ns, clock);
@@ -48,13 +50,15 @@ static void report_departure(const struct capture *c, const struct governor_stat
 		log_info("%s: paused, it would slow the target %s", clock, slower);
 	else if (s->away == PROBE_PART_MALLOC)
 		log_coded_warn(
-			"W146", command_with("--overhead", "50%"),
+			"W146",
+			affordable ? command_with("--overhead", FIX_OVERHEAD_TEXT)
+				   : command_with("--mode", "exact"),
 			"malloc and free are not traced since %s: that would slow the target %s, more "
 			"than --overhead %.3g%%; blocks recorded before are not followed since then",
 			clock, slower, c->opts->overhead * 100);
 	else
 		log_coded_warn(
-			"W146", fix,
+			"W146", command_with("--mode", "exact"),
 			"tracing is paused since %s: %s would slow the target %s, more than "
 			"--overhead %.3g%%; blocks recorded before are not followed since then",
 			clock, c->pools_mode ? "pools" : "exact", slower, c->opts->overhead * 100);

@@ -92,6 +92,22 @@ static void warn_stacks_full(const struct capture *c)
 		       (unsigned long long)bpf_session_stacks_used(c->session));
 }
 
+/*
+ * A main thread on its way out has no memory any more and does not look dead yet, while other threads run on: a
+ * moment later one of them is read instead (target_task_next()).
+ */
+static int read_living(struct capture *c, bool full)
+{
+	uint32_t epoch = c->learn ? learn_epoch(c->learn) : 0;
+	int err = drain_read(c->drain, full, epoch, &c->result);
+
+	for (int i = 0; err == -ESRCH && i < EXIT_LOOKS && !capture_ended(c); i++) {
+		(void)poll(NULL, 0, EXIT_LOOK_MS);
+		err = drain_read(c->drain, full, epoch, &c->result);
+	}
+	return err;
+}
+
 int capture_drain(struct capture *c, bool full)
 {
 	int64_t now = monotonic_ns();
@@ -103,7 +119,7 @@ int capture_drain(struct capture *c, bool full)
 	/* While nothing is recorded, what dies must not come back as the next owner of its address. */
 	if (c->away == PROBE_PART_ALL && !c->pools_mode)
 		drain_forget_dead(c->drain);
-	err = drain_read(c->drain, full, c->learn ? learn_epoch(c->learn) : 0, &c->result);
+	err = read_living(c, full);
 	c->last_drain_ns = now;
 	if (err == -ECANCELED && memory_is_leaving(c) && capture_ended(c))
 		return -ESRCH;

@@ -9,11 +9,7 @@
  * storm.
  */
 #define CREDIT_NS (2 * SECOND_NS)
-/*
- * A target that sleeps earns nothing, yet its few traps do no harm: it earns as if it used this share of one
- * CPU, and can save up this much of it.
- */
-#define IDLE_SHARE     0.2
+/* A target that sleeps can save up this much of LEDGER_IDLE_SHARE. */
 #define IDLE_CREDIT_NS (0.5 * SECOND_NS)
 /* Income while probes are away and a debt is paid off: small, so that bursts in an idle process pay it. */
 #define AWAY_SHARE  0.02
@@ -40,8 +36,8 @@ static double least_earned(const struct ledger *l, const struct ledger_span *spa
 	if (!l->probes_live)
 		return l->overhead * AWAY_SHARE * span->wall_ns;
 	room = l->reserve_ns + l->overhead * IDLE_CREDIT_NS - l->balance_ns;
-	if (l->overhead * IDLE_SHARE * span->wall_ns < room)
-		return l->overhead * IDLE_SHARE * span->wall_ns;
+	if (l->overhead * LEDGER_IDLE_SHARE * span->wall_ns < room)
+		return l->overhead * LEDGER_IDLE_SHARE * span->wall_ns;
 	return room > 0 ? room : 0;
 }
 
@@ -111,7 +107,7 @@ void ledger_back(struct ledger *l, int64_t now_ns)
 bool ledger_affords(double overhead, const struct ledger_span *span)
 {
 	double own = span->cpu_ns > span->cost_ns ? span->cpu_ns - span->cost_ns : 0;
-	double idle = IDLE_SHARE * span->wall_ns;
+	double idle = LEDGER_IDLE_SHARE * span->wall_ns;
 
 	return span->cost_ns <= overhead * (own > idle ? own : idle);
 }

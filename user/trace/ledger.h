@@ -11,6 +11,12 @@
 
 #include "snapshot/snapshot.h"
 
+/*
+ * A target that sleeps earns nothing, yet its few traps do no harm: it earns as if it used this share of one
+ * CPU.
+ */
+#define LEDGER_IDLE_SHARE 0.2
+
 struct ledger_span {	 /* what happened between two looks */
 	double wall_ns;	 /* elapsed */
 	double cpu_ns;	 /* CPU time of the target, the traps included */

@@ -51,14 +51,24 @@ static int measure_rate(struct capture *c, struct guard_verdict *v, double *cpu_
 }
 
 /* Without uprobe_multi every site is a perf event of its own, and each takes 0.1 s to detach. */
-static void choose_without_multi(const struct options *o, struct guard_verdict *out)
+static void choose_without_multi(const struct options *o, bool has_pools, struct guard_verdict *out)
 {
-	out->pools = o->mode != MODE_EXACT;
-	if (o->mode == MODE_AUTO)
+	out->pools = o->mode != MODE_EXACT && has_pools;
+	if (o->mode == MODE_AUTO && has_pools)
 		snprintf(
 			out->reason, sizeof(out->reason),
 			"probes are perf events here (uprobe_multi needs Linux 6.6), too slow to detach for exact mode; to force it: %s",
 			command_with("--mode", "exact"));
+}
+
+/* Without pools the mode would only leave out what is small; the governor holds the budget in exact, too. */
+static void choose_without_pools(const struct options *o, struct guard_verdict *out)
+{
+	if (o->mode == MODE_POOLS)
+		snprintf(out->reason, sizeof(out->reason),
+			 "this process has no pools, so every block is followed while that fits "
+			 "--overhead %.3g%%",
+			 o->overhead * 100);
 }
 
 /* The cost of the span, had it been traced exactly. The trial itself has cost a trap an event. */
@@ -78,13 +88,14 @@ static struct ledger_span span_in_exact(const struct guard_verdict *v, double cp
 int trial_judge(struct capture *c, struct guard_verdict *out)
 {
 	const struct options *o = c->opts;
+	bool has_pools = alloc_facts(c->alloc).has_pools;
 	struct ledger_span span = {0};
 	double cpu_ns = 0;
 	int err;
 
 	*out = (struct guard_verdict){.projected_ratio = -1, .projected_slowdown = -1};
 	if (!c->session->multi) {
-		choose_without_multi(o, out);
+		choose_without_multi(o, has_pools, out);
 		return 0;
 	}
 	err = measure_rate(c, out, &cpu_ns);
@@ -95,6 +106,10 @@ int trial_judge(struct capture *c, struct guard_verdict *out)
 		span = span_in_exact(out, cpu_ns, c->trap_ns);
 		out->projected_ratio = span.cost_ns / span.wall_ns;
 		out->projected_slowdown = ledger_slower(span.cost_ns, span.cpu_ns);
+	}
+	if (!has_pools) {
+		choose_without_pools(o, out);
+		return 0;
 	}
 	out->pools = o->mode == MODE_POOLS;
 	if (o->mode != MODE_AUTO || ledger_affords(o->overhead, &span))

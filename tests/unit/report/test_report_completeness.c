@@ -23,6 +23,20 @@ static void an_unmeasured_snapshot_says_so(void **state)
 	assert_true(isnan(coverage_ratio(&s->coverage[0])));
 }
 
+static void pools_mode_names_what_it_leaves_out(void **state)
+{
+	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
+
+	assert_false(completeness_leaves_out(s));
+	s->mode = "pools";
+	assert_ledger(s, "coverage python n/a, native n/a (blocks of malloc below 1033 B left "
+			 "out); lost: nothing\n");
+	assert_true(completeness_leaves_out(s) && completeness_is_full(s));
+	s->mode = "exact";
+	s->gap.from_ns = ATTACH_NS;
+	assert_true(completeness_leaves_out(s));
+}
+
 static void coverage_is_shown_with_its_counts(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_interval(1);
@@ -112,6 +126,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(an_unmeasured_snapshot_says_so),
+		CASE(pools_mode_names_what_it_leaves_out),
 		CASE(coverage_is_shown_with_its_counts),
 		CASE(one_missed_block_of_a_million_is_not_100_percent),
 		CASE(low_coverage_is_said_plainly),

@@ -182,6 +182,36 @@ static void by_filename_has_no_line_and_equal_names_get_their_folder(void **stat
 	report_free(r);
 }
 
+static void nothing_recorded_is_not_nothing_allocated(void **state)
+{
+	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
+	struct report_end end = {.end.reason = TRACE_END_COUNT};
+	struct report *r = new_report((struct report_opts){.verbose = true});
+
+	s->mode = "pools";
+	assert_int_equal(report_interval(r, s, NULL), 0);
+	fflush(out);
+	assert_non_null(strstr(out_text, "\n  nothing recorded since attach is alive\n"));
+	assert_int_equal(report_end(r, &end, s), 0);
+	fflush(out);
+	assert_non_null(strstr(out_text, "; nothing lost, small blocks of malloc left out.\n"));
+	report_free(r);
+}
+
+static void a_few_traps_of_an_idle_target_are_no_slowdown(void **state)
+{
+	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
+	struct report *r = new_report((struct report_opts){.verbose = true});
+
+	s->slowdown_ratio = SNAP_SLOWDOWN_MAX;
+	s->cost_cpu_ratio = 0.00001;
+	assert_int_equal(report_interval(r, s, NULL), 0);
+	fflush(out);
+	assert_non_null(strstr(out_text, "slows the target for less than 0.1% of the time (it is "
+					 "idle)\n"));
+	report_free(r);
+}
+
 static void nothing_alive_is_said(void **state)
 {
 	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
@@ -362,6 +392,7 @@ static void what_is_not_followed_is_marked_and_is_no_suspect(void **state)
 	s->stacks[0].unfollowed_bytes = 6000;
 	s->gap = (struct snap_gap){.from_ns = ATTACH_NS, .bytes = 6000, .blocks = 6};
 	s->slowdown_ratio = SNAP_SLOWDOWN_MAX;
+	s->cost_cpu_ratio = 0.5;
 	assert_int_equal(report_interval(r, s, NULL), 0);
 	assert_written(
 		"[14:02:10] live +8000 B in 8 blocks since attach   RSS 391 MiB   slows the target by "
@@ -516,6 +547,8 @@ int main(void)
 		CASE(native_sites_say_who_called),
 		CASE(by_traceback_equal_lines_differ_by_their_callers),
 		CASE(by_filename_has_no_line_and_equal_names_get_their_folder),
+		CASE(nothing_recorded_is_not_nothing_allocated),
+		CASE(a_few_traps_of_an_idle_target_are_no_slowdown),
 		CASE(nothing_alive_is_said),
 		CASE(an_unknown_stack_is_shown_but_is_no_suspect),
 		CASE(a_plateau_is_no_suspect_and_what_grows_is_even_if_it_is_smaller),
