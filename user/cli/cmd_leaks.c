@@ -193,12 +193,15 @@ static int run_leaks(const struct leaks_options *o, bool *failed)
 	_cleanup_(leak_input_closep) struct leak_input *in = NULL;
 	int err = stats_options_filters(&o->stats, &filters);
 
-	if (!err)
-		err = stats_options_suppressions(&o->stats, &suppressions);
-	if (!err)
-		err = leak_input_open(o->files, o->file_count, &in);
-	if (!err)
-		err = leak_input_read(in, o->stats.by, filters, suppressions);
+	if (err)
+		return err;
+	err = stats_options_suppressions(&o->stats, &suppressions);
+	if (err)
+		return err;
+	err = leak_input_open(o->files, o->file_count, &in);
+	if (err)
+		return err;
+	err = leak_input_read(in, o->stats.by, filters, suppressions);
 	return err ? err : judge_all(o, in, failed);
 }
 

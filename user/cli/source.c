@@ -85,13 +85,16 @@ static int open_store(struct source *s, const char *when)
 {
 	int err = store_open(s->path, s->strings, &s->store);
 
-	if (!err)
-		err = store_find(s->store, when, &s->index);
-	if (!err)
-		err = store_load(s->store, s->index, &s->snapshot);
-	if (!err)
-		s->meta = store_meta(s->store);
-	return err;
+	if (err)
+		return err;
+	err = store_find(s->store, when, &s->index);
+	if (err)
+		return err;
+	err = store_load(s->store, s->index, &s->snapshot);
+	if (err)
+		return err;
+	s->meta = store_meta(s->store);
+	return 0;
 }
 
 static int open_pickle(struct source *s, int fd, const char *when)

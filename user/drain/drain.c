@@ -72,16 +72,21 @@ int drain_new(struct bpf_session *s, struct target *t, const struct alloc_set *a
 	d->target = t;
 	d->opts = *opts;
 	err = result_new(&d->now, ids);
-	if (!err)
-		err = result_new(&d->next, ids);
-	if (!err)
-		err = result_new(&d->heap_part, ids);
-	if (!err)
-		err = census_new(&d->census);
-	if (!err)
-		err = stack_ids_new(s, &d->stack_ids);
-	if (!err)
-		err = alloc_liveness(alloc, &d->heap);
+	if (err)
+		return err;
+	err = result_new(&d->next, ids);
+	if (err)
+		return err;
+	err = result_new(&d->heap_part, ids);
+	if (err)
+		return err;
+	err = census_new(&d->census);
+	if (err)
+		return err;
+	err = stack_ids_new(s, &d->stack_ids);
+	if (err)
+		return err;
+	err = alloc_liveness(alloc, &d->heap);
 	if (err)
 		return err;
 	*out = take_ptr(d);

@@ -189,20 +189,24 @@ static int write_profile(struct pprof *p)
 {
 	int err = name_strings(p);
 
-	if (!err)
-		err = write_types(p);
+	if (err)
+		return err;
+	err = write_types(p);
 	if (p->s->time_ns > 0)
 		pb_u64(&p->text, PROFILE_TIME_NANOS, (uint64_t)p->s->time_ns);
 	if (p->s->elapsed_s > 0)
 		pb_u64(&p->text, PROFILE_DURATION_NANOS, (uint64_t)(p->s->elapsed_s * 1e9));
-	if (!err)
-		err = write_comments(p);
+	if (err)
+		return err;
+	err = write_comments(p);
 	for (size_t i = 0; !err && i < p->s->stack_count; i++)
 		err = write_sample(p, &p->s->stacks[i]);
-	if (!err)
-		err = pprof_tables_write(&p->tables, &p->text, write_chunk, p);
-	if (!err)
-		err = gzip_out_write(&p->gzip, &p->text);
+	if (err)
+		return err;
+	err = pprof_tables_write(&p->tables, &p->text, write_chunk, p);
+	if (err)
+		return err;
+	err = gzip_out_write(&p->gzip, &p->text);
 	return err ? err : gzip_out_finish(&p->gzip);
 }
 

@@ -180,14 +180,18 @@ static int parse_entry(struct cursor *c, const struct elf_image *img, struct pyt
 	if (!get_reason(c, s->reason))
 		return -EBADMSG;
 	err = get_sites(c, img, false, false, &s->pops, &s->pop_count);
-	if (!err)
-		err = get_sites(c, img, false, false, &s->newrefs, &s->newref_count);
-	if (!err)
-		err = get_sites(c, img, true, false, &s->inits, &s->init_count);
-	if (!err)
-		err = get_sites(c, img, false, true, &s->refills, &s->refill_count);
-	if (!err)
-		err = get_proof(c, s);
+	if (err)
+		return err;
+	err = get_sites(c, img, false, false, &s->newrefs, &s->newref_count);
+	if (err)
+		return err;
+	err = get_sites(c, img, true, false, &s->inits, &s->init_count);
+	if (err)
+		return err;
+	err = get_sites(c, img, false, true, &s->refills, &s->refill_count);
+	if (err)
+		return err;
+	err = get_proof(c, s);
 	if (err)
 		return err;
 	return cursor_ok(c) && !cursor_left(c) && s->pop_count ? 0 : -EBADMSG;

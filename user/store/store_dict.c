@@ -59,13 +59,15 @@ int store_dict_new(struct store_db *db, struct store_dict **out)
 	    !d->quick)
 		return -ENOMEM;
 	err = store_db_prepare(db, "INSERT INTO string VALUES(?, ?)", &d->add_string);
-	if (!err)
-		err = store_db_prepare(db, "INSERT INTO frame VALUES(?, ?, ?, ?)", &d->add_frame);
-	if (!err)
-		err = store_db_prepare(db, "INSERT INTO stack VALUES(?, ?, ?)", &d->add_stack);
-	if (!err)
-		err = store_db_prepare(db, "INSERT INTO trace VALUES(?, ?, ?, ?, ?)",
-				       &d->add_trace);
+	if (err)
+		return err;
+	err = store_db_prepare(db, "INSERT INTO frame VALUES(?, ?, ?, ?)", &d->add_frame);
+	if (err)
+		return err;
+	err = store_db_prepare(db, "INSERT INTO stack VALUES(?, ?, ?)", &d->add_stack);
+	if (err)
+		return err;
+	err = store_db_prepare(db, "INSERT INTO trace VALUES(?, ?, ?, ?, ?)", &d->add_trace);
 	if (err)
 		return err;
 	*out = take_ptr(d);

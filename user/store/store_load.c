@@ -246,11 +246,13 @@ static int read_snapshot(struct store *s, void *ctx)
 	err = find_base(s, h->entry.seq, &base);
 	if (!err && base)
 		err = apply_rows(s, base_sql, base, base, values);
-	if (!err)
-		err = apply_rows(s, change_sql, base + 1, h->entry.seq, values);
-	if (!err)
-		wanted->values = take_ptr(values);
-	return err;
+	if (err)
+		return err;
+	err = apply_rows(s, change_sql, base + 1, h->entry.seq, values);
+	if (err)
+		return err;
+	wanted->values = take_ptr(values);
+	return 0;
 }
 
 int store_load(struct store *s, size_t index, struct snapshot **out)

@@ -187,15 +187,16 @@ int store_meta_set_end(struct store_db *db, const char *reason)
 	_cleanup_(store_stmt_freep) sqlite3_stmt *st = NULL;
 	int err = store_db_exec(db, "BEGIN IMMEDIATE");
 
-	if (!err)
-		err = store_db_prepare(db, "INSERT OR REPLACE INTO meta VALUES('end_reason', ?)",
-				       &st);
-	if (!err) {
-		sqlite3_bind_text(st, 1, reason, -1, SQLITE_STATIC);
-		err = store_db_run(db, st);
-	}
-	if (!err)
-		err = write_checksum(db);
+	if (err)
+		return err;
+	err = store_db_prepare(db, "INSERT OR REPLACE INTO meta VALUES('end_reason', ?)", &st);
+	if (err)
+		return err;
+	sqlite3_bind_text(st, 1, reason, -1, SQLITE_STATIC);
+	err = store_db_run(db, st);
+	if (err)
+		return err;
+	err = write_checksum(db);
 	return err ? err : store_db_exec(db, "COMMIT");
 }
 

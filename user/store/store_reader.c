@@ -139,13 +139,16 @@ static int read_series(struct store *s, void *ctx)
 	int err = store_schema_check(&s->db);
 
 	(void)ctx;
-	if (!err)
-		err = store_meta_read(&s->db, &s->meta, &s->meta_text);
-	if (!err)
-		err = store_heads_read(&s->db, &s->heads, &s->count);
-	if (!err)
-		err = store_meta_check_series(&s->db, s->count,
-					      s->count ? s->heads[s->count - 1].entry.seq : 0);
+	if (err)
+		return err;
+	err = store_meta_read(&s->db, &s->meta, &s->meta_text);
+	if (err)
+		return err;
+	err = store_heads_read(&s->db, &s->heads, &s->count);
+	if (err)
+		return err;
+	err = store_meta_check_series(&s->db, s->count,
+				      s->count ? s->heads[s->count - 1].entry.seq : 0);
 	return err;
 }
 

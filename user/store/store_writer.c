@@ -108,20 +108,25 @@ static int prepare_file(struct store_writer *w, const struct store_meta *meta)
 {
 	int err = store_db_exec(&w->db, "BEGIN IMMEDIATE");
 
-	if (!err)
-		err = store_schema_create(&w->db);
-	if (!err)
-		err = store_meta_write(&w->db, meta);
-	if (!err)
-		err = store_db_exec(&w->db, "COMMIT");
-	if (!err)
-		err = store_dict_new(&w->db, &w->dict);
-	if (!err)
-		err = store_db_prepare(&w->db, "INSERT INTO change VALUES(?, ?, ?, ?, ?, ?)",
-				       &w->add_change);
-	if (!err)
-		err = store_db_prepare(&w->db, "INSERT INTO base VALUES(?, ?, ?, ?, ?, ?)",
-				       &w->add_base);
+	if (err)
+		return err;
+	err = store_schema_create(&w->db);
+	if (err)
+		return err;
+	err = store_meta_write(&w->db, meta);
+	if (err)
+		return err;
+	err = store_db_exec(&w->db, "COMMIT");
+	if (err)
+		return err;
+	err = store_dict_new(&w->db, &w->dict);
+	if (err)
+		return err;
+	err = store_db_prepare(&w->db, "INSERT INTO change VALUES(?, ?, ?, ?, ?, ?)",
+			       &w->add_change);
+	if (err)
+		return err;
+	err = store_db_prepare(&w->db, "INSERT INTO base VALUES(?, ?, ?, ?, ?, ?)", &w->add_base);
 	return err;
 }
 
@@ -350,13 +355,16 @@ static int write_snapshot(struct store_writer *w, const struct snapshot *s)
 	w->times = times;
 	fill_head(w, s, &h);
 	err = gather_traces(w, s);
-	if (!err)
-		err = write_changes(w, &h);
-	if (!err)
-		err = write_base(w, &h.entry);
+	if (err)
+		return err;
+	err = write_changes(w, &h);
+	if (err)
+		return err;
+	err = write_base(w, &h.entry);
 	h.checksum = store_head_checksum(&h);
-	if (!err)
-		err = store_head_write(&w->db, &h);
+	if (err)
+		return err;
+	err = store_head_write(&w->db, &h);
 	if (err)
 		return err;
 	times[w->count++] = (struct store_times){h.entry.seq, h.entry.time_ns};

@@ -240,8 +240,9 @@ int py_code_read(const struct target *t, const struct python_target *py, struct 
 	struct code_parts parts = {.table_cut = false};
 	int err = read_object(py, t, code_addr, &fields);
 
-	if (!err)
-		err = read_headers(t, py->offsets, &fields, &parts);
+	if (err)
+		return err;
+	err = read_headers(t, py->offsets, &fields, &parts);
 	if (err)
 		return err;
 
@@ -252,8 +253,9 @@ int py_code_read(const struct target *t, const struct python_target *py, struct 
 	if (!contents)
 		return -ENOMEM;
 	err = read_contents(t, py, code_addr, &fields, &parts, contents);
-	if (!err)
-		err = code_fill(py, strings, code_addr, &fields, &parts, contents, out);
+	if (err)
+		return err;
+	err = code_fill(py, strings, code_addr, &fields, &parts, contents, out);
 	/* Without them the lines of some threads are unknown, and are read again when they are asked for. */
 	if (!err)
 		(void)py_code_read_copies(t, out);

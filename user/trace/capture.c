@@ -163,14 +163,16 @@ static int open_all(struct capture *c)
 	if (err)
 		return err;
 	err = find_allocators(c);
-	if (!err) {
-		tracer_watch_look(c, true);
-		err = site_guard_check(c);
-	}
-	if (!err)
-		err = open_session(c);
-	if (!err)
-		err = attach_all(c);
+	if (err)
+		return err;
+	tracer_watch_look(c, true);
+	err = site_guard_check(c);
+	if (err)
+		return err;
+	err = open_session(c);
+	if (err)
+		return err;
+	err = attach_all(c);
 	if (err)
 		return err;
 	memory_group_find(c->target->pid, &c->memory_group);
@@ -178,10 +180,12 @@ static int open_all(struct capture *c)
 	c->cpu_ns = process_cpu_ns(c->target->pid);
 	drain.pools_mode = c->pools_mode;
 	err = drain_new(c->session, c->target, c->alloc, &drain, &c->drain);
-	if (!err)
-		err = drain_census(c->drain);
-	if (!err)
-		err = bpf_session_stats(c->session, &c->stats_before);
+	if (err)
+		return err;
+	err = drain_census(c->drain);
+	if (err)
+		return err;
+	err = bpf_session_stats(c->session, &c->stats_before);
 	return err;
 }
 
