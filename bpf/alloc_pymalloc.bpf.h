@@ -8,6 +8,17 @@
 #include "stack_intern.bpf.h"
 #include "stack_python.bpf.h"
 
+/*
+ * Attribute the block of a slot to a stack. Without a stack the slot is cleared, because the old value
+ * described the previous block.
+ */
+static __always_inline void slot_write(__u32 *slot, __u32 stack, __u32 szidx)
+{
+	*slot = stack ? stack | run_epoch << TM_MARK_SHIFT : 0;
+	if (stack)
+		stack_count(stack, run_pools_mode ? cfg_pool_bytes : class_bytes(szidx));
+}
+
 static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 {
 	__u64 pool = reg_get(ctx, TM_COOKIE_REG(cookie)), block;
@@ -57,13 +68,7 @@ static __always_inline void pop_record(struct pt_regs *ctx, __u64 cookie)
 	slot = slot_claim(pool, run_pools_mode ? pool + TM_POOL_HEADER : block, head.szidx);
 	if (!slot)
 		return;
-	/*
-	 * Clear the slot when the stack is unknown, because the old value described the previous
-	 * block.
-	 */
-	*slot = stack ? stack | run_epoch << TM_MARK_SHIFT : 0;
-	if (stack)
-		stack_count(stack, run_pools_mode ? cfg_pool_bytes : class_bytes(head.szidx));
+	slot_write(slot, stack, head.szidx);
 }
 
 static __always_inline void refill_record(__u64 block)
@@ -83,9 +88,7 @@ static __always_inline void refill_record(__u64 block)
 	if (!slot)
 		return;
 	stack = stack_current(TM_DOMAIN_PYTHON, 0);
-	*slot = stack ? stack | run_epoch << TM_MARK_SHIFT : 0;
-	if (stack)
-		stack_count(stack, run_pools_mode ? cfg_pool_bytes : class_bytes(head.szidx));
+	slot_write(slot, stack, head.szidx);
 }
 
 static __always_inline void newref_record(struct pt_regs *ctx, __u64 cookie)

@@ -51,13 +51,10 @@ BPF = [
     Mutation("least-size", "bpf/alloc_libc.bpf.h",
              "\tif (call->bytes < run_min_bytes)\n\t\treturn;\n", "", [BPF_ALLOC]),
     Mutation("pools-bytes", "bpf/alloc_pymalloc.bpf.h",
-             "\tif (stack)\n\t\tstack_count(stack, run_pools_mode ? cfg_pool_bytes : class_bytes(head.szidx));\n}\n\n"
-             "static __always_inline void refill_record",
-             "\tif (stack)\n\t\tstack_count(stack, class_bytes(head.szidx));\n}\n\n"
-             "static __always_inline void refill_record", [BPF_ALLOC]),
+             "stack_count(stack, run_pools_mode ? cfg_pool_bytes : class_bytes(szidx));",
+             "stack_count(stack, class_bytes(szidx));", [BPF_ALLOC]),
     Mutation("pop-without-stack", "bpf/alloc_pymalloc.bpf.h",
-             "\t/* No stack, no record: what the slot said before belonged to the block's previous owner. */\n"
-             "\t*slot = stack ?", "\tif (stack)\n\t\t*slot = stack ?", [BPF_ALLOC]),
+             "\t*slot = stack ? stack | run_epoch", "\tif (stack)\n\t\t*slot = stack | run_epoch", [BPF_ALLOC]),
     Mutation("epoch-of-pop", "bpf/alloc_pymalloc.bpf.h", "bool fresh = was >> TM_MARK_SHIFT == run_epoch;",
              "bool fresh = was >> TM_MARK_SHIFT;", [BPF_ALLOC]),
     Mutation("marks-while-detached", "bpf/alloc_pymalloc.bpf.h",
