@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """--overhead is held: by counts of events and by what the reports say, not by the clock alone."""
 import statistics
+import subprocess
+import sys
 import time
 
 import pytest
@@ -179,6 +181,33 @@ def test_children_do_not_pay(bursts, tool, show):
     assert harness.text_mismatches(bursts.pid) != [], "the target itself is still traced"
     t.stop()
     assert harness.text_mismatches(bursts.pid) == []
+
+
+SEIZE = """import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+print(libc.ptrace(0x4206, int(sys.argv[1]), None, None), flush=True)  # PTRACE_SEIZE
+sys.stdin.read()
+"""
+
+
+def test_probes_stay_while_a_debugger_is_attached(bursts, tool):
+    """It may have taken their breakpoints for code of the program: they go only when it has left."""
+    t = tool("-p", bursts.pid, 1)
+    t.hello()
+    debugger = subprocess.Popen([sys.executable, "-c", SEIZE, str(bursts.pid)], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, text=True)
+    try:
+        assert debugger.stdout.readline() == "0\n"
+        _, made = ask(bursts, "load 2")
+        settle(t)
+        assert "W149" in codes(t) and "W146" not in codes(t), codes(t)
+        assert sum(r["events"] for r in intervals(t)) > made
+    finally:
+        debugger.communicate()
+    ask(bursts, "load 2")
+    settle(t)
+    assert "W146" in codes(t), codes(t)
 
 
 def test_a_flask_server_attached_idle(debian, program, tool, target_script, show):

@@ -105,7 +105,8 @@ int trial_judge(struct capture *c, struct guard_verdict *out)
 	if (c->trap_ns >= 0) {
 		span = span_in_exact(out, cpu_ns, c->trap_ns);
 		out->projected_ratio = span.cost_ns / span.wall_ns;
-		out->projected_slowdown = ledger_slower(span.cost_ns, span.cpu_ns);
+		out->projected_slowdown =
+			span.cost_ns > 0 ? ledger_slower(span.cost_ns, span.cpu_ns) : 0;
 	}
 	if (!has_pools) {
 		choose_without_pools(o, out);
