@@ -25,7 +25,7 @@ PROSE_LIST = os.path.join(ROOT, "scripts/gates/prose.txt")
 SPELLING_IGNORED = os.path.join(ROOT, "scripts/gates/codespell-ignore.txt")
 FUNCTION_LINES = 60
 SUBJECT_COLUMNS = 72
-FIRST_COMMIT = "1ddfcca"  # the rule about subjects holds from here on
+FIRST_COMMIT = "79400ff"  # the rule about subjects holds from here on
 TIDY_CHECKS = ",".join(["-*", "bugprone-infinite-loop", "bugprone-not-null-terminated-result",
                         "bugprone-suspicious-memset-usage", "bugprone-too-small-loop-variable",
                         "misc-redundant-expression", "readability-inconsistent-declaration-parameter-name",

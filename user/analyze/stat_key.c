@@ -18,12 +18,6 @@ static bool ends_with(const char *s, size_t len, const char *end)
 	return len >= n && !memcmp(s + len - n, end, n);
 }
 
-/* co_filename of Python code: a source, or a name in angles such as <string>. */
-static bool is_python_file(const char *name, size_t len)
-{
-	return name[0] == '<' || ends_with(name, len, ".py") || ends_with(name, len, ".pyc");
-}
-
 /* "libz.so", "libxml2.so.2" */
 static bool is_shared_object(const char *name, size_t len)
 {
@@ -41,7 +35,7 @@ bool stat_frame_is_native(const struct intern *strings, uint8_t domain, const st
 		return false;
 	name = intern_get(strings, f->file);
 	len = intern_len(strings, f->file);
-	if (is_python_file(name, len))
+	if (snapshot_file_is_python(name, len))
 		return false;
 	/* Without a symbol the name must tell: in a pickle any file may have line 0. */
 	return f->function.v || is_shared_object(name, len);

@@ -171,7 +171,8 @@ static int split_native(const struct pickle_values *v, str_id_t name, struct sna
 	const char *at = memchr(text, PICKLE_NATIVE_SEPARATOR, len);
 	int err;
 
-	if (!at || at == text || !at[1])
+	/* The writer puts a symbol only after a mapped file; anything else is a name with such a character. */
+	if (!at || at == text || !at[1] || snapshot_file_is_python(text, (size_t)(at - text)))
 		return intern_add(v->snapshot->strings, text, len, &f->file);
 	err = intern_add(v->snapshot->strings, text, (size_t)(at - text), &f->file);
 	if (!err)

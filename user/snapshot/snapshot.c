@@ -121,6 +121,19 @@ const char *snapshot_domain_name(enum snap_domain domain)
 	return domain == SNAP_PYTHON ? "python" : "native";
 }
 
+static bool ends_with(const char *s, size_t len, const char *end)
+{
+	size_t n = strlen(end);
+
+	return len >= n && !memcmp(s + len - n, end, n);
+}
+
+bool snapshot_file_is_python(const char *name, size_t len)
+{
+	return (len && name[0] == '<') || ends_with(name, len, ".py") ||
+	       ends_with(name, len, ".pyc");
+}
+
 uint32_t snapshot_domain_number(const struct snapshot *s, uint8_t domain)
 {
 	if (domain < SNAP_DOMAINS)

@@ -104,6 +104,9 @@ int snapshot_add_like(struct snapshot *s, enum snap_domain domain, size_t like, 
 int snapshot_domain_of(struct snapshot *s, uint32_t number, uint8_t *domain);
 /** "python" or "native". */
 const char *snapshot_domain_name(enum snap_domain domain);
+/** Is it a co_filename of Python code: a source, or a name in angles such as <string>? Else a mapped file. */
+bool snapshot_file_is_python(const char *name, size_t len);
+
 /** tracemalloc's number of a domain. */
 uint32_t snapshot_domain_number(const struct snapshot *s, uint8_t domain);
 
