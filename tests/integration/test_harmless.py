@@ -147,6 +147,54 @@ def test_sigkill_while_attaching_and_detaching(debian, program, target_script, s
          (kills, met, "" if before is not None else "; the kernel log could not be read"))
 
 
+def gdb_once(pid):
+    """A breakpoint at malloc, hit once; then gdb leaves."""
+    return ["gdb", "-nx", "-q", "-batch", "-p", str(pid), "-ex", "set confirm off", "-ex", "break malloc",
+            "-ex", "continue", "-ex", "delete", "-ex", "detach"]
+
+
+def strace_a_while(pid):
+    return ["timeout", "-s", "INT", "1", "strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid)]
+
+
+def test_cycles_with_random_signals_and_debuggers_beside(debian, program, target_script, show):
+    """As users and supervisors end it, gdb or strace beside in every fifth cycle."""
+    cycles = 300 if harness.FULL else 10
+    p = program(debian, target_script("busy4.py"), 0)
+    rng = random.Random(11)
+    before, ended = uprobes_leaked(), {}
+    for n in range(cycles):
+        beside = None
+        if n % 5 == 2:
+            argv = gdb_once(p.pid) if n % 10 == 2 else strace_a_while(p.pid)
+            beside = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with harness.Tool("-p", p.pid, "--mode", rng.choice(["exact", "pools"]), 600) as t:
+            if rng.random() < 0.8:
+                t.hello()
+            time.sleep(rng.random() * 0.2)
+            number = rng.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGKILL])
+            t.proc.send_signal(number)
+            if number == signal.SIGUSR1:
+                time.sleep(0.1)
+                t.proc.send_signal(signal.SIGTERM)
+            t.proc.wait(60)
+            ended[number.name] = ended.get(number.name, 0) + 1
+        if beside:
+            beside.wait(60)
+        assert p.alive(), "cycle %d" % n
+        if n % 10 == 9:
+            assert wait_for_plain_text(p.pid) == [], "cycle %d" % n
+    assert processes_of(p.pid) == [], "left behind"
+    assert wait_for_plain_text(p.pid) == []
+    complaints = 0 if before is None else uprobes_leaked() - before
+    assert complaints == 0
+    rounds = finish(p, debian, target_script)
+    show("harmless, random signals", "%d cycles ended by %s; gdb or strace beside in %d; %d rounds of the target, "
+         "checksums unchanged, text equals the files, %s\n" % (
+             cycles, ", ".join("%s %d" % kv for kv in sorted(ended.items())), cycles // 5, rounds,
+             "the kernel log could not be read" if before is None else "no complaint in the kernel log"))
+
+
 def test_text_differs_while_attached_and_not_after(debian, program, tool, target_script):
     """The check above can fail: breakpoints are visible as long as the tool is there."""
     p = program(debian, target_script("busy4.py"), 0)
