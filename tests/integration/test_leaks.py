@@ -300,7 +300,7 @@ def test_known_leaks_are_suppressed(models, tmp_path):
 def test_fewer_than_three_snapshots(tmp_path):
     two = make(tmp_path / "two.tmb", "models", 1, 2)
     out = leaks(two, status=3)
-    assert "error E331" in out.stderr and "fix: record for longer: tmbpf record" in out.stderr
+    assert "error E331" in out.stderr and re.search(r"fix: record for longer: .*tmbpf record -p PID", out.stderr)
     assert out.stdout == ""
     found = records(two, status=3)
     assert found[0]["code"] == "E331" and found[-1] == {"type": "end", "reason": "error", "exit": 3}
