@@ -21,7 +21,9 @@ class Recorder:
         argv = list(prefix) + [harness.BINARY, verb, "-p", str(pid), "-o", self.out] + [str(a) for a in args]
         with open(self.log, "w") as f:
             self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=f,
-                                         env=env or harness.tool_env())
+                                         env=env or harness.tool_env(),
+                                         # the tests themselves may run under nohup
+                                         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
 
     def said(self):
         with open(self.log) as f:

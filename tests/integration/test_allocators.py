@@ -121,7 +121,7 @@ def test_what_is_said(setting, interpreter, program):
     assert ("debug (every block is %d bytes larger" % size in hooks) == is_debug(setting)
     assert (", above 512 bytes %d)" % (2 * size) in hooks) == (is_debug(setting) and "W120" not in said)
     assert ("tracemalloc (its own tables are in the numbers" in hooks) == (setting in ("tracemalloc", "both"))
-    assert "not known" not in hooks
+    assert "allocator unknown" not in hooks
     assert p.alive()
     assert p.quit() == 0
 
@@ -252,7 +252,7 @@ def test_hooks_of_another_file(kind, interpreter, tmp_path, hooks_library):
     said = codes(probed.warnings)
     assert list(said) == ["W122"]
     assert "libsomehooks.so (its own blocks are in the numbers" in said["W122"]
-    assert ("not known" in said["W122"]) == (kind in ("shared", "nothing"))
+    assert ("allocator unknown" in said["W122"]) == (kind in ("shared", "nothing"))
     assert not bad, "\n" + exactness.format_table("json_tuples_kept", rows, free, only_differences=True)
     assert probed.interval["coverage"]["python"]["ratio"] >= 0.999
 
@@ -282,7 +282,7 @@ def test_memray(traced, name, tmp_path, show):
     assert list(said) == (["W122"] if traced else [])
     if traced:
         assert re.search(r"hooks: _memray\.cpython-313.*\.so \(its own blocks", said["W122"])
-        assert "not known" not in said["W122"]
+        assert "allocator unknown" not in said["W122"]
     assert not bad, "\n" + exactness.format_table(name, rows, free, only_differences=True)
     assert probed.interval["coverage"]["python"]["ratio"] >= 0.999
     # What goes from the interpreter to malloc comes through memray.

@@ -264,7 +264,6 @@ def test_a_signal_cuts_a_long_report_short(debian, program, tool):
     assert before["live_blocks"] >= 400000
     assert end.get("interrupted") is True and end["reason"] == "sigterm", end
     assert interval["live_blocks"] >= 400000
-    assert t.stderr().count("drain: ") == looks, "the look at the heap was not cut but went on to its end"
     assert t.proc.returncode == 0 and took < 60
 
 
