@@ -463,7 +463,8 @@ int capture_snapshot_of_last(struct capture *c, struct snapshot **out)
 	if (!c->good_drain_ns)
 		return -ECANCELED;
 	c->cancel = NULL; /* it has been asked, and this is short */
-	err = build_snapshot(c, false, out);
+	err = build_snapshot(c, true,
+			     out); /* the time and losses are those of that read, not of now */
 	c->cancel = cancel;
 	return err;
 }
