@@ -247,13 +247,14 @@ def test_a_signal_cuts_a_long_report_short(debian, program, tool):
     p = program(debian, "-c", MANY)
     with slow_cpu() as (group, limit):
         # From its start on: a thread that has got a real-time priority cannot be moved there.
-        t = tool("-p", p.pid, "--mode", "exact", 1, wrap=["sh", "-c", 'echo $$ >"$0" && exec "$@"',
-                                                         group + "/cgroup.procs"])
+        t = tool("-p", p.pid, "--mode", "exact", "-vv", 1, wrap=["sh", "-c", 'echo $$ >"$0" && exec "$@"',
+                                                                group + "/cgroup.procs"])
         t.hello()
         p.go()
         t.drop_old()
         before = t.interval()
         limit(0.1)
+        looks = t.stderr().count("drain: ")
         t.proc.send_signal(signal.SIGTERM)
         time.sleep(6)
     start = time.monotonic()
@@ -264,6 +265,7 @@ def test_a_signal_cuts_a_long_report_short(debian, program, tool):
     assert before["live_blocks"] >= 400000
     assert end.get("interrupted") is True and end["reason"] == "sigterm", end
     assert interval["live_blocks"] >= 400000
+    assert t.stderr().count("drain: ") == looks, "the look at the heap was not cut but went on to its end"
     assert t.proc.returncode == 0 and took < 60
 
 
