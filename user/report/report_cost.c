@@ -7,7 +7,15 @@
 #include "base/text.h"
 #include "base/units.h"
 
-#define IDLE_SHARE 0.001 /* of elapsed time */
+#define IDLE_SHARE	 0.001 /* of elapsed time: not worth a number */
+#define NEARLY_IDLE	 0.02  /* of one CPU that the target uses itself */
+#define NEARLY_IDLE_COST 0.05  /* of elapsed time: above that it does harm */
+
+bool cost_of_idle_target(double cost_ratio, double slowdown_ratio)
+{
+	return slowdown_ratio > 0 && cost_ratio >= 0 && cost_ratio < NEARLY_IDLE_COST &&
+	       cost_ratio < slowdown_ratio * NEARLY_IDLE;
+}
 
 void cost_put_slowdown(struct buf *out, const struct snapshot *s)
 {
@@ -26,6 +34,15 @@ void cost_put_slowdown(struct buf *out, const struct snapshot *s)
 		(void)buf_printf(out,
 				 "slows the target for less than %.1f%% of the time (it is idle)",
 				 IDLE_SHARE * 100);
+		return;
+	}
+	if (cost_of_idle_target(s->cost_cpu_ratio, s->slowdown_ratio)) {
+		(void)buf_printf(out,
+				 "slows the target for %.1f%% of the time (it is nearly idle; ",
+				 s->cost_cpu_ratio * 100);
+		if (s->cost_uncertainty > 0 && s->cost_uncertainty < 1)
+			(void)buf_printf(out, "+-%.0f%%, ", s->cost_uncertainty * 100);
+		(void)buf_append_str(out, "estimated)");
 		return;
 	}
 	if (s->slowdown_ratio >= SNAP_SLOWDOWN_MAX) {

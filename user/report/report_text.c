@@ -69,6 +69,23 @@ static void put_mode(struct buf *b, enum trace_mode mode, const char *reason)
 	(void)buf_append_str(b, "\n");
 }
 
+static void put_trial(struct buf *b, const struct report_hello *h)
+{
+	double slowdown = h->projected_slowdown_ratio;
+
+	(void)buf_printf(
+		b,
+		"a trial of %.0f ms saw %.0f allocations/s: exact is projected to slow the target ",
+		h->trial_s * 1e3, h->trial_events_per_s);
+	if (cost_of_idle_target(h->projected_cost_ratio, slowdown))
+		(void)buf_printf(b, "for %.1f%% of the time (it is nearly idle)\n",
+				 h->projected_cost_ratio * 100);
+	else
+		(void)buf_printf(b, "%s %.1f%% at that rate\n",
+				 slowdown >= SNAP_SLOWDOWN_MAX ? "by more than" : "about",
+				 slowdown * 100);
+}
+
 void report_header_text(struct buf *b, const struct report_hello *h, const char *kept)
 {
 	const char *sep = "";
@@ -89,13 +106,7 @@ void report_header_text(struct buf *b, const struct report_hello *h, const char 
 			 plural_of(h->frames, "frame", "frames"), clock_text(clock, h->time_ns),
 			 kept);
 	if (h->trial && h->projected_slowdown_ratio >= 0)
-		(void)buf_printf(b,
-				 "a trial of %.0f ms saw %.0f allocations/s: exact is projected to "
-				 "slow the target %s %.1f%% at that rate\n",
-				 h->trial_s * 1e3, h->trial_events_per_s,
-				 h->projected_slowdown_ratio >= SNAP_SLOWDOWN_MAX ? "by more than"
-										  : "about",
-				 h->projected_slowdown_ratio * 100);
+		put_trial(b, h);
 	put_mode(b, h->mode, h->mode_reason);
 }
 

@@ -5,6 +5,7 @@
  * everything as it was.
  */
 #include "trace/recorder.h"
+#include "report/report_cost.h"
 
 #include <errno.h>
 #include <string.h>
@@ -177,20 +178,22 @@ static void say_header(const struct recorder *r)
 
 static void say_snapshot(const struct recorder *r, const struct snapshot *s)
 {
-	char live[UNITS_LEN], rss[UNITS_LEN], size[UNITS_LEN], now[16], cost[64] = "";
+	char live[UNITS_LEN], rss[UNITS_LEN], size[UNITS_LEN], now[16];
+	struct buf cost = {0};
 
 	units_format_size(live, (int64_t)s->live_bytes, false);
 	units_format_size(rss, (int64_t)s->rss_bytes, false);
 	units_format_size(size, (int64_t)store_writer_bytes(r->writer), false);
-	if (s->slowdown_ratio >= SNAP_SLOWDOWN_MAX)
-		snprintf(cost, sizeof(cost), "   slows the target by more than 900%%");
-	else if (s->slowdown_ratio >= 0)
-		snprintf(cost, sizeof(cost), "   slows the target about %.1f%%%s",
-			 s->slowdown_ratio * 100,
-			 s->gap.from_ns && !s->gap.to_ns ? ", paused" : "");
+	if (s->slowdown_ratio >= 0) {
+		(void)buf_append_str(&cost, "   ");
+		cost_put_slowdown(&cost, s);
+		if (s->gap.from_ns && !s->gap.to_ns)
+			(void)buf_append_str(&cost, ", paused");
+	}
 	report_line(r, "[%s] snapshot %u: %s in %llu blocks since attach   RSS %s   file %s%s",
 		    clock_text(s->time_ns, now), s->seq, live, (unsigned long long)s->live_blocks,
-		    rss, size, cost);
+		    rss, size, cost.len ? cost.data : "");
+	buf_release(&cost);
 }
 
 /* Why it ended, for the line that names the file. */

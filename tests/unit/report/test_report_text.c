@@ -35,6 +35,7 @@ static void hello_of_a_native_process_in_pools_mode(void **state)
 				 .trial = true,
 				 .trial_s = 0.02,
 				 .trial_events_per_s = 90000,
+				 .projected_cost_ratio = 0.1,
 				 .projected_slowdown_ratio = 0.123,
 				 .frames = 1,
 				 .domains = {false, true}};
@@ -209,6 +210,26 @@ static void a_few_traps_of_an_idle_target_are_no_slowdown(void **state)
 	fflush(out);
 	assert_non_null(strstr(out_text, "slows the target for less than 0.1% of the time (it is "
 					 "idle)\n"));
+	report_free(r);
+}
+
+/* Six times what it uses itself, which is a thousandth of a CPU. */
+static void a_nearly_idle_target_is_slowed_for_a_share_of_the_time(void **state)
+{
+	_cleanup_(snapshot_freep) struct snapshot *s = story_snapshot(1);
+	struct report *r = new_report((struct report_opts){.verbose = true});
+
+	s->slowdown_ratio = 6;
+	s->cost_cpu_ratio = 0.006;
+	s->cost_uncertainty = 0.2;
+	assert_int_equal(report_interval(r, s, NULL), 0);
+	s->cost_cpu_ratio = 0.3; /* it uses a twentieth */
+	assert_int_equal(report_interval(r, s, NULL), 0);
+	fflush(out);
+	assert_non_null(strstr(out_text,
+			       "slows the target for 0.6% of the time (it is nearly idle; "
+			       "+-20%, estimated)\n"));
+	assert_non_null(strstr(out_text, "slows the target about 600.0% (estimated)\n"));
 	report_free(r);
 }
 
@@ -549,6 +570,7 @@ int main(void)
 		CASE(by_filename_has_no_line_and_equal_names_get_their_folder),
 		CASE(nothing_recorded_is_not_nothing_allocated),
 		CASE(a_few_traps_of_an_idle_target_are_no_slowdown),
+		CASE(a_nearly_idle_target_is_slowed_for_a_share_of_the_time),
 		CASE(nothing_alive_is_said),
 		CASE(an_unknown_stack_is_shown_but_is_no_suspect),
 		CASE(a_plateau_is_no_suspect_and_what_grows_is_even_if_it_is_smaller),
