@@ -8,7 +8,10 @@
 #include "report/report_cost.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
@@ -22,7 +25,9 @@
 #include "trace/session.h"
 #include "trace/stop_signals.h"
 
-#define NAMES_MAX 1000 /* tries for a name beside the one that was asked for */
+#define LOCK_TRIES  100
+#define LOCK_TRY_MS 20
+#define NAMES_MAX   1000 /* tries for a name beside the one that was asked for */
 
 struct recorder {
 	const struct recorder_opts *opts;
@@ -136,11 +141,25 @@ static struct store_opts store_options(struct recorder *r)
 	};
 }
 
+/*
+ * One at a time looks which names are free and takes one. Any user may hold such a lock, so it is not waited for
+ * without end. Returns: the descriptor that holds it; -1: none.
+ */
+static int lock_directory(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (int i = 0; fd >= 0 && i < LOCK_TRIES && flock(fd, LOCK_EX | LOCK_NB); i++)
+		(void)poll(NULL, 0, LOCK_TRY_MS);
+	return fd;
+}
+
 static int open_file(struct recorder *r)
 {
 	struct store_opts so = store_options(r);
 	struct capture_facts facts;
 	struct store_meta meta;
+	_cleanup_close_ int turn = r->in_dir ? lock_directory(r->opts->out) : -1;
 	int err = leave_others(r);
 
 	if (err)
